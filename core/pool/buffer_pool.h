@@ -1,0 +1,246 @@
+// Large buffers that stay where they were written: one owner fills them, readers use them in place.
+//
+// Protocol.  The owner lends a buffer by giving it a new generation and sending the handle {slot,
+// generation} over a ring; the reader uses the bytes in place and gives the buffer back by storing
+// the generation in its own page.  No word has two writers, so there is no compare-and-swap, and no
+// count that a dead process could leave wrong.
+//   owner's page:   lent[slot]      the newest generation given out
+//   reader's page:  returned[slot]  the newest generation given back
+// Invariant: returned[slot] <= lent[slot] <= returned[slot] + 1.  A buffer is free when the two are
+// equal and the owner does not use it itself: a decoder, for one, still refers to frames that have
+// been shown long ago.
+//
+// Crash.  A dead owner's uses end with it.  What it lent and had not sent yet would be lost: its
+// successor gives recover() the handles that the ring still carries, and takes back the rest.  A
+// dead reader's successor is sent the unfinished handles again by the ring; one that had been given
+// back already is recognised by holds().
+//
+// Ordering.  pool.A -> pool.B  lend: through the ring as well; who sees the generation sees the
+// bytes.
+//            pool.C -> pool.D  give back: the owner writes only what is no longer read.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "core/error/check.h"
+#include "core/error/result.h"
+#include "core/ring/transfer.h"
+
+namespace slipring {
+
+inline constexpr std::uint32_t kMaxPoolBuffers = 1024;
+
+// Names one filling of one buffer.  Travels in messages; every field is input to its receiver.
+struct BufferHandle {
+  std::uint32_t slot;
+  std::uint32_t generation;
+};
+
+struct PoolGeometry {
+  std::uint32_t buffer_count;  // 1 to kMaxPoolBuffers
+  std::uint32_t reserved;      // 0
+  std::uint64_t buffer_bytes;  // a multiple of 64
+};
+
+// Errors: kInvalidArgument with the offending value.
+[[nodiscard]] inline Status pool_validate(const PoolGeometry& geometry) noexcept {
+  if (geometry.buffer_count == 0 || geometry.buffer_count > kMaxPoolBuffers) {
+    return Error{ErrorCode::kInvalidArgument, 0, "pool buffer count is not from 1 to 1024",
+                 geometry.buffer_count, kMaxPoolBuffers};
+  }
+  if (geometry.buffer_bytes == 0 || geometry.buffer_bytes % 64 != 0 ||
+      geometry.buffer_bytes >> 40 != 0) {
+    return Error{ErrorCode::kInvalidArgument, 0,
+                 "pool buffer size is not a multiple of 64 bytes below 1 TiB",
+                 geometry.buffer_bytes, 64};
+  }
+  return {};
+}
+
+// A table of generations, one word a buffer, in its writer's region.
+using PoolWord = std::atomic<std::uint64_t>;
+static_assert(PoolWord::is_always_lock_free, "shared words must be address-free");
+static_assert(sizeof(PoolWord) == 8);
+
+// The owner's end.  One thread at a time.  Holds no memory of its own beyond its members.
+class PoolOwner {
+ public:
+  // Takes the pool over: nothing is in use by this process, and what is lent stays lent.
+  // Errors: kInvalidArgument; kCorruptPeer when a reader has returned what was never lent.
+  [[nodiscard]] static Result<PoolOwner> attach(PoolWord* lent, const PoolWord* returned,
+                                                std::byte* buffers,
+                                                const PoolGeometry& geometry) noexcept {
+    if (Status valid = pool_validate(geometry); !valid) return valid.error();
+    PoolOwner owner(lent, returned, buffers, geometry);
+    for (std::uint32_t slot = 0; slot < geometry.buffer_count; ++slot) {
+      if (owner.outstanding(slot) > 1) {
+        return Error{ErrorCode::kCorruptPeer, 0, "a reader returned a buffer that was never lent",
+                     slot, geometry.buffer_count};
+      }
+    }
+    return owner;
+  }
+
+  // Takes back what the predecessor lent and never sent.  `in_flight` are the handles that the ring
+  // still carries, read after the consumer's cursor (record.F, spsc.F), so that none is missing.
+  // Answers how many buffers came back.
+  std::uint32_t recover(std::span<const BufferHandle> in_flight) noexcept {
+    std::array<bool, kMaxPoolBuffers> carried{};
+    for (const BufferHandle& handle : in_flight) {
+      if (handle.slot < count_ && generation_of(handle.slot) == handle.generation) {
+        carried[handle.slot] = true;
+      }
+    }
+    std::uint32_t recovered_count = 0;
+    for (std::uint32_t slot = 0; slot < count_; ++slot) {
+      if (carried[slot] || outstanding(slot) != 1) continue;
+      // relaxed: the handle was never sent, so nobody can look at this word for its sake.
+      lent_[slot].store(lent_[slot].load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+      ++recovered_count;
+    }
+    return recovered_count;
+  }
+
+  // Finds a buffer that neither a reader nor the owner uses, and marks it as used by the owner
+  // until drop().  kBlocked when there is none; kCorruptPeer when a reader's table is impossible.
+  [[nodiscard]] Transfer try_acquire(std::uint32_t& slot) noexcept {
+    for (std::uint32_t tried = 0; tried < count_; ++tried) {
+      const std::uint32_t candidate = search_;
+      search_ = search_ + 1 == count_ ? 0 : search_ + 1;
+      if (used_[candidate]) continue;
+      const std::uint64_t out = outstanding(candidate);
+      if (out > 1) return Transfer::kCorruptPeer;
+      if (out == 1) continue;
+      used_[candidate] = true;
+      slot = candidate;
+      return Transfer::kDone;
+    }
+    return Transfer::kBlocked;
+  }
+
+  // The bytes of a buffer that the owner uses.
+  [[nodiscard]] std::span<std::byte> bytes(std::uint32_t slot) const noexcept {
+    check(slot < count_, "a buffer beyond the pool");
+    return {buffers_ + slot * buffer_bytes_, static_cast<std::size_t>(buffer_bytes_)};
+  }
+
+  // True while a reader may still look at the buffer.
+  [[nodiscard]] bool is_lent(std::uint32_t slot) const noexcept { return outstanding(slot) != 0; }
+
+  // Gives the buffer a new generation, just before its handle is sent.  The owner may go on reading
+  // it; it must not write to it until it is free again.  Requires: used by the owner, not lent.
+  [[nodiscard]] BufferHandle lend(std::uint32_t slot) noexcept {
+    check(slot < count_ && used_[slot], "lending a buffer that the owner does not use");
+    check(!is_lent(slot), "lending a buffer twice");
+    // relaxed load: only the owner writes this word.
+    const std::uint64_t generation = lent_[slot].load(std::memory_order_relaxed) + 1;
+    lent_[slot].store(generation, std::memory_order_release);  // pool.A pairs with pool.B
+    return {slot, static_cast<std::uint32_t>(generation)};
+  }
+
+  // Ends the owner's own use.
+  void drop(std::uint32_t slot) noexcept {
+    check(slot < count_ && used_[slot], "dropping a buffer that the owner does not use");
+    used_[slot] = false;
+  }
+
+  [[nodiscard]] std::uint32_t buffer_count() const noexcept { return count_; }
+  [[nodiscard]] std::uint64_t buffer_bytes() const noexcept { return buffer_bytes_; }
+  // How many buffers readers may still look at.
+  [[nodiscard]] std::uint32_t lent_count() const noexcept {
+    std::uint32_t count = 0;
+    for (std::uint32_t slot = 0; slot < count_; ++slot) count += is_lent(slot) ? 1U : 0U;
+    return count;
+  }
+
+ private:
+  PoolOwner(PoolWord* lent, const PoolWord* returned, std::byte* buffers,
+            const PoolGeometry& geometry) noexcept
+      : lent_(lent),
+        returned_(returned),
+        buffers_(buffers),
+        count_(geometry.buffer_count),
+        buffer_bytes_(geometry.buffer_bytes) {}
+
+  // 0: free; 1: lent; more: the reader's word is impossible.
+  [[nodiscard]] std::uint64_t outstanding(std::uint32_t slot) const noexcept {
+    // relaxed: only the owner writes lent.
+    return lent_[slot].load(std::memory_order_relaxed) -
+           returned_[slot].load(std::memory_order_acquire);  // pool.D pairs with pool.C
+  }
+  [[nodiscard]] std::uint32_t generation_of(std::uint32_t slot) const noexcept {
+    return static_cast<std::uint32_t>(
+        lent_[slot].load(std::memory_order_relaxed));  // relaxed: own word
+  }
+
+  PoolWord* lent_;
+  const PoolWord* returned_;
+  std::byte* buffers_;
+  std::uint32_t count_;
+  std::uint64_t buffer_bytes_;
+  std::uint32_t search_ = 0;  // where the last search ended: buffers are reused in turn
+  std::array<bool, kMaxPoolBuffers> used_{};
+};
+
+// A reader's end.  One thread at a time.
+class PoolReader {
+ public:
+  // Errors: kInvalidArgument.
+  [[nodiscard]] static Result<PoolReader> attach(PoolWord* returned, const PoolWord* lent,
+                                                 const std::byte* buffers,
+                                                 const PoolGeometry& geometry) noexcept {
+    if (Status valid = pool_validate(geometry); !valid) return valid.error();
+    return PoolReader(returned, lent, buffers, geometry);
+  }
+
+  // Whether `handle` names a buffer that is lent to us now and not yet given back.  False for a
+  // handle from a confused peer, and for one that our predecessor finished before it died.
+  [[nodiscard]] bool holds(const BufferHandle& handle) const noexcept {
+    if (handle.slot >= count_) return false;
+    const std::uint64_t lent =
+        lent_[handle.slot].load(std::memory_order_acquire);  // pool.B pairs with pool.A
+    // relaxed: only the reader writes its own table.
+    const std::uint64_t returned = returned_[handle.slot].load(std::memory_order_relaxed);
+    return lent - returned == 1 && static_cast<std::uint32_t>(lent) == handle.generation;
+  }
+
+  // The buffer's bytes, to be read until give_back().  Requires: holds(handle).
+  [[nodiscard]] std::span<const std::byte> bytes(const BufferHandle& handle) const noexcept {
+    check(handle.slot < count_, "a buffer beyond the pool");
+    return {buffers_ + handle.slot * buffer_bytes_, static_cast<std::size_t>(buffer_bytes_)};
+  }
+
+  // Gives the buffer back; do it before releasing the message that brought the handle.
+  // Requires: holds(handle).
+  void give_back(const BufferHandle& handle) noexcept {
+    check(handle.slot < count_, "a buffer beyond the pool");
+    // relaxed load: only the reader writes its own table.
+    const std::uint64_t returned = returned_[handle.slot].load(std::memory_order_relaxed);
+    returned_[handle.slot].store(returned + 1,
+                                 std::memory_order_release);  // pool.C pairs with pool.D
+  }
+
+  [[nodiscard]] std::uint32_t buffer_count() const noexcept { return count_; }
+  [[nodiscard]] std::uint64_t buffer_bytes() const noexcept { return buffer_bytes_; }
+
+ private:
+  PoolReader(PoolWord* returned, const PoolWord* lent, const std::byte* buffers,
+             const PoolGeometry& geometry) noexcept
+      : returned_(returned),
+        lent_(lent),
+        buffers_(buffers),
+        count_(geometry.buffer_count),
+        buffer_bytes_(geometry.buffer_bytes) {}
+
+  PoolWord* returned_;
+  const PoolWord* lent_;
+  const std::byte* buffers_;
+  std::uint32_t count_;
+  std::uint64_t buffer_bytes_;
+};
+
+}  // namespace slipring
