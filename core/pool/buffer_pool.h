@@ -85,15 +85,18 @@ class PoolOwner {
     return owner;
   }
 
+  // Whether the handle names the newest filling of its buffer.
+  [[nodiscard]] bool is_current(const BufferHandle& handle) const noexcept {
+    return handle.slot < count_ && generation_of(handle.slot) == handle.generation;
+  }
+
   // Takes back what the predecessor lent and never sent.  `in_flight` are the handles that the ring
   // still carries, read after the consumer's cursor (record.F, spsc.F), so that none is missing.
   // Answers how many buffers came back.
   std::uint32_t recover(std::span<const BufferHandle> in_flight) noexcept {
     std::array<bool, kMaxPoolBuffers> carried{};
     for (const BufferHandle& handle : in_flight) {
-      if (handle.slot < count_ && generation_of(handle.slot) == handle.generation) {
-        carried[handle.slot] = true;
-      }
+      if (is_current(handle)) carried[handle.slot] = true;
     }
     std::uint32_t recovered_count = 0;
     for (std::uint32_t slot = 0; slot < count_; ++slot) {

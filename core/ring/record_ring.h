@@ -343,6 +343,13 @@ class RecordConsumer {
 
   [[nodiscard]] std::uint64_t position() const noexcept { return next_; }
   [[nodiscard]] std::uint64_t done() const noexcept { return done_; }
+  // Whether the producer has aborted something that is not finished yet, held messages included.
+  [[nodiscard]] bool has_abort() const noexcept {
+    // record.H pairs with record.G.
+    return peer_->abort_before.load(std::memory_order_acquire) > done_;
+  }
+  // The credit that the producer was last given; who wakes producers compares it.
+  [[nodiscard]] std::uint64_t credit_given() const noexcept { return credit_given_; }
 
  private:
   RecordConsumer(ConsumerPage& own, const ProducerPage& peer, const std::byte* bytes,

@@ -94,6 +94,8 @@ enum class SampleFormat : std::uint32_t {
 
 inline constexpr std::size_t kMaxPlanes = 8;
 
+inline constexpr std::uint32_t kNoBuffer = UINT32_MAX;
+
 // Flags of a FrameRecord.
 inline constexpr std::uint32_t kKeyFrame = 1U << 0;
 inline constexpr std::uint32_t kInterlaced = 1U << 1;
@@ -101,12 +103,13 @@ inline constexpr std::uint32_t kTopFieldFirst = 1U << 2;
 inline constexpr std::uint32_t kCorruptFrame = 1U << 3;  // the decoder concealed something
 
 // decode -> render: one decoded picture or block of sound, which stays where it was decoded, in the
-// pool buffer that `buffer_slot` and `buffer_generation` name.
+// pool buffer that the first two words name: on a link with a pool every message begins with its
+// handle (pipelines/link/link_layout.h).  An event without a buffer has kNoBuffer there.
 struct FrameRecord {
-  FrameEvent event;
-  StreamKind kind;
   std::uint32_t buffer_slot;
   std::uint32_t buffer_generation;
+  FrameEvent event;
+  StreamKind kind;
   std::int64_t pts;              // kNoTimestamp when unknown
   std::uint64_t origin_ns;       // arrival of the data that this was decoded from
   std::uint64_t change_ns;       // as in TransportRecord

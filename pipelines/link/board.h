@@ -1,0 +1,116 @@
+// A stage's board: named numbers that the stage alone writes and everybody may read.
+//
+// Protocol.  Entries are only added; an entry's name is written before the count that shows it, and
+// never again.  A value is one 64-bit word.  A successor of a dead stage keeps the entries and goes
+// on with the values, so counters grow over all incarnations.
+//
+// Ordering.  board.A -> board.B  count: who sees an entry counted sees its name.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "core/cpu/cache_line.h"
+#include "core/error/result.h"
+#include "pipelines/link/link_segment.h"
+
+namespace slipring {
+
+inline constexpr std::uint32_t kMaxBoardEntries = 96;
+inline constexpr std::size_t kBoardNameBytes = 40;
+
+enum class BoardKind : std::uint32_t {
+  kCounter = 1,  // grows; a rate makes sense
+  kGauge = 2,    // a current value
+};
+
+struct BoardEntry {
+  char name[kBoardNameBytes];  // zero-terminated; lower case, words joined by '_', unit last
+  BoardKind kind;
+  std::uint32_t reserved;
+  std::atomic<std::uint64_t> value;
+};
+static_assert(sizeof(BoardEntry) == 56);
+
+struct BoardPage {
+  alignas(kAbiLineBytes) std::atomic<std::uint32_t> entry_count;
+  std::atomic<std::uint32_t> process_id;
+  std::atomic<std::uint32_t> incarnation;
+  alignas(kAbiLineBytes) BoardEntry entries[kMaxBoardEntries];
+};
+static_assert(offsetof(BoardPage, entries) == kAbiLineBytes);
+
+// Errors: as create_link().
+Status create_board(const SegmentDirectory& directory, std::string_view name,
+                    const SegmentOptions& options = {}) noexcept;
+
+// The stage's side.  One thread.
+class Board {
+ public:
+  // A word of the board, or of nothing: a board that is full or not there swallows its numbers.
+  class Number {
+   public:
+    Number() noexcept = default;
+    explicit Number(std::atomic<std::uint64_t>& word) noexcept : word_(&word) {}
+    // relaxed, both: observers need no order.
+    void set(std::uint64_t value) noexcept {
+      if (word_ != nullptr) word_->store(value, std::memory_order_relaxed);
+    }
+    void add(std::uint64_t more = 1) noexcept { set(get() + more); }
+    [[nodiscard]] std::uint64_t get() const noexcept {
+      return word_ != nullptr ? word_->load(std::memory_order_relaxed) : 0;
+    }
+
+   private:
+    std::atomic<std::uint64_t>* word_ = nullptr;
+  };
+
+  // Errors: as LinkWriter::attach().
+  static Result<Board> attach(const SegmentDirectory& directory, std::string_view name,
+                              MemoryLock memory_lock = MemoryLock::kTry) noexcept;
+
+  // Finds or adds an entry.  A name too long is cut.
+  [[nodiscard]] Number number(std::string_view name, BoardKind kind) noexcept;
+
+  [[nodiscard]] std::uint32_t incarnation() const noexcept;
+
+ private:
+  Board(Certificate certificate, Mapping own) noexcept;
+  [[nodiscard]] BoardPage& page() noexcept;
+
+  Certificate certificate_;
+  Mapping own_;
+};
+
+// Everybody else's side.
+class BoardObserver {
+ public:
+  static Result<BoardObserver> attach(const SegmentDirectory& directory,
+                                      std::string_view name) noexcept;
+
+  struct Entry {
+    char name[kBoardNameBytes];  // always terminated, and printable whatever the stage wrote
+    BoardKind kind;
+    std::uint64_t value;
+  };
+  [[nodiscard]] std::uint32_t entry_count() const noexcept;
+  // Requires: index < entry_count().
+  [[nodiscard]] Entry entry(std::uint32_t index) const noexcept;
+  // 0 when there is no such entry.
+  [[nodiscard]] std::uint64_t value_of(std::string_view name) const noexcept;
+  [[nodiscard]] std::uint32_t process_id() const noexcept;
+  [[nodiscard]] std::uint32_t incarnation() const noexcept;
+  // Whether a living stage holds the board.
+  [[nodiscard]] bool is_held() const noexcept;
+
+ private:
+  BoardObserver(SegmentFile file, Mapping page) noexcept;
+  [[nodiscard]] const BoardPage& page() const noexcept;
+
+  SegmentFile file_;
+  Mapping page_;
+};
+
+}  // namespace slipring

@@ -1,0 +1,121 @@
+#include "pipelines/link/link_layout.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace slipring {
+namespace {
+
+enum Parameter : std::uint32_t {
+  kCapacityBytes,
+  kSlotCount,
+  kSlotBytes,
+  kPoolBufferCount,
+  kPoolBufferBytes,
+  kCreditCount,
+  kParameterCount,
+};
+
+[[nodiscard]] constexpr std::uint64_t round_up(std::uint64_t size_bytes, std::uint64_t page_bytes) {
+  return (size_bytes + page_bytes - 1) / page_bytes * page_bytes;
+}
+
+// Keeps every sum below 2^62.
+inline constexpr std::uint64_t kMaxRingBytes = std::uint64_t{1} << 44;
+
+}  // namespace
+
+Status validate_shape(const LinkShape& shape) noexcept {
+  if (shape.kind == SegmentKind::kRecordLink) {
+    if (shape.pool_buffer_count != 0) {
+      return Error{ErrorCode::kInvalidArgument, 0, "a record link has no buffer pool",
+                   shape.pool_buffer_count, 0};
+    }
+    return record_validate(record_geometry(shape));
+  }
+  if (shape.kind != SegmentKind::kSlotLink) {
+    return Error{ErrorCode::kInvalidArgument, 0, "not a kind of link",
+                 static_cast<std::uint64_t>(shape.kind), 0};
+  }
+  if (Status valid = spsc_validate(slot_geometry(shape)); !valid) return valid;
+  if (spsc_slots_bytes(slot_geometry(shape)) > kMaxRingBytes) {
+    return Error{ErrorCode::kInvalidArgument, 0, "slots take more than 16 TiB",
+                 spsc_slots_bytes(slot_geometry(shape)), kMaxRingBytes};
+  }
+  if (shape.pool_buffer_count == 0) return {};
+  if (shape.slot_bytes < sizeof(BufferHandle)) {
+    return Error{ErrorCode::kInvalidArgument, 0, "a slot of a link with a pool holds no handle",
+                 shape.slot_bytes, sizeof(BufferHandle)};
+  }
+  return pool_validate(pool_geometry(shape));
+}
+
+LinkParts parts_of(const LinkShape& shape, std::uint64_t page_bytes) noexcept {
+  LinkParts parts;
+  const std::uint64_t table_bytes = std::uint64_t{shape.pool_buffer_count} * sizeof(PoolWord);
+  parts.ring_offset = round_up(kTableOffset + table_bytes, page_bytes);
+  parts.ring_bytes = shape.kind == SegmentKind::kRecordLink
+                         ? shape.capacity_bytes
+                         : spsc_slots_bytes(slot_geometry(shape));
+  parts.buffers_offset = parts.ring_offset + round_up(parts.ring_bytes, page_bytes);
+  parts.writer_bytes =
+      parts.buffers_offset +
+      round_up(std::uint64_t{shape.pool_buffer_count} * shape.pool_buffer_bytes, page_bytes);
+  parts.reader_bytes = round_up(kTableOffset + table_bytes, page_bytes);
+  return parts;
+}
+
+SegmentHeader make_link_header(const LinkShape& shape, std::string_view name,
+                               std::uint64_t page_bytes) noexcept {
+  SegmentHeader header{};
+  header.magic = kSegmentMagic;
+  header.version = kSegmentVersion;
+  header.header_bytes = sizeof header;
+  header.kind = shape.kind;
+  header.page_bytes = static_cast<std::uint32_t>(page_bytes);
+  header.parameter_count = kParameterCount;
+  header.parameters[kCapacityBytes] = shape.capacity_bytes;
+  header.parameters[kSlotCount] = shape.slot_count;
+  header.parameters[kSlotBytes] = shape.slot_bytes;
+  header.parameters[kPoolBufferCount] = shape.pool_buffer_count;
+  header.parameters[kPoolBufferBytes] = shape.pool_buffer_bytes;
+  header.parameters[kCreditCount] = shape.credit_count;
+  header.total_bytes = page_bytes;
+  const LinkParts parts = parts_of(shape, page_bytes);
+  add_region(header, Role::kWriter, parts.writer_bytes);
+  add_region(header, Role::kReader, parts.reader_bytes);
+  std::memcpy(header.name, name.data(), std::min(name.size(), std::size_t{kSegmentNameBytes - 1}));
+  return header;
+}
+
+Result<LinkShape> shape_of(const SegmentHeader& header) noexcept {
+  const bool is_link =
+      header.kind == SegmentKind::kRecordLink || header.kind == SegmentKind::kSlotLink;
+  if (!is_link || header.parameter_count != kParameterCount || header.region_count != 2) {
+    return Error{ErrorCode::kCorruptPeer, 0, "segment is not a link",
+                 static_cast<std::uint64_t>(header.kind), 0};
+  }
+  LinkShape shape;
+  shape.kind = header.kind;
+  shape.capacity_bytes = header.parameters[kCapacityBytes];
+  shape.slot_count = header.parameters[kSlotCount];
+  shape.slot_bytes = static_cast<std::uint32_t>(header.parameters[kSlotBytes]);
+  shape.pool_buffer_count = static_cast<std::uint32_t>(header.parameters[kPoolBufferCount]);
+  shape.pool_buffer_bytes = header.parameters[kPoolBufferBytes];
+  shape.credit_count = header.parameters[kCreditCount];
+  if (Status valid = validate_shape(shape); !valid) {
+    return Error{ErrorCode::kCorruptPeer, 0, valid.error().doing, valid.error().found,
+                 valid.error().wanted};
+  }
+  const LinkParts parts = parts_of(shape, header.page_bytes);
+  const Region& writer = header.regions[0];
+  const Region& reader = header.regions[1];
+  if (writer.role != Role::kWriter || writer.size_bytes != parts.writer_bytes ||
+      reader.role != Role::kReader || reader.size_bytes != parts.reader_bytes) {
+    return Error{ErrorCode::kCorruptPeer, 0, "the link's regions do not fit its shape",
+                 writer.size_bytes, parts.writer_bytes};
+  }
+  return shape;
+}
+
+}  // namespace slipring

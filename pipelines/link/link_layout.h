@@ -1,0 +1,116 @@
+// How a link's segment is cut: the two ends' pages, the ring, and the buffer pool if it has one.
+//
+// Two regions, one a role.  The offsets below are relative to the region; specified in
+// core/LAYOUT.md, change both or neither.
+//   writer's region: ProducerPage | EndPage | lent table | ring | pool buffers
+//   reader's region: ConsumerPage | EndPage | returned table
+// The ring and the pool buffers start on pages of their own.  On a link with a pool every message
+// begins with the BufferHandle {slot:32, generation:32} of the buffer that it sends, or with slot
+// kNoBuffer when it sends none, so that a successor knows what is under way.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "core/cpu/cache_line.h"
+#include "core/error/result.h"
+#include "core/pool/buffer_pool.h"
+#include "core/ring/cursor_page.h"
+#include "core/ring/record_ring.h"
+#include "core/ring/spsc_ring.h"
+#include "core/segment/segment_layout.h"
+#include "platform/wait/doorbell.h"
+
+namespace slipring {
+
+inline constexpr std::uint32_t kNoBufferSlot = UINT32_MAX;
+
+enum class EndState : std::uint32_t {
+  kNever = 0,   // nobody has attached yet
+  kOpen = 1,    // attached, or dead without having closed
+  kClosed = 2,  // finished for good
+};
+
+// What an end counts, for observers.  Each is written by the end alone and only grows, over all
+// incarnations.
+struct EndCounters {
+  std::atomic<std::uint64_t> message_count;      // published, or finished
+  std::atomic<std::uint64_t> payload_bytes;      // of these
+  std::atomic<std::uint64_t> blocked_count;      // times the ring was full, or empty
+  std::atomic<std::uint64_t> sleep_count;        // times the end slept
+  std::atomic<std::uint64_t> abort_count;        // writer: aborts; reader: aborted messages dropped
+  std::atomic<std::uint64_t> redelivered_count;  // reader: messages seen by a predecessor before
+  std::atomic<std::uint64_t> recovered_count;  // writer: pool buffers taken back from predecessors
+  std::atomic<std::uint64_t> corrupt_count;    // impossible values met in the peer's memory
+};
+
+// One end's page, written by that end only.
+struct EndPage {
+  BellLine bell;                                            // rung for the other end
+  ArmLine arm;                                              // odd while this end sleeps
+  alignas(kAbiLineBytes) std::atomic<std::uint32_t> state;  // an EndState
+  std::atomic<std::uint32_t> incarnation;                   // attachments so far
+  std::atomic<std::uint32_t> process_id;                    // for people; never an identity
+  std::atomic<std::uint32_t> is_locked;                     // 1: the end's memory is locked down
+  alignas(kAbiLineBytes) EndCounters counters;
+};
+static_assert(offsetof(EndPage, arm) == 128);
+static_assert(offsetof(EndPage, state) == 256);
+static_assert(offsetof(EndPage, counters) == 384);
+static_assert(sizeof(EndPage) == 512);
+
+inline constexpr std::uint64_t kEndPageOffset = 256;
+inline constexpr std::uint64_t kTableOffset = 1024;
+static_assert(sizeof(ProducerPage) == kEndPageOffset && sizeof(ConsumerPage) == kEndPageOffset);
+static_assert(kEndPageOffset + sizeof(EndPage) <= kTableOffset);
+
+// What a link is made of, as its creator asks and as its header says.
+struct LinkShape {
+  SegmentKind kind = SegmentKind::kRecordLink;  // or kSlotLink
+  std::uint64_t capacity_bytes = 0;             // record links
+  std::uint64_t slot_count = 0;                 // slot links
+  std::uint32_t slot_bytes = 0;                 // slot links
+  std::uint32_t pool_buffer_count = 0;          // 0: no pool; slot links only
+  std::uint64_t pool_buffer_bytes = 0;
+  // At most so many messages under way, and a full link answers instead of blocking; 0: no limit,
+  // and a writer that waits is blocked until there is space.
+  std::uint64_t credit_count = 0;
+};
+
+// Where the parts lie, from the start of their region.
+struct LinkParts {
+  std::uint64_t ring_offset = 0;
+  std::uint64_t ring_bytes = 0;
+  std::uint64_t buffers_offset = 0;
+  std::uint64_t writer_bytes = 0;
+  std::uint64_t reader_bytes = 0;
+};
+
+[[nodiscard]] inline SpscGeometry slot_geometry(const LinkShape& shape) noexcept {
+  return {shape.slot_count, shape.slot_bytes, 0};
+}
+[[nodiscard]] inline RecordGeometry record_geometry(const LinkShape& shape) noexcept {
+  return {shape.capacity_bytes, 0};
+}
+[[nodiscard]] inline PoolGeometry pool_geometry(const LinkShape& shape) noexcept {
+  return {shape.pool_buffer_count, 0, shape.pool_buffer_bytes};
+}
+
+// Errors: kInvalidArgument with the offending value.
+[[nodiscard]] Status validate_shape(const LinkShape& shape) noexcept;
+
+// Requires: validate_shape(shape) is ok; page_bytes is a power of two.
+[[nodiscard]] LinkParts parts_of(const LinkShape& shape, std::uint64_t page_bytes) noexcept;
+
+// Fills a header for a link called `name`; lock_inode and check are left to the creator.
+// Requires: validate_shape(shape) is ok.
+[[nodiscard]] SegmentHeader make_link_header(const LinkShape& shape, std::string_view name,
+                                             std::uint64_t page_bytes) noexcept;
+
+// The shape that a validated header describes.  Errors: kCorruptPeer when the header is not a
+// link's or its regions do not fit its shape.
+[[nodiscard]] Result<LinkShape> shape_of(const SegmentHeader& header) noexcept;
+
+}  // namespace slipring

@@ -1,0 +1,96 @@
+#include "pipelines/link/link_observer.h"
+
+#include <utility>
+
+namespace slipring {
+namespace {
+
+[[nodiscard]] std::uint64_t read(const std::atomic<std::uint64_t>& counter) noexcept {
+  return counter.load(
+      std::memory_order_relaxed);  // relaxed: shown to people, nothing follows from it
+}
+[[nodiscard]] std::uint32_t read(const std::atomic<std::uint32_t>& word) noexcept {
+  return word.load(std::memory_order_relaxed);  // relaxed: as above
+}
+
+}  // namespace
+
+LinkObserver::LinkObserver(SegmentFile file, const SegmentHeader& header, const LinkShape& shape,
+                           Mapping writer, Mapping reader) noexcept
+    : file_(std::move(file)),
+      header_(header),
+      shape_(shape),
+      writer_(std::move(writer)),
+      reader_(std::move(reader)) {}
+
+Result<LinkObserver> LinkObserver::attach(const SegmentDirectory& directory,
+                                          std::string_view name) noexcept {
+  Result<SegmentFile> file = SegmentFile::open(directory, name);
+  if (!file) return file.error();
+  Result<SegmentHeader> header = read_header(*file);
+  if (!header) return header.error();
+  Result<LinkShape> shape = shape_of(*header);
+  if (!shape) return shape.error();
+  MappingOptions options;
+  options.memory_lock = MemoryLock::kOff;
+  const LinkParts parts = parts_of(*shape, header->page_bytes);
+  Result<Mapping> writer = Mapping::map(file->read_only_fd(), header->regions[0].offset_bytes,
+                                        parts.ring_offset, options);
+  if (!writer) return writer.error();
+  Result<Mapping> reader = Mapping::map(file->read_only_fd(), header->regions[1].offset_bytes,
+                                        parts.reader_bytes, options);
+  if (!reader) return reader.error();
+  return LinkObserver(std::move(file).value(), *header, *shape, std::move(writer).value(),
+                      std::move(reader).value());
+}
+
+EndReport LinkObserver::report_end(const Mapping& region, Role role) const noexcept {
+  const EndPage& page = end_page(region);
+  EndReport report;
+  const std::uint32_t state = read(page.state);
+  report.state = state <= static_cast<std::uint32_t>(EndState::kClosed)
+                     ? static_cast<EndState>(state)
+                     : EndState::kNever;
+  report.process_id = static_cast<pid_t>(read(page.process_id));
+  if (Result<Probe> probe = file_.lock_file().probe(static_cast<std::uint32_t>(role)); probe) {
+    report.holder = probe->holder;
+    if (probe->pid != 0) report.process_id = probe->pid;
+  }
+  report.incarnation = read(page.incarnation);
+  report.is_locked = read(page.is_locked) != 0;
+  report.is_asleep = (read(page.arm.armed) & 1U) != 0;
+  report.message_count = read(page.counters.message_count);
+  report.payload_bytes = read(page.counters.payload_bytes);
+  report.blocked_count = read(page.counters.blocked_count);
+  report.sleep_count = read(page.counters.sleep_count);
+  report.abort_count = read(page.counters.abort_count);
+  report.redelivered_count = read(page.counters.redelivered_count);
+  report.recovered_count = read(page.counters.recovered_count);
+  report.corrupt_count = read(page.counters.corrupt_count);
+  return report;
+}
+
+LinkReport LinkObserver::report() const noexcept {
+  LinkReport report;
+  report.shape = shape_;
+  report.total_bytes = header_.total_bytes;
+  report.created_ns = header_.created_ns;
+  const auto& producer = *reinterpret_cast<const ProducerPage*>(writer_.bytes().data());
+  const auto& consumer = *reinterpret_cast<const ConsumerPage*>(reader_.bytes().data());
+  report.done = read(consumer.done);  // before tail, so that a moving ring does not look overfull
+  report.tail = read(producer.tail);
+  report.capacity =
+      shape_.kind == SegmentKind::kSlotLink ? shape_.slot_count : shape_.capacity_bytes;
+  report.fill = report.tail > report.done ? report.tail - report.done : 0;
+  if (report.fill > report.capacity) report.fill = report.capacity;
+  const auto* lent = reinterpret_cast<const PoolWord*>(writer_.bytes().data() + kTableOffset);
+  const auto* returned = reinterpret_cast<const PoolWord*>(reader_.bytes().data() + kTableOffset);
+  for (std::uint32_t slot = 0; slot < shape_.pool_buffer_count; ++slot) {
+    if (read(lent[slot]) != read(returned[slot])) ++report.pool_lent_count;
+  }
+  report.writer = report_end(writer_, Role::kWriter);
+  report.reader = report_end(reader_, Role::kReader);
+  return report;
+}
+
+}  // namespace slipring

@@ -1,0 +1,67 @@
+// Looks at a link without taking part: for stat, the live view, and the runner.
+//
+// Everything is mapped read-only, nothing is locked, and no end notices.  The numbers are read one
+// by one while the ends go on, so they belong to slightly different instants.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string_view>
+
+#include "core/error/result.h"
+#include "pipelines/link/link_segment.h"
+
+namespace slipring {
+
+struct EndReport {
+  Holder holder = Holder::kNobody;  // certified by the kernel at the time of asking
+  pid_t process_id = 0;             // of the holder, or as the last one wrote it
+  EndState state = EndState::kNever;
+  std::uint32_t incarnation = 0;
+  bool is_locked = false;
+  bool is_asleep = false;
+  std::uint64_t message_count = 0;
+  std::uint64_t payload_bytes = 0;
+  std::uint64_t blocked_count = 0;
+  std::uint64_t sleep_count = 0;
+  std::uint64_t abort_count = 0;
+  std::uint64_t redelivered_count = 0;
+  std::uint64_t recovered_count = 0;
+  std::uint64_t corrupt_count = 0;
+};
+
+struct LinkReport {
+  LinkShape shape;
+  std::uint64_t total_bytes = 0;
+  std::uint64_t created_ns = 0;  // CLOCK_REALTIME
+  std::uint64_t tail = 0;        // bytes, or slots
+  std::uint64_t done = 0;
+  std::uint64_t fill = 0;      // what lies between; at most capacity
+  std::uint64_t capacity = 0;  // bytes, or slots
+  std::uint32_t pool_lent_count = 0;
+  EndReport writer;
+  EndReport reader;
+};
+
+class LinkObserver {
+ public:
+  // Errors: kNotFound, kPermission, kVersion, kCorruptPeer, kSystem.
+  static Result<LinkObserver> attach(const SegmentDirectory& directory,
+                                     std::string_view name) noexcept;
+
+  [[nodiscard]] LinkReport report() const noexcept;
+
+ private:
+  LinkObserver(SegmentFile file, const SegmentHeader& header, const LinkShape& shape,
+               Mapping writer, Mapping reader) noexcept;
+  [[nodiscard]] EndReport report_end(const Mapping& region, Role role) const noexcept;
+
+  SegmentFile file_;
+  SegmentHeader header_;
+  LinkShape shape_;
+  Mapping writer_;  // the region up to the ring only: no frame is mapped
+  Mapping reader_;
+};
+
+}  // namespace slipring

@@ -1,0 +1,93 @@
+// The consuming end of a link: ring, doorbell, certificate and, if the link has one, buffer pool.
+//
+// One thread at a time.  Nothing is allocated after attach().  Ordering: as link_writer.h.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "core/error/result.h"
+#include "core/ring/transfer.h"
+#include "pipelines/link/link_segment.h"
+#include "platform/wait/doorbell.h"
+
+namespace slipring {
+
+// A message in place, in memory that its writer could still change: read every word once.
+struct Message {
+  std::span<const std::byte> bytes;  // a slot link gives the whole slot
+  bool redelivered = false;          // a predecessor had taken it and not finished it
+  bool aborted = false;              // the writer no longer wants it
+  std::uint64_t position = 0;        // of the ring; for release()
+  std::uint64_t end_position = 0;
+};
+
+class LinkReader {
+ public:
+  // Takes the reading role, of a fresh link or of a dead predecessor, whose unfinished messages are
+  // delivered again.  Errors: as LinkWriter::attach().
+  static Result<LinkReader> attach(const SegmentDirectory& directory, std::string_view name,
+                                   MemoryLock memory_lock = MemoryLock::kTry) noexcept;
+
+  // The next message; several may be held.  kBlocked when there is none.
+  [[nodiscard]] Transfer try_peek(Message& message) noexcept;
+
+  // Finishes `message` and all before it; gives space back, and wakes a waiting writer when that is
+  // worth it.  On a link with a pool, give the buffer back first.
+  void release(const Message& message) noexcept;
+
+  // Drops all that the writer has aborted, in one step.  Requires: nothing is held, no pool.
+  void skip_aborted() noexcept;
+
+  // Finished for good: the writer learns that nobody will read on.
+  void close() noexcept;
+
+  // Whether try_peek() might not answer kBlocked.  Changes nothing.
+  [[nodiscard]] bool has_message() const noexcept;
+  // The writer has aborted something that is not finished yet, held messages included.
+  [[nodiscard]] bool has_abort() const noexcept {
+    return slots_ ? slots_->has_abort() : records_->has_abort();
+  }
+  // The writer has closed and everything has been looked at.
+  [[nodiscard]] bool is_finished() const noexcept;
+  // What to sleep on until the writer publishes or closes.
+  [[nodiscard]] WaitPoint message_point() noexcept;
+
+  // The pool's reader; nullptr on a link without a pool.
+  [[nodiscard]] PoolReader* pool() noexcept { return pool_ ? &*pool_ : nullptr; }
+  // Gives a buffer back and wakes a writer that waits for one.  A handle that is not held, or that
+  // a predecessor had given back already, is left alone.
+  void give_back(const BufferHandle& handle) noexcept;
+
+  [[nodiscard]] const LinkShape& shape() const noexcept { return hold_.shape; }
+  [[nodiscard]] std::uint32_t incarnation() const noexcept;
+  [[nodiscard]] bool is_locked() const noexcept {
+    return hold_.own.is_locked() && hold_.peer.is_locked();
+  }
+  void count_sleep() noexcept { count(own().counters.sleep_count); }
+
+ private:
+  LinkReader(LinkHold hold) noexcept;
+  [[nodiscard]] EndPage& own() noexcept { return end_page(hold_.own); }
+  [[nodiscard]] const EndPage& own() const noexcept { return end_page(hold_.own); }
+  [[nodiscard]] const EndPage& peer() const noexcept { return end_page(hold_.peer); }
+  Status attach_ring() noexcept;
+  Status attach_pool() noexcept;
+  [[nodiscard]] std::uint64_t credit_given() const noexcept {
+    return slots_ ? slots_->credit_given() : records_->credit_given();
+  }
+  void ring_for_credit() noexcept;
+
+  LinkHold hold_;
+  std::optional<SpscConsumer> slots_;      // exactly one of the two
+  std::optional<RecordConsumer> records_;  // holds a value
+  std::optional<PoolReader> pool_;
+  Doorbell doorbell_;
+  std::uint64_t rung_credit_ = 0;
+  bool corrupt_ = false;  // stays: a peer that was corrupt once is not believed again
+};
+
+}  // namespace slipring

@@ -1,0 +1,102 @@
+#include "pipelines/link/link_segment.h"
+
+#include <errno.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <utility>
+
+namespace slipring {
+namespace {
+
+[[nodiscard]] std::uint64_t realtime_ns() noexcept {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+}  // namespace
+
+Status create_link(const SegmentDirectory& directory, std::string_view name, const LinkShape& shape,
+                   const SegmentOptions& options) noexcept {
+  if (Status valid = validate_shape(shape); !valid) return valid;
+  return create_segment(directory, name, make_link_header(shape, name, page_size_bytes()), options);
+}
+
+Status create_segment(const SegmentDirectory& directory, std::string_view name,
+                      SegmentHeader header, const SegmentOptions& options) noexcept {
+  Result<NewSegment> segment = NewSegment::create(directory, name, header.total_bytes, options);
+  if (!segment) return segment.error();
+  header.lock_inode = segment->lock_inode();
+  header.created_ns = realtime_ns();
+  header.check = segment_check(header);
+  // A fresh file is all zeros, which is what every page of a segment starts from.
+  const ssize_t written = pwrite(segment->data_fd(), &header, sizeof header, 0);
+  if (written != static_cast<ssize_t>(sizeof header)) {
+    return Error{ErrorCode::kSystem, written < 0 ? errno : EIO, "writing the segment header",
+                 static_cast<std::uint64_t>(written < 0 ? 0 : written), sizeof header};
+  }
+  return segment->publish();
+}
+
+Result<SegmentHeader> read_header(const SegmentFile& file) noexcept {
+  SegmentHeader header{};
+  const ssize_t got = pread(file.read_only_fd(), &header, sizeof header, 0);
+  if (got < 0) return Error{ErrorCode::kSystem, errno, "reading the segment header", 0, 0};
+  if (Status valid = validate_segment(header, static_cast<std::uint64_t>(got) < sizeof header
+                                                  ? static_cast<std::uint64_t>(got)
+                                                  : file.size_bytes());
+      !valid) {
+    return valid.error();
+  }
+  if (header.lock_inode != file.lock_inode()) {
+    return Error{ErrorCode::kCorruptPeer, 0, "the lock file belongs to another segment",
+                 file.lock_inode(), header.lock_inode};
+  }
+  return header;
+}
+
+Result<LinkHold> take_role(const SegmentDirectory& directory, std::string_view name, Role role,
+                           MemoryLock memory_lock) noexcept {
+  Result<SegmentFile> file = SegmentFile::open(directory, name);
+  if (!file) return file.error();
+  Result<SegmentHeader> header = read_header(*file);
+  if (!header) return header.error();
+  Result<LinkShape> shape = shape_of(*header);
+  if (!shape) return shape.error();
+  Result<Certificate> certificate =
+      Certificate::acquire(file->lock_file(), static_cast<std::uint32_t>(role));
+  if (!certificate) return certificate.error();
+  Result<Descriptor> writable = file->open_writable(directory);
+  if (!writable) return writable.error();
+
+  const Region& own_region = header->regions[role == Role::kWriter ? 0 : 1];
+  const Region& peer_region = header->regions[role == Role::kWriter ? 1 : 0];
+  MappingOptions options;
+  options.memory_lock = memory_lock;
+  options.access = Access::kReadWrite;
+  Result<Mapping> own =
+      Mapping::map(writable->get(), own_region.offset_bytes, own_region.size_bytes, options);
+  if (!own) return own.error();
+  options.access = Access::kReadOnly;
+  Result<Mapping> peer =
+      Mapping::map(file->read_only_fd(), peer_region.offset_bytes, peer_region.size_bytes, options);
+  if (!peer) return peer.error();
+  return LinkHold{*shape, parts_of(*shape, header->page_bytes), std::move(certificate).value(),
+                  std::move(own).value(), std::move(peer).value()};
+}
+
+void open_end(EndPage& own, bool is_locked) noexcept {
+  // relaxed, all of them: only this end writes them, and peers and observers merely show them; a
+  // peer that waits for kClosed reads the state with acquire (link.A).
+  own.incarnation.store(own.incarnation.load(std::memory_order_relaxed) + 1,
+                        std::memory_order_relaxed);
+  own.process_id.store(static_cast<std::uint32_t>(getpid()), std::memory_order_relaxed);
+  own.is_locked.store(is_locked ? 1 : 0, std::memory_order_relaxed);
+  own.state.store(static_cast<std::uint32_t>(EndState::kOpen), std::memory_order_relaxed);
+  disarm(own.arm.armed);
+}
+
+}  // namespace slipring

@@ -1,0 +1,62 @@
+// A link's segment: made, opened, and taken hold of by role.
+//
+// Crash.  A role belongs to whoever holds its certificate (platform/process/certificate.h); a
+// successor takes over the pages as they are and counts one incarnation more.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "core/error/result.h"
+#include "pipelines/link/link_layout.h"
+#include "platform/memory/mapping.h"
+#include "platform/memory/segment_directory.h"
+#include "platform/memory/segment_file.h"
+#include "platform/process/certificate.h"
+
+namespace slipring {
+
+// Makes a link that nobody is attached to; its memory is there from now on.
+// Errors: as validate_shape() and NewSegment (kExists, kNoSpace, kPermission, kInvalidArgument, …).
+Status create_link(const SegmentDirectory& directory, std::string_view name, const LinkShape& shape,
+                   const SegmentOptions& options = {}) noexcept;
+
+// Makes a segment of any kind from its header: fills in what only the creator knows, and publishes.
+// Errors: as NewSegment.
+Status create_segment(const SegmentDirectory& directory, std::string_view name,
+                      SegmentHeader header, const SegmentOptions& options) noexcept;
+
+// Reads and validates a segment's header.  Errors: kNotFound, kPermission, kVersion, kCorruptPeer.
+Result<SegmentHeader> read_header(const SegmentFile& file) noexcept;
+
+// One role's hold on a link: the role's certificate, its own region read-write, the other's
+// read-only.  Move-only; addresses stay.
+struct LinkHold {
+  LinkShape shape;
+  LinkParts parts;
+  Certificate certificate;
+  Mapping own;
+  Mapping peer;
+};
+
+// Errors: kBusy with the holder's pid in `found`; kVersion, kCorruptPeer, kLockLimit, kNotFound, …
+Result<LinkHold> take_role(const SegmentDirectory& directory, std::string_view name, Role role,
+                           MemoryLock memory_lock) noexcept;
+
+[[nodiscard]] inline EndPage& end_page(Mapping& region) noexcept {
+  return *reinterpret_cast<EndPage*>(region.writable_bytes().data() + kEndPageOffset);
+}
+[[nodiscard]] inline const EndPage& end_page(const Mapping& region) noexcept {
+  return *reinterpret_cast<const EndPage*>(region.bytes().data() + kEndPageOffset);
+}
+
+// Adds to a counter that only the caller's end writes.  relaxed: observers need no order.
+inline void count(std::atomic<std::uint64_t>& counter, std::uint64_t more = 1) noexcept {
+  counter.store(counter.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
+}
+
+// Marks the own page as attached.  relaxed: what a peer does with them is only to show them; the
+// closed state is stored elsewhere, with release.
+void open_end(EndPage& own, bool is_locked) noexcept;
+
+}  // namespace slipring

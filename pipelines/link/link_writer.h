@@ -1,0 +1,84 @@
+// The producing end of a link: ring, doorbell, certificate and, if the link has one, buffer pool.
+//
+// One thread at a time.  Nothing is allocated after attach().
+//
+// Ordering.  link.A -> link.B  close: who sees the other end closed sees all that it did before.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "core/error/result.h"
+#include "core/ring/transfer.h"
+#include "pipelines/link/link_segment.h"
+#include "platform/wait/doorbell.h"
+
+namespace slipring {
+
+class LinkWriter {
+ public:
+  // Takes the writing role, of a fresh link or of a dead predecessor: what it had published stays,
+  // what it had not vanishes, and pool buffers that it had lent and never sent come back.
+  // Errors: kBusy (a living writer; its pid in `found`), kNotFound, kVersion, kCorruptPeer,
+  // kLockLimit, kPermission, kSystem.
+  static Result<LinkWriter> attach(const SegmentDirectory& directory, std::string_view name,
+                                   MemoryLock memory_lock = MemoryLock::kTry) noexcept;
+
+  // The place for a message of at most `size_bytes`, in the ring; valid until commit() or
+  // abandon().  On a slot link it is the whole slot.  Requires: size_bytes <= max_message_bytes().
+  [[nodiscard]] Transfer try_reserve(std::uint64_t size_bytes,
+                                     std::span<std::byte>& message) noexcept;
+
+  // Publishes the message with its final size (record links; a slot is always sent whole) and wakes
+  // a sleeping reader.  Memory ordering: what was written before is visible to the reader.
+  void commit(std::uint64_t size_bytes) noexcept;
+  void abandon() noexcept;
+
+  // What has been published is no longer wanted: the reader sees it as aborted and drops it.
+  void abort_published() noexcept;
+
+  // Finished for good: the reader sees the end of the stream once it has read everything.
+  void close() noexcept;
+
+  // Whether try_reserve(size_bytes) would not answer kBlocked.  Changes nothing.
+  [[nodiscard]] bool has_space(std::uint64_t size_bytes) const noexcept;
+  // The reader has finished for good: nobody will read what is written.
+  [[nodiscard]] bool is_peer_closed() const noexcept;
+  // What to sleep on until the reader gives space or buffers back.
+  [[nodiscard]] WaitPoint space_point() noexcept;
+
+  // The pool's owner; nullptr on a link without a pool.
+  [[nodiscard]] PoolOwner* pool() noexcept { return pool_ ? &*pool_ : nullptr; }
+
+  [[nodiscard]] const LinkShape& shape() const noexcept { return hold_.shape; }
+  [[nodiscard]] std::uint64_t max_message_bytes() const noexcept;
+  // 1 for a fresh link, one more with every successor.
+  [[nodiscard]] std::uint32_t incarnation() const noexcept;
+  [[nodiscard]] bool is_locked() const noexcept {
+    return hold_.own.is_locked() && hold_.peer.is_locked();
+  }
+  void count_sleep() noexcept { count(own().counters.sleep_count); }
+  [[nodiscard]] std::uint64_t blocked_count() const noexcept { return blocked_count_; }
+
+ private:
+  LinkWriter(LinkHold hold) noexcept;
+  [[nodiscard]] EndPage& own() noexcept { return end_page(hold_.own); }
+  [[nodiscard]] const EndPage& own() const noexcept { return end_page(hold_.own); }
+  [[nodiscard]] const EndPage& peer() const noexcept { return end_page(hold_.peer); }
+  Status attach_ring() noexcept;
+  Status attach_pool() noexcept;
+  [[nodiscard]] bool is_credit_used_up() const noexcept;
+
+  LinkHold hold_;
+  std::optional<SpscProducer> slots_;      // exactly one of the two
+  std::optional<RecordProducer> records_;  // holds a value
+  std::optional<PoolOwner> pool_;
+  Doorbell doorbell_;
+  std::uint64_t blocked_count_ = 0;
+  bool corrupt_ = false;  // stays: a peer that was corrupt once is not believed again
+};
+
+}  // namespace slipring

@@ -1,0 +1,190 @@
+// What a pipeline is made of, checked as a whole before anything starts.
+//
+// A plan is the pipeline file's content in plain structs (pipelines/stage/pipeline_file.h reads
+// it); the checks here look at it as a whole: who is joined to whom, what the machine must have.
+// Every check answers with all that it finds, so that a person mends a file once and not a line at
+// a time.  A plan without findings from check_topology() has every `stage_index` in range, one
+// writer and one reader a link, and credit on every cycle.
+//
+// Everything here is hosted code for one thread: it allocates freely and runs before the first
+// stage starts.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace slipring {
+
+inline constexpr std::size_t kMaxPipelineNameBytes = 32;  // of a pipeline, stage, link or port
+inline constexpr std::uint64_t kMinCapacityBytes = 4096;
+inline constexpr std::uint64_t kMaxRegionBytes = std::uint64_t{64} << 30;  // one ring or one pool
+inline constexpr std::uint64_t kMaxPoolBufferCount = 65536;
+inline constexpr std::uint64_t kPoolBufferGrainBytes = 4096;
+// The ring behind an [[oob]] lane: commands are short and few.
+inline constexpr std::uint64_t kOobCapacityBytes = 16 * 1024;
+// What a segment needs beside its ring and its pool: header, both sides' pages, doorbells.
+inline constexpr std::uint64_t kSegmentOverheadBytes = 32 * 1024;
+// A pool buffer's share of the pool's books.
+inline constexpr std::uint64_t kPoolEntryBytes = 256;
+
+enum class MemlockPolicy : std::uint8_t { kRequire, kTry, kOff };
+enum class WaitPolicy : std::uint8_t { kPoll, kAdaptive, kSleep };
+enum class RestartPolicy : std::uint8_t { kOnFailure, kAlways, kNever };
+enum class LinkKind : std::uint8_t { kRecords, kSlots };
+
+// The words that a pipeline file uses for them.
+[[nodiscard]] const char* name_of(MemlockPolicy policy) noexcept;
+[[nodiscard]] const char* name_of(WaitPolicy policy) noexcept;
+[[nodiscard]] const char* name_of(RestartPolicy policy) noexcept;
+[[nodiscard]] const char* name_of(LinkKind kind) noexcept;
+
+inline constexpr std::size_t kNoStage = SIZE_MAX;
+
+// One end of a link: a stage and the name that the stage knows the end by.
+struct PortPlan {
+  std::size_t stage_index = kNoStage;  // kNoStage: a finding has said why
+  std::string port;
+  int line = 0;
+};
+
+struct OptionPlan {
+  std::string key;
+  std::string value;
+  int line = 0;
+};
+
+struct StagePlan {
+  std::string name;
+  std::string program;       // as the file says it
+  std::string program_path;  // where resolve_programs() found it
+  RestartPolicy restart = RestartPolicy::kOnFailure;
+  std::uint32_t restart_limit = 10;  // restarts within the window; one more fails the run
+  std::uint64_t restart_window_ns = 10'000'000'000;
+  std::vector<int> cpus;  // ascending; empty: wherever the kernel likes
+  WaitPolicy wait = WaitPolicy::kAdaptive;
+  std::vector<OptionPlan> options;  // in the file's order
+  int line = 0;
+  int program_line = 0;
+  int cpu_line = 0;
+};
+
+struct PoolPlan {
+  std::uint64_t buffer_count = 0;
+  std::uint64_t buffer_bytes = 0;
+};
+
+struct LinkPlan {
+  std::string name;
+  PortPlan from;
+  PortPlan to;
+  LinkKind kind = LinkKind::kRecords;
+  std::uint64_t capacity_bytes = 0;  // records
+  std::uint64_t slot_count = 0;      // slots
+  std::uint32_t slot_bytes = 0;      // slots
+  std::optional<PoolPlan> pool;      // slots only
+  std::uint64_t credit_count = 0;    // 0: a full link blocks its writer
+  int line = 0;
+};
+
+// A command lane into a stage: a records link of kOobCapacityBytes, whose writer is whoever runs
+// `slipring oob`.
+struct OobPlan {
+  std::string name;
+  PortPlan to;
+  int line = 0;
+};
+
+struct PipelinePlan {
+  std::string file;  // as the caller named it; findings repeat it
+  std::string name;
+  MemlockPolicy memlock = MemlockPolicy::kTry;
+  WaitPolicy wait = WaitPolicy::kAdaptive;
+  std::vector<StagePlan> stages;
+  std::vector<LinkPlan> links;
+  std::vector<OobPlan> oobs;
+  int memlock_line = 0;
+};
+
+// One thing that is wrong, in the three parts that a person needs.
+struct Finding {
+  int line = 0;  // from 1; 0 where no line is to blame
+  std::string wrong;
+  std::string found;
+  std::string remedy;
+};
+
+// "FILE:LINE: wrong: found; remedy"
+[[nodiscard]] std::string to_string(const Finding& finding, std::string_view file);
+
+// Orders by line; findings of one line keep their order.
+void sort_findings(std::vector<Finding>& findings);
+
+// The candidate that `word` was probably meant to be, or nothing when none is close.  Letter case
+// does not count, and two neighbours swapped count as one slip.
+[[nodiscard]] std::optional<std::string> nearest_name(std::string_view word,
+                                                      std::span<const std::string> candidates);
+
+// [A-Za-z0-9][A-Za-z0-9_-]*, at most kMaxPipelineNameBytes.
+[[nodiscard]] bool is_pipeline_name(std::string_view name) noexcept;
+
+// The segment that carries a link or an OOB lane: "settop.ts".
+[[nodiscard]] std::string segment_name(const PipelinePlan& plan, std::string_view link_name);
+
+// Ports used twice, stages joined to nothing, cycles without credit.  An end whose stage is unknown
+// is passed over: who read the file has reported it.
+[[nodiscard]] std::vector<Finding> check_topology(const PipelinePlan& plan);
+
+// CPUs that the stages are pinned to and that are not among `allowed`.
+[[nodiscard]] std::vector<Finding> check_cpus(const PipelinePlan& plan,
+                                              std::span<const int> allowed);
+
+// Where a program named without '/' is looked for, in this order: the folders of `stage_path`
+// (colon-separated, $SLIPRING_STAGE_PATH), `own_folder` (where the slipring program lies),
+// ../libexec/slipring beside it, and the build tree's pipelines/<pipeline>/ above it.
+[[nodiscard]] std::vector<std::string> program_places(std::string_view pipeline_name,
+                                                      std::string_view own_folder,
+                                                      std::string_view stage_path);
+
+// Fills in every stage's `program_path`; findings for programs that are missing or cannot be run.
+// A program with '/' is taken relative to the folder of the pipeline file.
+[[nodiscard]] std::vector<Finding> resolve_programs(PipelinePlan& plan,
+                                                    std::span<const std::string> places);
+
+// Bytes of the segment behind one link, or behind one OOB lane.
+[[nodiscard]] std::uint64_t segment_bytes(const LinkPlan& link);
+[[nodiscard]] std::uint64_t oob_segment_bytes();
+
+// All segments together: what the segment directory must have free.
+[[nodiscard]] std::uint64_t total_segment_bytes(const PipelinePlan& plan);
+
+// What the stage has mapped when it runs: the segments of its ends.  RLIMIT_MEMLOCK counts mlock()
+// by process, so that this, and not the total, is what the limit must allow.
+[[nodiscard]] std::uint64_t stage_locked_bytes(const PipelinePlan& plan, std::size_t stage_index);
+
+// Stages that cannot lock what they map.  Nothing is found unless the plan requires locking.
+[[nodiscard]] std::vector<Finding> check_memlock(const PipelinePlan& plan,
+                                                 std::uint64_t limit_bytes);
+
+// Segments that do not fit into what `directory` has free.
+[[nodiscard]] std::vector<Finding> check_space(const PipelinePlan& plan, std::string_view directory,
+                                               std::uint64_t free_bytes);
+
+// Sets a stage's option as `--set STAGE.OPTION=VALUE` asks, replacing or adding it.  The finding
+// says why it cannot; then the plan is unchanged.
+[[nodiscard]] std::optional<Finding> apply_override(PipelinePlan& plan,
+                                                    std::string_view assignment);
+
+// The plan for a person, several lines, each ended by a newline.
+[[nodiscard]] std::string describe(const PipelinePlan& plan);
+
+// "4 MiB", "192 B": exact, in the largest unit that divides.
+[[nodiscard]] std::string format_bytes(std::uint64_t size_bytes);
+// "10 s", "500 ms": exact, in the largest unit that divides.
+[[nodiscard]] std::string format_duration(std::uint64_t duration_ns);
+
+}  // namespace slipring

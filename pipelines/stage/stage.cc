@@ -1,0 +1,410 @@
+#include "pipelines/stage/stage.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "platform/memory/segment_directory.h"
+
+namespace slipring {
+namespace {
+
+volatile sig_atomic_t stop_signal = 0;
+
+void note_stop(int signal_number) {
+  stop_signal = signal_number;
+}
+
+void install_signal_handlers() {
+  struct sigaction action {};
+  action.sa_handler = note_stop;
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = 0;  // no SA_RESTART: a sleep must end
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+}
+
+[[nodiscard]] const char* word_of(PortKind kind) {
+  switch (kind) {
+    case PortKind::kInput:
+      return "in";
+    case PortKind::kOutput:
+      return "out";
+    case PortKind::kCommands:
+      return "oob";
+  }
+  return "";
+}
+
+// Splits "--key=value"; false when the word has another form.
+[[nodiscard]] bool split(std::string_view word, std::string_view& key, std::string_view& value) {
+  if (!word.starts_with("--")) return false;
+  const std::size_t equals = word.find('=');
+  if (equals == std::string_view::npos) return false;
+  key = word.substr(2, equals - 2);
+  value = word.substr(equals + 1);
+  return true;
+}
+
+void print_description(const StageDescription& description) {
+  printf("program %.*s\n", static_cast<int>(description.program.size()),
+         description.program.data());
+  printf("purpose %.*s\n", static_cast<int>(description.purpose.size()),
+         description.purpose.data());
+  for (const PortDescription& port : description.ports) {
+    printf("%s %.*s %s %.*s\n", word_of(port.kind), static_cast<int>(port.name.size()),
+           port.name.data(), port.required ? "required" : "optional",
+           static_cast<int>(port.purpose.size()), port.purpose.data());
+  }
+  for (const OptionDescription& option : description.options) {
+    printf("option %.*s '%.*s' %.*s\n", static_cast<int>(option.name.size()), option.name.data(),
+           static_cast<int>(option.default_value.size()), option.default_value.data(),
+           static_cast<int>(option.purpose.size()), option.purpose.data());
+  }
+}
+
+void print_help(const StageDescription& description) {
+  printf(
+      "%.*s: %.*s\n\nA stage of a pipeline; `slipring run FILE` starts it.  By hand:\n"
+      "  %.*s --stage=NAME [--board=SEGMENT] [--in=PORT:SEGMENT]... [--out=PORT:SEGMENT]...\n"
+      "      [--oob=PORT:SEGMENT]... [--memlock=require|try|off] [--wait=poll|adaptive|sleep]\n"
+      "      -- [--OPTION=VALUE]...\n\n",
+      static_cast<int>(description.program.size()), description.program.data(),
+      static_cast<int>(description.purpose.size()), description.purpose.data(),
+      static_cast<int>(description.program.size()), description.program.data());
+  print_description(description);
+}
+
+}  // namespace
+
+std::string describe_error(const Error& error) {
+  std::string text = name_of(error.code);
+  if (error.doing != nullptr && *error.doing != '\0') text = text + ": " + error.doing;
+  switch (error.code) {
+    case ErrorCode::kBusy:
+      return text + ": held by living process " + std::to_string(error.found) +
+             "; stop that process first";
+    case ErrorCode::kLockLimit:
+      return text + ": the limit is " + std::to_string(error.found) + " bytes and " +
+             std::to_string(error.wanted) +
+             " are needed; raise it (ulimit -l, LimitMEMLOCK=, CAP_IPC_LOCK) or set memlock = "
+             "\"try\"";
+    case ErrorCode::kVersion:
+      return text + ": found " + std::to_string(error.found) + ", this program knows " +
+             std::to_string(error.wanted) + "; remove the segment with `slipring rm`";
+    default:
+      break;
+  }
+  if (error.os_errno != 0) text = text + ": " + strerror(error.os_errno);
+  if (error.found != 0 || error.wanted != 0) {
+    text +=
+        " (found " + std::to_string(error.found) + ", wanted " + std::to_string(error.wanted) + ")";
+  }
+  return text;
+}
+
+Stage::~Stage() = default;
+
+std::unique_ptr<Stage> Stage::start(int argc, char** argv, const StageDescription& description,
+                                    int& exit_status) {
+  install_signal_handlers();
+  std::unique_ptr<Stage> stage(new Stage());
+  stage->description_ = description;
+  stage->name_ = std::string(description.program);
+  exit_status = 0;
+  if (!stage->parse({argv + 1, static_cast<std::size_t>(argc > 0 ? argc - 1 : 0)}, exit_status)) {
+    return nullptr;
+  }
+  stage->waiter_ = Waiter(stage->waiter_options_);
+  if (!stage->attach(exit_status)) return nullptr;
+  return stage;
+}
+
+void Stage::complain(const std::string& what) const {
+  fprintf(stderr, "error: %s\n", what.c_str());
+}
+
+bool Stage::parse(std::span<char* const> words, int& exit_status) {
+  bool own_options = false;
+  for (const char* word : words) {
+    const std::string_view text = word;
+    if (!own_options && text == "--") {
+      own_options = true;
+      continue;
+    }
+    if (!own_options && text == "--describe") {
+      print_description(description_);
+      return false;
+    }
+    if (!own_options && (text == "--help" || text == "-h")) {
+      print_help(description_);
+      return false;
+    }
+    if (!(own_options ? take_option(text) : take_setting(text))) {
+      exit_status = 2;
+      return false;
+    }
+  }
+  if (!check_ports()) {
+    exit_status = 2;
+    return false;
+  }
+  return true;
+}
+
+bool Stage::take_setting(std::string_view word) {
+  std::string_view key;
+  std::string_view value;
+  if (!split(word, key, value)) {
+    complain("not a setting: " + std::string(word) + "; write --KEY=VALUE, see --help");
+    return false;
+  }
+  if (key == "stage") {
+    name_ = value;
+  } else if (key == "board") {
+    board_segment_ = value;
+  } else if (key == "in" || key == "out" || key == "oob") {
+    const std::size_t colon = value.find(':');
+    if (colon == std::string_view::npos) {
+      complain("not PORT:SEGMENT: " + std::string(word));
+      return false;
+    }
+    const PortKind kind = key == "in"    ? PortKind::kInput
+                          : key == "out" ? PortKind::kOutput
+                                         : PortKind::kCommands;
+    wanted_.push_back(
+        {kind, std::string(value.substr(0, colon)), std::string(value.substr(colon + 1))});
+  } else if (key == "memlock" && (value == "require" || value == "try" || value == "off")) {
+    memory_lock_ = value == "require" ? MemoryLock::kRequire
+                   : value == "try"   ? MemoryLock::kTry
+                                      : MemoryLock::kOff;
+  } else if (key == "wait" && (value == "poll" || value == "adaptive" || value == "sleep")) {
+    waiter_options_.strategy = value == "poll"       ? WaitStrategy::kPoll
+                               : value == "adaptive" ? WaitStrategy::kAdaptive
+                                                     : WaitStrategy::kSleep;
+  } else {
+    complain("unknown setting: " + std::string(word) + "; see --help");
+    return false;
+  }
+  return true;
+}
+
+bool Stage::take_option(std::string_view word) {
+  std::string_view key;
+  std::string_view value;
+  const bool formed = split(word, key, value);
+  const bool known =
+      formed && std::any_of(description_.options.begin(), description_.options.end(),
+                            [&](const OptionDescription& option) { return option.name == key; });
+  if (!known) {
+    complain("unknown option: " + std::string(word) + "; " + std::string(description_.program) +
+             " --describe lists those there are");
+    return false;
+  }
+  options_.emplace_back(key, value);
+  return true;
+}
+
+bool Stage::check_ports() const {
+  for (const Wanted& wanted : wanted_) {
+    const bool known = std::any_of(description_.ports.begin(), description_.ports.end(),
+                                   [&](const PortDescription& port) {
+                                     return port.name == wanted.port && port.kind == wanted.kind;
+                                   });
+    if (!known) {
+      complain(std::string(description_.program) + " has no " + word_of(wanted.kind) + " port '" +
+               wanted.port + "'; --describe lists those there are");
+      return false;
+    }
+  }
+  for (const PortDescription& port : description_.ports) {
+    const bool there = std::any_of(wanted_.begin(), wanted_.end(), [&](const Wanted& wanted) {
+      return port.name == wanted.port && port.kind == wanted.kind;
+    });
+    if (port.required && !there) {
+      complain(std::string("nothing is joined to the ") + word_of(port.kind) + " port '" +
+               std::string(port.name) + "', which " + std::string(description_.program) + " needs");
+      return false;
+    }
+  }
+  return true;
+}
+
+bool Stage::attach(int& exit_status) {
+  exit_status = 1;
+  if (wanted_.empty() && board_segment_.empty()) {
+    exit_status = 0;
+    return true;
+  }
+  Result<SegmentDirectory> directory = SegmentDirectory::open();
+  if (!directory) {
+    complain("cannot open the segment directory: " + describe_error(directory.error()));
+    return false;
+  }
+  if (!board_segment_.empty()) {
+    Result<Board> board = Board::attach(*directory, board_segment_, memory_lock_);
+    if (!board) {
+      complain("cannot attach board " + board_segment_ + ": " + describe_error(board.error()));
+      return false;
+    }
+    board_.emplace(std::move(board).value());
+    sleep_count_ = board_->number("sleeps", BoardKind::kCounter);
+  }
+  for (const Wanted& wanted : wanted_) {
+    Error fault{};
+    bool failed = false;
+    if (wanted.kind == PortKind::kOutput) {
+      Result<LinkWriter> writer = LinkWriter::attach(*directory, wanted.segment, memory_lock_);
+      if (writer) {
+        outputs_.push_back({wanted.port, std::move(writer).value()});
+      } else {
+        fault = writer.error();
+        failed = true;
+      }
+    } else {
+      Result<LinkReader> reader = LinkReader::attach(*directory, wanted.segment, memory_lock_);
+      if (reader) {
+        auto& ends = wanted.kind == PortKind::kInput ? inputs_ : commands_;
+        ends.push_back({wanted.port, std::move(reader).value()});
+      } else {
+        fault = reader.error();
+        failed = true;
+      }
+    }
+    if (failed) {
+      complain("cannot attach " + wanted.segment + ": " + describe_error(fault));
+      return false;
+    }
+  }
+  points_.reserve(inputs_.size() + outputs_.size() + commands_.size());
+  exit_status = 0;
+  return true;
+}
+
+LinkReader* Stage::input(std::string_view port) noexcept {
+  for (InputEnd& end : inputs_) {
+    if (end.port == port) return &end.reader;
+  }
+  return nullptr;
+}
+
+LinkWriter* Stage::output(std::string_view port) noexcept {
+  for (OutputEnd& end : outputs_) {
+    if (end.port == port) return &end.writer;
+  }
+  return nullptr;
+}
+
+std::string Stage::option(std::string_view name) const {
+  for (auto given = options_.rbegin(); given != options_.rend(); ++given) {
+    if (given->first == name) return given->second;
+  }
+  for (const OptionDescription& option : description_.options) {
+    if (option.name == name) return std::string(option.default_value);
+  }
+  check(false, "an option that the stage does not describe");
+  return {};
+}
+
+std::int64_t Stage::option_number(std::string_view name, std::int64_t least,
+                                  std::int64_t most) const {
+  const std::string text = option(name);
+  std::int64_t number = 0;
+  const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (fault != std::errc{} || end != text.data() + text.size() || number < least || number > most) {
+    complain("option " + std::string(name) + ": '" + text + "' is not a whole number from " +
+             std::to_string(least) + " to " + std::to_string(most));
+    exit(2);
+  }
+  return number;
+}
+
+bool Stage::option_flag(std::string_view name) const {
+  const std::string text = option(name);
+  if (text == "true" || text == "on" || text == "1") return true;
+  if (text == "false" || text == "off" || text == "0") return false;
+  complain("option " + std::string(name) + ": '" + text + "' is neither true nor false");
+  exit(2);
+}
+
+Board::Number Stage::counter(std::string_view name) noexcept {
+  return board_ ? board_->number(name, BoardKind::kCounter) : Board::Number();
+}
+
+Board::Number Stage::gauge(std::string_view name) noexcept {
+  return board_ ? board_->number(name, BoardKind::kGauge) : Board::Number();
+}
+
+std::uint32_t Stage::incarnation() const noexcept {
+  return board_ ? board_->incarnation() : 1;
+}
+
+bool Stage::stop_requested() const noexcept {
+  return stop_signal != 0;
+}
+
+bool Stage::has_command() const noexcept {
+  return std::any_of(commands_.begin(), commands_.end(),
+                     [](const InputEnd& end) { return end.reader.has_message(); });
+}
+
+std::optional<Command> Stage::next_command() {
+  for (auto end = commands_.begin(); end != commands_.end();) {
+    Message message;
+    Transfer answer = end->reader.try_peek(message);
+    for (; answer == Transfer::kDone; answer = end->reader.try_peek(message)) {
+      std::optional<Command> command = decode_command(message.bytes);
+      end->reader.release(message);
+      if (command) return command;
+      log(Severity::kWarning, "a record on command port %s is no command (%zu bytes); dropped",
+          end->port.c_str(), message.bytes.size());
+    }
+    if (answer != Transfer::kCorruptPeer) {
+      ++end;
+      continue;
+    }
+    log(Severity::kError, "command port %s holds impossible values; it is closed now",
+        end->port.c_str());
+    end = commands_.erase(end);
+  }
+  return std::nullopt;
+}
+
+void Stage::collect_points(std::initializer_list<LinkWriter*> outputs) noexcept {
+  points_.clear();
+  for (InputEnd& end : inputs_) points_.push_back(end.reader.message_point());
+  for (InputEnd& end : commands_) points_.push_back(end.reader.message_point());
+  for (LinkWriter* output : outputs) points_.push_back(output->space_point());
+}
+
+void Stage::note_sleeps(std::uint64_t more) noexcept {
+  if (more != 0) sleep_count_.add(more);
+}
+
+void Stage::log(Severity severity, const char* format, ...) const {
+  char text[512];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  const char* prefix = severity == Severity::kError     ? "error: "
+                       : severity == Severity::kWarning ? "warning: "
+                                                        : "";
+  // One write, so that lines of several stages do not mix.
+  fprintf(stderr, "%s%s\n", prefix, text);
+}
+
+int Stage::finish() noexcept {
+  for (OutputEnd& end : outputs_) end.writer.close();
+  for (InputEnd& end : inputs_) end.reader.close();
+  return 0;
+}
+
+}  // namespace slipring

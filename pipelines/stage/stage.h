@@ -1,0 +1,198 @@
+// What a stage's program is written with: its link ends by port name, its options, its board, its
+// commands, and one place to wait.
+//
+// The runner starts a stage as
+//   PROGRAM --stage=NAME --board=SEGMENT --in=PORT:SEGMENT --out=PORT:SEGMENT --oob=PORT:SEGMENT
+//           --memlock=require|try|off --wait=poll|adaptive|sleep -- --OPTION=VALUE ...
+// and a person may do the same by hand.  PROGRAM --describe prints the ports and options that the
+// program knows, a line each, which the runner compares with the pipeline file before it starts
+// anything.
+//
+// A stage finishes a message after it has published what it made of it; killed in between, its
+// successor sees the message again, marked `redelivered`.  A stage that ends with status 0 has
+// finished; anything else is a failure, which the runner answers by its restart policy.
+//
+// Hosted code, for one thread.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/error/result.h"
+#include "pipelines/link/board.h"
+#include "pipelines/link/link_reader.h"
+#include "pipelines/link/link_writer.h"
+#include "pipelines/stage/oob.h"
+#include "platform/wait/waiter.h"
+
+namespace slipring {
+
+enum class PortKind : std::uint8_t { kInput, kOutput, kCommands };
+
+struct PortDescription {
+  std::string_view name;
+  PortKind kind;
+  bool required;
+  std::string_view purpose;
+};
+
+struct OptionDescription {
+  std::string_view name;
+  std::string_view default_value;
+  std::string_view purpose;  // with the unit and the range
+};
+
+struct StageDescription {
+  std::string_view program;
+  std::string_view purpose;
+  std::vector<PortDescription> ports;
+  std::vector<OptionDescription> options;
+};
+
+enum class Severity : std::uint8_t { kInfo, kWarning, kError };
+
+// How a wait for space ended.
+enum class Reserved : std::uint8_t {
+  kDone,
+  kStopped,      // a stop was asked for
+  kInterrupted,  // the caller's own predicate held
+  kPeerClosed,   // nobody will read what would be written
+  kCorruptPeer,
+};
+
+class Stage {
+ public:
+  // Attaches everything that the command line names.  On a fault, or for --help and --describe,
+  // says so on stderr or stdout and answers nothing; exit_status is then the status to end with.
+  static std::unique_ptr<Stage> start(int argc, char** argv, const StageDescription& description,
+                                      int& exit_status);
+
+  Stage(const Stage&) = delete;
+  Stage& operator=(const Stage&) = delete;
+  ~Stage();
+
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
+  // nullptr when the pipeline has nothing at that port (never for a required one).
+  [[nodiscard]] LinkReader* input(std::string_view port) noexcept;
+  [[nodiscard]] LinkWriter* output(std::string_view port) noexcept;
+
+  // An option's value, or its default.  Requires: the option is described.
+  [[nodiscard]] std::string option(std::string_view name) const;
+  // As a whole number within [least, most]; on a fault says so and ends the process with status 2.
+  [[nodiscard]] std::int64_t option_number(std::string_view name, std::int64_t least,
+                                           std::int64_t most) const;
+  // "true" and "false", "on" and "off", "1" and "0"; faults as above.
+  [[nodiscard]] bool option_flag(std::string_view name) const;
+
+  // A number on the stage's board; swallowed when there is no board.
+  [[nodiscard]] Board::Number counter(std::string_view name) noexcept;
+  [[nodiscard]] Board::Number gauge(std::string_view name) noexcept;
+
+  // 1 at first, one more with every restart.
+  [[nodiscard]] std::uint32_t incarnation() const noexcept;
+
+  // Whether somebody (the runner, Ctrl-C) asked for the end.
+  [[nodiscard]] bool stop_requested() const noexcept;
+
+  // The next command from any command port, oldest first within a port.
+  [[nodiscard]] std::optional<Command> next_command();
+  [[nodiscard]] bool has_command() const noexcept;
+
+  // Sleeps (by the stage's strategy) until ready() holds, a stop is asked for, or the deadline has
+  // passed.  Wakes for every input, every command port, and the given outputs; ready() must be
+  // quick and change nothing.
+  template <typename Ready>
+  WaitOutcome wait(Ready&& ready, std::uint64_t deadline_ns = kNoDeadline,
+                   std::initializer_list<LinkWriter*> outputs = {}) noexcept {
+    collect_points(outputs);
+    const std::uint64_t sleeps_before = waiter_.counts().sleeps;
+    const WaitOutcome outcome = waiter_.wait(
+        std::span<const WaitPoint>(points_), [&] { return stop_requested() || ready(); },
+        deadline_ns);
+    note_sleeps(waiter_.counts().sleeps - sleeps_before);
+    return outcome;
+  }
+
+  // try_reserve() that waits while the link is full.  `interrupted` as ready() above.  A link with
+  // credit is not waited for: kInterrupted at once when it is full.
+  template <typename Interrupted>
+  [[nodiscard]] Reserved reserve(LinkWriter& output, std::uint64_t size_bytes,
+                                 std::span<std::byte>& message,
+                                 Interrupted&& interrupted) noexcept {
+    for (;;) {
+      switch (output.try_reserve(size_bytes, message)) {
+        case Transfer::kDone:
+          return Reserved::kDone;
+        case Transfer::kCorruptPeer:
+          return Reserved::kCorruptPeer;
+        case Transfer::kBlocked:
+          break;
+      }
+      if (output.shape().credit_count != 0 || interrupted()) return Reserved::kInterrupted;
+      if (output.is_peer_closed()) return Reserved::kPeerClosed;
+      if (stop_requested()) return Reserved::kStopped;
+      wait([&] { return output.has_space(size_bytes) || output.is_peer_closed() || interrupted(); },
+           kNoDeadline, {&output});
+    }
+  }
+
+  // One line on stderr, which the runner shows with the stage's name.
+  void log(Severity severity, const char* format, ...) const __attribute__((format(printf, 3, 4)));
+
+  // Closes every end: readers see the end of the stream.  Answers the process's exit status, 0.
+  int finish() noexcept;
+
+ private:
+  struct InputEnd {
+    std::string port;
+    LinkReader reader;
+  };
+  struct OutputEnd {
+    std::string port;
+    LinkWriter writer;
+  };
+
+  Stage() = default;
+  [[nodiscard]] bool parse(std::span<char* const> words, int& exit_status);
+  [[nodiscard]] bool attach(int& exit_status);
+  [[nodiscard]] bool take_setting(std::string_view word);
+  [[nodiscard]] bool take_option(std::string_view word);
+  [[nodiscard]] bool check_ports() const;
+  void collect_points(std::initializer_list<LinkWriter*> outputs) noexcept;
+  void note_sleeps(std::uint64_t more) noexcept;
+  void complain(const std::string& what) const;
+
+  StageDescription description_;
+  std::string name_;
+  std::string board_segment_;
+  struct Wanted {
+    PortKind kind;
+    std::string port;
+    std::string segment;
+  };
+  std::vector<Wanted> wanted_;
+  std::vector<std::pair<std::string, std::string>> options_;
+  MemoryLock memory_lock_ = MemoryLock::kTry;
+  WaiterOptions waiter_options_;
+  Waiter waiter_;
+  std::optional<Board> board_;
+  Board::Number sleep_count_;
+  // Deques, because ends must stay where they are.
+  std::deque<InputEnd> inputs_;
+  std::deque<OutputEnd> outputs_;
+  std::deque<InputEnd> commands_;
+  std::vector<WaitPoint> points_;
+};
+
+// "cannot attach settop.ts: busy: …" with numbers, errno and remedy, for people.
+[[nodiscard]] std::string describe_error(const Error& error);
+
+}  // namespace slipring
