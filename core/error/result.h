@@ -39,6 +39,10 @@ class [[nodiscard]] Result {
     check(ok_, "value() of a failed Result");
     return value_;
   }
+  [[nodiscard]] const T& value() const& noexcept {
+    check(ok_, "value() of a failed Result");
+    return value_;
+  }
   [[nodiscard]] T&& value() && noexcept {
     check(ok_, "value() of a failed Result");
     return std::move(value_);

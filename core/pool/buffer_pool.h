@@ -39,6 +39,8 @@ struct BufferHandle {
   std::uint32_t slot;
   std::uint32_t generation;
 };
+// Names no buffer of any pool.
+inline constexpr BufferHandle kNullHandle{UINT32_MAX, 0};
 
 struct PoolGeometry {
   std::uint32_t buffer_count;  // 1 to kMaxPoolBuffers
@@ -132,13 +134,18 @@ class PoolOwner {
   }
 
   // True while a reader may still look at the buffer.
-  [[nodiscard]] bool is_lent(std::uint32_t slot) const noexcept { return outstanding(slot) != 0; }
+  [[nodiscard]] bool is_lent(std::uint32_t slot) const noexcept {
+    check(slot < count_, "a buffer beyond the pool");
+    return outstanding(slot) != 0;
+  }
 
   // Gives the buffer a new generation, just before its handle is sent.  The owner may go on reading
-  // it; it must not write to it until it is free again.  Requires: used by the owner, not lent.
+  // it; it must not write to it until it is free again.  While a reader still has the buffer, or
+  // claims to, the answer is kNullHandle and nothing changes.
+  // Requires: used by the owner.
   [[nodiscard]] BufferHandle lend(std::uint32_t slot) noexcept {
     check(slot < count_ && used_[slot], "lending a buffer that the owner does not use");
-    check(!is_lent(slot), "lending a buffer twice");
+    if (is_lent(slot)) return kNullHandle;  // the reader's word is input: no check()
     // relaxed load: only the owner writes this word.
     const std::uint64_t generation = lent_[slot].load(std::memory_order_relaxed) + 1;
     lent_[slot].store(generation, std::memory_order_release);  // pool.A pairs with pool.B
@@ -217,14 +224,15 @@ class PoolReader {
     return {buffers_ + handle.slot * buffer_bytes_, static_cast<std::size_t>(buffer_bytes_)};
   }
 
-  // Gives the buffer back; do it before releasing the message that brought the handle.
-  // Requires: holds(handle).
-  void give_back(const BufferHandle& handle) noexcept {
-    check(handle.slot < count_, "a buffer beyond the pool");
+  // Gives the buffer back; do it before releasing the message that brought the handle.  False, and
+  // nothing changes, when it is not held: a confused peer may name one buffer in two messages.
+  bool give_back(const BufferHandle& handle) noexcept {
+    if (!holds(handle)) return false;
     // relaxed load: only the reader writes its own table.
     const std::uint64_t returned = returned_[handle.slot].load(std::memory_order_relaxed);
     returned_[handle.slot].store(returned + 1,
                                  std::memory_order_release);  // pool.C pairs with pool.D
+    return true;
   }
 
   [[nodiscard]] std::uint32_t buffer_count() const noexcept { return count_; }

@@ -110,6 +110,7 @@ class RecordProducer {
   }
 
   // Opens a record of at most `size_bytes`, in place; valid until close(), commit() or abandon().
+  // On kBlocked publish what is closed before waiting: the consumer cannot free what it cannot see.
   // Requires: size_bytes <= max_payload_bytes(); no record is open.
   [[nodiscard]] Transfer try_reserve(std::uint64_t size_bytes,
                                      std::span<std::byte>& payload) noexcept {
@@ -125,14 +126,10 @@ class RecordProducer {
       if (credit > credit_seen_) credit_seen_ = credit;  // older than `done` after a take-over
       if (written_ + padding + whole - credit_seen_ > capacity_) return Transfer::kBlocked;
     }
-    if (padding != 0) {
-      store_header(written_,
-                   record_detail::pack(padding - kRecordHeaderBytes, record_detail::kPadding));
-      written_ += padding;
-    }
+    open_at_ = written_ + padding;
     reserved_bytes_ = size_bytes;
     open_ = true;
-    payload = {bytes_ + (written_ & (capacity_ - 1)) + kRecordHeaderBytes,
+    payload = {bytes_ + (open_at_ & (capacity_ - 1)) + kRecordHeaderBytes,
                static_cast<std::size_t>(size_bytes)};
     return Transfer::kDone;
   }
@@ -149,13 +146,18 @@ class RecordProducer {
     return credit > tail_ || (credit > credit_seen_ && end - credit <= capacity_);
   }
 
-  // Closes the open record with its final size, without publishing it.
+  // Closes the open record with its final size, without publishing it.  Padding is written only
+  // now, so that a data record always ends what is published.
   // Requires: size_bytes <= what was reserved.
   void close(std::uint64_t size_bytes) noexcept {
     check(open_, "no record is open");
     check(size_bytes <= reserved_bytes_, "a record longer than reserved");
-    store_header(written_, record_detail::pack(size_bytes, record_detail::kData));
-    written_ += record_detail::whole_bytes(size_bytes);
+    if (const std::uint64_t padding = open_at_ - written_; padding != 0) {
+      store_header(written_,
+                   record_detail::pack(padding - kRecordHeaderBytes, record_detail::kPadding));
+    }
+    store_header(open_at_, record_detail::pack(size_bytes, record_detail::kData));
+    written_ = open_at_ + record_detail::whole_bytes(size_bytes);
     open_ = false;
   }
 
@@ -171,7 +173,7 @@ class RecordProducer {
     publish();
   }
 
-  // Drops the open record.  A padding record that was needed stays.
+  // Drops the open record; nothing of it stays.
   void abandon() noexcept {
     check(open_, "no record is open");
     open_ = false;
@@ -224,6 +226,7 @@ class RecordProducer {
   std::uint64_t tail_;     // private: a scribbled page cannot move our writes
   std::uint64_t written_;  // closed records end here; runs ahead of tail
   std::uint64_t credit_seen_;
+  std::uint64_t open_at_ = 0;  // of the open record; behind written_ by the padding before it
   std::uint64_t reserved_bytes_ = 0;
   bool open_ = false;
 };
@@ -323,8 +326,9 @@ class RecordConsumer {
     const std::uint64_t abort_before = peer_->abort_before.load(std::memory_order_acquire);
     if (abort_before <= next_) return 0;
     const std::uint64_t tail =
-        peer_->tail.load(std::memory_order_acquire);  // record.B pairs with record.A
-    if (abort_before % 8 != 0 || abort_before > tail || tail - done_ > capacity_) return 0;
+        peer_->tail.load(std::memory_order_acquire);             // record.B pairs with record.A
+    if (abort_before % 8 != 0 || abort_before > tail) return 0;  // a lie; try_peek() finds others
+    if (tail % 8 != 0 || tail - done_ > capacity_) return 0;
     const std::uint64_t skipped = abort_before - next_;
     tail_seen_ = tail;
     next_ = abort_before;

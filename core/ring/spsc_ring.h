@@ -7,7 +7,8 @@
 //   producer's page: slots, tail (how far it has published; for observers), abort_before
 //   consumer's page: credit (polled by a full producer, stored rarely), and on a line that nobody
 //                    polls done and taken (the exact cursor, for the consumer's successor)
-// Invariants: done <= taken <= tail <= done + slot_count; credit <= done; all only grow.
+// Invariants: credit <= done <= taken <= published <= done + slot_count; all only grow.  tail is
+// one off `published` only while a commit is under way, or after a death in one.
 // Each side keeps its own position privately: a peer that scribbles cannot move it.
 //
 // Abort.  abort_before marks everything before that position as no longer wanted; the consumer
@@ -108,6 +109,11 @@ class SpscProducer {
       return Error{ErrorCode::kCorruptPeer, 0,
                    "the consumer's cursor is not within a ring's length", done, position};
     }
+    for (std::uint64_t i = done; i != position; ++i) {
+      if (end.is_published(i)) continue;
+      return Error{ErrorCode::kCorruptPeer, 0, "a slot below tail was never published", i,
+                   position};
+    }
     end.position_ = position;
     end.credit_seen_ = done;
     own.tail.store(position, std::memory_order_relaxed);  // relaxed: observers only
@@ -153,7 +159,7 @@ class SpscProducer {
     check(message.size() <= slot_bytes_, "a message larger than the slot");
     std::span<std::byte> slot;
     if (const Transfer answer = try_reserve(slot); answer != Transfer::kDone) return answer;
-    std::memcpy(slot.data(), message.data(), message.size());
+    if (!message.empty()) std::memcpy(slot.data(), message.data(), message.size());
     commit();
     return Transfer::kDone;
   }
@@ -177,7 +183,7 @@ class SpscProducer {
     const std::uint64_t done =
         peer_->done.load(std::memory_order_acquire);  // spsc.F pairs with spsc.E
     if (done > position_) return position_;
-    return position_ - done > count_ ? position_ - count_ : done;
+    return done < credit_seen_ ? credit_seen_ : done;
   }
 
  private:
@@ -236,6 +242,14 @@ class SpscConsumer {
       return Error{ErrorCode::kCorruptPeer, 0, "the cursor has taken more than a whole ring", taken,
                    done + geometry.slot_count};
     }
+    // relaxed: who finished a message had seen its sequence (spsc.B), and tail was one short of it
+    // at least.  A producer in the middle of its first commit has not stored tail at all.
+    std::uint64_t tail = peer.tail.load(std::memory_order_relaxed);
+    if (tail < geometry.start_position) tail = geometry.start_position;
+    if (done > tail && done - tail > 1) {
+      return Error{ErrorCode::kCorruptPeer, 0, "the cursor has finished what was never published",
+                   done, tail};
+    }
     return SpscConsumer(own, peer, slots, geometry, done, taken);
   }
 
@@ -245,10 +259,8 @@ class SpscConsumer {
     const auto& word = *reinterpret_cast<const std::atomic<std::uint64_t>*>(slot);
     const std::uint64_t sequence =
         word.load(std::memory_order_acquire);  // spsc.B pairs with spsc.A
-    if (sequence != next_ + 1) [[unlikely]] {
-      if (next_ - done_ == count_) return Transfer::kBlocked;  // all slots are held
-      const bool unpublished = sequence == 0 && next_ - start_ < count_;
-      if (!unpublished && sequence != next_ + 1 - count_) return Transfer::kCorruptPeer;
+    if (sequence != next_ + 1 || next_ - done_ == count_) [[unlikely]] {
+      if (!is_empty_sequence(sequence)) return Transfer::kCorruptPeer;
       publish_credit();  // idle: nobody gains from our keeping it back
       return Transfer::kBlocked;
     }
@@ -267,10 +279,7 @@ class SpscConsumer {
         slots_ + (next_ & (count_ - 1)) * stride_);
     const std::uint64_t sequence =
         word.load(std::memory_order_acquire);  // spsc.B pairs with spsc.A
-    if (sequence == next_ + 1) return true;
-    if (next_ - done_ == count_) return false;
-    const bool unpublished = sequence == 0 && next_ - start_ < count_;
-    return !unpublished && sequence != next_ + 1 - count_;
+    return !is_empty_sequence(sequence);
   }
 
   // Finishes `view` and everything before it.
@@ -288,6 +297,11 @@ class SpscConsumer {
     // spsc.H pairs with spsc.G.
     const std::uint64_t abort_before = peer_->abort_before.load(std::memory_order_acquire);
     if (abort_before <= next_ || abort_before - next_ > count_) return 0;
+    // A fence beyond what is published is a lie, and following it would lose what comes.
+    // relaxed: spsc.H has made visible what was published before an honest fence.
+    const auto& last = *reinterpret_cast<const std::atomic<std::uint64_t>*>(
+        slots_ + ((abort_before - 1) & (count_ - 1)) * stride_);
+    if (last.load(std::memory_order_relaxed) != abort_before) return 0;
     const std::uint64_t skipped = abort_before - next_;
     next_ = abort_before;
     own_->taken.store(next_, std::memory_order_relaxed);  // relaxed: as in try_peek
@@ -308,8 +322,8 @@ class SpscConsumer {
   [[nodiscard]] Transfer try_pop(std::span<std::byte> message) noexcept {
     SpscView view;
     if (const Transfer answer = try_peek(view); answer != Transfer::kDone) return answer;
-    std::memcpy(message.data(), view.message.data(),
-                message.size() < slot_bytes_ ? message.size() : slot_bytes_);
+    const std::size_t size = message.size() < slot_bytes_ ? message.size() : slot_bytes_;
+    if (size != 0) std::memcpy(message.data(), view.message.data(), size);
     release(view);
     return Transfer::kDone;
   }
@@ -337,6 +351,12 @@ class SpscConsumer {
         next_(done),
         done_(done),
         redeliver_before_(taken) {}
+
+  // Whether a correct producer leaves this in the next slot while that holds nothing for us: the
+  // lap before, or nothing yet.  With every slot held, the lap before is what we hold.
+  [[nodiscard]] bool is_empty_sequence(std::uint64_t sequence) const noexcept {
+    return next_ - start_ < count_ ? sequence == 0 : sequence == next_ + 1 - count_;
+  }
 
   ConsumerPage* own_;
   const ProducerPage* peer_;

@@ -6,9 +6,11 @@
 namespace slipring {
 
 enum class [[nodiscard]] Transfer : std::uint8_t{
-    kDone,         // moved
-    kBlocked,      // full for a producer, empty for a consumer: back-pressure, not an error
-    kCorruptPeer,  // the other side wrote a value that no correct peer writes; the answer stays
+    kDone,     // moved
+    kBlocked,  // full for a producer, empty for a consumer: back-pressure, not an error
+    // The other side wrote a value that no correct peer writes.  The call changed nothing, and the
+    // next one looks anew: whether to stop for good is decided above the ring.
+    kCorruptPeer,
 };
 
 }  // namespace slipring

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "core/error/check.h"
 #include "core/error/result.h"
 
 namespace slipring {
@@ -126,6 +127,7 @@ static_assert(sizeof(SegmentHeader) == 480);
 
 // Lays the next region out behind those there are.  Requires: room for it; size_bytes below 2^62.
 inline Region& add_region(SegmentHeader& header, Role role, std::uint64_t size_bytes) noexcept {
+  check(header.region_count < kMaxRegions, "more regions than a header holds");
   const std::uint64_t page = header.page_bytes;
   Region& region = header.regions[header.region_count++];
   region.offset_bytes = header.total_bytes;

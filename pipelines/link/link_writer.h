@@ -50,6 +50,11 @@ class LinkWriter {
   // What to sleep on until the reader gives space or buffers back.
   [[nodiscard]] WaitPoint space_point() noexcept;
 
+  // Of the ring: it moves with every publication.
+  [[nodiscard]] std::uint64_t position() const noexcept {
+    return slots_ ? slots_->position() : records_->position();
+  }
+
   // The pool's owner; nullptr on a link without a pool.
   [[nodiscard]] PoolOwner* pool() noexcept { return pool_ ? &*pool_ : nullptr; }
 

@@ -1,5 +1,22 @@
 #include "pipelines/stage/pipeline_file.h"
 
+namespace slipring {
+namespace {
+
+// Thrown where the TOML library would assert.
+struct BrokenPrecondition {};
+
+constexpr void require_precondition(bool holds) {
+  if (!holds) throw BrokenPrecondition{};
+}
+
+}  // namespace
+}  // namespace slipring
+
+// toml++ 3.3 asserts on some malformed files ("[[[a]]]"), and a pipeline file is input: its
+// setting for what an assertion does makes that an offence against TOML like any other.  BUILD
+// keeps NDEBUG away from this file, since the library drops the setting there.
+#define TOML_ASSERT(expr) ::slipring::require_precondition(static_cast<bool>(expr))
 #include <toml++/toml.h>
 
 #include <algorithm>
@@ -603,6 +620,8 @@ class PipelineReader {
 
   static void read_credit(TableReader& reader, LinkPlan& link) {
     reader.count("credit", {1, kMaxCreditCount}, link.credit_count);
+    // A credit out of range is reported once, and not as a cycle without credit too.
+    if (reader.find("credit") != nullptr && link.credit_count == 0) link.credit_count = 1;
     if (link.slot_count != 0 && link.credit_count > link.slot_count) {
       reader.report(reader.line("credit"), "credit beyond the slots",
                     std::to_string(link.credit_count) + " messages under way in " +
@@ -633,19 +652,52 @@ class PipelineReader {
   std::vector<std::string> stage_names_;
 };
 
+// The line whose text breaks the library's precondition.  The parser goes from front to back, so
+// that a beginning of the text breaks it exactly when it holds that line.
+int broken_line(std::string_view text) {
+  std::vector<std::size_t> ends;  // of the lines
+  for (std::size_t end = text.find('\n'); end != std::string_view::npos;
+       end = text.find('\n', end + 1)) {
+    ends.push_back(end + 1);
+  }
+  ends.push_back(text.size());
+  const auto holds_it = [&](std::size_t end) {
+    try {
+      static_cast<void>(toml::parse(text.substr(0, end)));
+    } catch (const toml::parse_error&) {
+      return false;
+    } catch (const BrokenPrecondition&) {
+      return true;
+    }
+    return false;
+  };
+  const auto first = std::partition_point(ends.begin(), ends.end() - 1,
+                                          [&](std::size_t end) { return !holds_it(end); });
+  return static_cast<int>(first - ends.begin()) + 1;
+}
+
+std::optional<Finding> parse_toml(std::string_view text, toml::table& root) {
+  try {
+    root = toml::parse(text);
+    return std::nullopt;
+  } catch (const toml::parse_error& error) {
+    const auto where = error.source().begin;
+    return Finding{static_cast<int>(where.line), "not valid TOML", std::string(error.description()),
+                   "look at column " + std::to_string(where.column)};
+  } catch (const BrokenPrecondition&) {
+    return Finding{broken_line(text), "not valid TOML", "this line cannot be read",
+                   "look at its brackets"};
+  }
+}
+
 }  // namespace
 
 PipelineFile parse_pipeline(std::string_view text, std::string file) {
   PipelineFile result;
   result.plan.file = std::move(file);
   toml::table root;
-  try {
-    root = toml::parse(text);
-  } catch (const toml::parse_error& error) {
-    const auto where = error.source().begin;
-    result.findings.push_back({static_cast<int>(where.line), "not valid TOML",
-                               std::string(error.description()),
-                               "look at column " + std::to_string(where.column)});
+  if (auto offence = parse_toml(text, root)) {
+    result.findings.push_back(std::move(*offence));
     return result;
   }
   PipelineReader(result).read(root);

@@ -21,7 +21,8 @@ struct Capability {
   std::string remedy;  // what the owner of the machine may do; empty when the verdict is kOk
 };
 
-// Looks at everything once, without changing anything but for short-lived unnamed files.
+// Looks at everything once.  Makes the segment directory if it is missing, and short-lived files
+// without a name in it; changes nothing else.
 [[nodiscard]] std::vector<Capability> inspect_machine();
 
 }  // namespace slipring

@@ -53,7 +53,7 @@ Capability judge(const char* name, bool good, Verdict otherwise, std::string fou
 
 Capability kernel() {
   struct utsname names = {};
-  ::uname(&names);
+  if (::uname(&names) != 0) return {"kernel", Verdict::kWarn, "unknown", "allow uname"};
   return {"kernel", Verdict::kOk, std::string(names.release) + " " + names.machine, {}};
 }
 

@@ -65,16 +65,24 @@ struct alignas(kAbiLineBytes) ArmLine {
 };
 static_assert(sizeof(ArmLine) == kAbiLineBytes);
 
+enum class BellOrder : std::uint8_t {
+  kMembarrier,  // the sleeper pays, by interrupting the processors of registered processes; falls
+                // back to kFence where the kernel has no membarrier
+  kFence,       // the waker pays, a fence a publication; for isolated real-time processors
+};
+
 // The waker's end.  Used by one thread at a time, the one that publishes.
 class Doorbell {
  public:
-  // Registers the process with membarrier where the kernel has it, and says so in the waker's page.
-  // Call before the first publication.  Requires: the words outlive the object; nobody else writes
-  // `bell` and `waker_registered`.
+  // For kMembarrier registers the process, and says so in the waker's page.  Make it before the
+  // first publication.  Requires: the words outlive the object; nobody else writes `bell` and
+  // `waker_registered`.
   Doorbell(std::atomic<std::uint32_t>& bell, std::atomic<std::uint32_t>& waker_registered,
-           const std::atomic<std::uint32_t>& armed) noexcept;
-  Doorbell(BellLine& bell_line, const ArmLine& arm_line) noexcept
-      : Doorbell(bell_line.bell, bell_line.waker_registered, arm_line.armed) {}
+           const std::atomic<std::uint32_t>& armed,
+           BellOrder order = BellOrder::kMembarrier) noexcept;
+  Doorbell(BellLine& bell_line, const ArmLine& arm_line,
+           BellOrder order = BellOrder::kMembarrier) noexcept
+      : Doorbell(bell_line.bell, bell_line.waker_registered, arm_line.armed, order) {}
 
   // After every publication.  While nobody sleeps: one load of a line in the cache, and where
   // membarrier is missing one fence.

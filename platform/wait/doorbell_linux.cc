@@ -13,8 +13,10 @@ constexpr std::uint32_t kEverySleeper = UINT32_MAX;
 }  // namespace
 
 Doorbell::Doorbell(std::atomic<std::uint32_t>& bell, std::atomic<std::uint32_t>& waker_registered,
-                   const std::atomic<std::uint32_t>& armed) noexcept
-    : bell_(&bell), armed_(&armed), fence_free_(membarrier_register()) {
+                   const std::atomic<std::uint32_t>& armed, BellOrder order) noexcept
+    : bell_(&bell),
+      armed_(&armed),
+      fence_free_(order == BellOrder::kMembarrier && membarrier_register()) {
   // relaxed: the fence below orders it before everything that this waker publishes.
   waker_registered.store(fence_free_ ? 1 : 0, std::memory_order_relaxed);
   std::atomic_thread_fence(std::memory_order_seq_cst);  // doorbell.E pairs with doorbell.B

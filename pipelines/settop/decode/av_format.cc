@@ -43,7 +43,7 @@ struct CodecRow {
   StreamKind kind;
   const char* name;
 };
-// The MPEG-2 decoder reads MPEG-1 pictures too, and the layer III decoder all three layers.
+// The MPEG-2 decoder reads MPEG-1 pictures too; for the layers of MPEG audio see decoder.cc.
 constexpr CodecRow kCodecRows[] = {
     {Codec::kMpeg2Video, AV_CODEC_ID_MPEG2VIDEO, StreamKind::kVideo, "MPEG-2 video"},
     {Codec::kH264, AV_CODEC_ID_H264, StreamKind::kVideo, "H.264"},

@@ -63,6 +63,7 @@ Status Decoder::feed(const ElementaryRecord& record, std::span<const std::byte> 
     if (Status opened = open(record.codec); !opened) complain(opened.error(), kUnknownCodec);
   }
   if (context_ == nullptr || !parser_.is_open()) {
+    // Nobody decodes this codec, or memory ran out; a stream start or another codec tries again.
     stats_.bytes_unknown += bytes.size();
     return {};
   }
@@ -112,13 +113,18 @@ Status Decoder::start_stream(const ElementaryRecord& record) {
 Status Decoder::open(Codec codec) {
   close();
   codec_ = codec;  // also of a codec that fails to open: it is reported once, not with each piece
-  const AVCodec* found = avcodec_find_decoder(static_cast<AVCodecID>(to_av(codec)));
+  if (Status opened = open_codec(to_av(codec)); !opened) return opened;
+  return parser_.open(codec);
+}
+
+Status Decoder::open_codec(int av_codec_id) {
+  avcodec_free_context(&context_);
+  const AVCodec* found = avcodec_find_decoder(static_cast<AVCodecID>(av_codec_id));
   if (found == nullptr) {
     return Error{.code = ErrorCode::kUnsupported,
-                 .doing = "opening a decoder for the stream's codec",
-                 .found = static_cast<std::uint64_t>(codec)};
+                 .doing = "looking for a decoder of the stream's codec",
+                 .found = static_cast<std::uint64_t>(codec_)};
   }
-  if (Status opened = parser_.open(codec); !opened) return opened;
   context_ = avcodec_alloc_context3(found);
   if (context_ == nullptr) {
     return Error{.code = ErrorCode::kNoSpace, .doing = "allocating a decoder"};
@@ -132,9 +138,21 @@ Status Decoder::open(Codec codec) {
     avcodec_free_context(&context_);
     return Error{.code = ErrorCode::kUnsupported,
                  .doing = "opening the decoder",
-                 .found = static_cast<std::uint64_t>(codec)};
+                 .found = static_cast<std::uint64_t>(codec_)};
   }
   return {};
+}
+
+// A transport stream does not tell the layers of MPEG audio apart.  Any of libavcodec's decoders
+// reads all three, but the one that the ffmpeg program takes for layer II computes in fixed point
+// and the one for layer III in floating point.
+Status Decoder::follow_layer(const AccessUnit& unit) {
+  if (unit.size_bytes < 2) return {};
+  static constexpr AVCodecID kLayers[4] = {AV_CODEC_ID_NONE, AV_CODEC_ID_MP3, AV_CODEC_ID_MP2,
+                                           AV_CODEC_ID_MP1};
+  const AVCodecID layer = kLayers[(unit.data[1] >> 1) & 3];
+  if (layer == AV_CODEC_ID_NONE || layer == context_->codec_id) return {};
+  return open_codec(layer);
 }
 
 void Decoder::close() {
@@ -153,19 +171,20 @@ void Decoder::complain(const Error& error, std::uint32_t kind) {
 
 Status Decoder::decode_ready_units() {
   AccessUnit unit;
-  while (parser_.next(unit)) {
-    if (Status status = decode(&unit); !status) {
-      // The parser wants to be asked until it has no more.
-      while (parser_.next(unit)) continue;
-      return status;
-    }
+  Status status;
+  while (parser_.next(unit)) {  // also after a failure: the parser is asked until it has no more
+    if (status.ok()) status = decode(&unit);
   }
-  return {};
+  return status;
 }
 
 // Null drains the codec.
 Status Decoder::decode(const AccessUnit* unit) {
   placed_ = Status{};
+  if (unit != nullptr && codec_ == Codec::kMpegAudio) {
+    if (Status opened = follow_layer(*unit); !opened) complain(opened.error(), kUnknownCodec);
+  }
+  if (context_ == nullptr) return {};
   if (unit != nullptr) {
     ++stats_.units_decoded;
     packet_->data = const_cast<std::uint8_t*>(unit->data);  // not refcounted: libavcodec copies it

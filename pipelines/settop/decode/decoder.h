@@ -83,6 +83,8 @@ class Decoder {
   static int get_buffer(AVCodecContext* context, AVFrame* frame, int flags);
 
   [[nodiscard]] Status open(Codec codec);
+  [[nodiscard]] Status open_codec(int av_codec_id);
+  [[nodiscard]] Status follow_layer(const AccessUnit& unit);
   [[nodiscard]] Status start_stream(const ElementaryRecord& record);
   void close();
   void complain(const Error& error, std::uint32_t kind);

@@ -5,8 +5,8 @@
 #pragma once
 
 #include <array>
-#include <cstdint>
 #include <cstddef>
+#include <cstdint>
 
 namespace slipring::settop {
 
@@ -14,9 +14,9 @@ struct DemuxCounters {
   // Framing.
   std::uint64_t bytes = 0;
   std::uint64_t packets = 0;
-  std::uint64_t skipped_bytes = 0;      // passed over while looking for sync
-  std::uint64_t trailer_bytes = 0;      // time codes or parity between packets (192, 204 byte forms)
-  std::uint64_t truncated_bytes = 0;    // a piece of a packet at the end of the stream
+  std::uint64_t skipped_bytes = 0;    // passed over while looking for sync
+  std::uint64_t trailer_bytes = 0;    // time codes or parity between packets (192, 204 byte forms)
+  std::uint64_t truncated_bytes = 0;  // a piece of a packet at the end of the stream
   std::uint64_t sync_acquisitions = 0;  // the first one counts
   std::uint64_t sync_losses = 0;
 
@@ -61,12 +61,12 @@ struct DemuxCounters {
   std::uint64_t pes_video = 0;  // handed on to their end, damaged ones too
   std::uint64_t pes_audio = 0;
   std::uint64_t pes_damaged = 0;
-  std::uint64_t pes_abandoned = 0;       // ended by a change of programme
-  std::uint64_t pes_short = 0;           // ended before their announced length; damaged too
-  std::uint64_t pes_header_errors = 0;   // not handed on
-  std::uint64_t pes_foreign = 0;         // padding and other kinds; not handed on
-  std::uint64_t timestamp_errors = 0;    // announced, and not there
-  std::uint64_t pes_surplus_bytes = 0;   // behind the announced length
+  std::uint64_t pes_abandoned = 0;        // ended by a change of programme
+  std::uint64_t pes_short = 0;            // ended before their announced length; damaged too
+  std::uint64_t pes_header_errors = 0;    // not handed on
+  std::uint64_t pes_foreign = 0;          // padding and other kinds; not handed on
+  std::uint64_t timestamp_errors = 0;     // announced, and not there
+  std::uint64_t pes_surplus_bytes = 0;    // behind the announced length
   std::uint64_t packets_outside_pes = 0;  // before the first start, or after an end
   std::uint64_t random_access_points = 0;
   std::uint64_t video_bytes = 0;
@@ -83,7 +83,7 @@ namespace demux_counters_detail {
 
 struct Field {
   const char* name;
-  std::uint64_t DemuxCounters::* value;
+  std::uint64_t DemuxCounters::*value;
 };
 
 inline constexpr auto kFields = std::to_array<Field>({

@@ -45,8 +45,8 @@ struct PesStart {
 };
 
 enum class PesEnd : std::uint8_t {
-  kComplete,
-  kDamaged,    // something is missing inside
+  kWhole,
+  kBroken,     // something is missing inside
   kAbandoned,  // the programme was left in the middle: what was handed on is of no more use
 };
 
@@ -60,8 +60,8 @@ class DemuxSink {
   // A programme was selected, or the map of the selected one changed.
   virtual void program_selected(const ProgramSelection& selection) = 0;
   virtual void pes_begin(const PesStart& start) = 0;
-  // The next bytes, never none; at most a packet's.  They lie in what was given to push(), or in the
-  // demultiplexer, and are valid during the call.
+  // The next bytes, never none; at most a packet's.  They lie in what was given to push(), or in
+  // the demultiplexer, and are valid during the call.
   virtual void pes_payload(StreamKind kind, std::span<const std::byte> bytes) = 0;
   virtual void pes_end(StreamKind kind, PesEnd end) = 0;
   // The programme's clock, of 27 MHz, on the same line as the time stamps (300 ticks to one).

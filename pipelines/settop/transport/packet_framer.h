@@ -1,7 +1,8 @@
 // Bytes to packets: finds sync, keeps it, loses it and finds it again.
 //
-// Form.  188-byte packets, or packets with a trailer up to the next sync byte: 192 bytes (a recorder's
-// time code, which stands before each packet and so behind the one before) and 204 bytes (parity).
+// Form.  188-byte packets, or packets with a trailer up to the next sync byte: 192 bytes (a
+// recorder's time code, which stands before each packet and so behind the one before) and 204 bytes
+// (parity).
 //
 // States.
 //   hunting  five sync bytes one stride apart: locked at the first of them.  What is passed over on
@@ -72,6 +73,12 @@ class PacketFramer {
     *this = PacketFramer{};
   }
 
+  // Drops what was held back, counted as truncated.  Starts afresh.
+  void discard(DemuxCounters& counters) {
+    counters.truncated_bytes += held_count_;
+    *this = PacketFramer{};
+  }
+
  private:
   static constexpr std::array<std::size_t, 3> kStrides = {188, 192, 204};
   static constexpr std::size_t kSyncCount = 5;
@@ -94,8 +101,8 @@ class PacketFramer {
     return held_[0] == kSyncByte ? kPacketBytes : stride_ + 1;
   }
 
-  // Requires: data starts with a sync byte.  A shorter stride is decided by fewer bytes, so that the
-  // answer does not depend on how many there are.
+  // Requires: data starts with a sync byte.  A shorter stride is decided by fewer bytes, so that
+  // the answer does not depend on how many there are.
   [[nodiscard]] Lock try_lock(std::span<const std::byte> data, bool final) {
     for (const std::size_t stride : kStrides) {
       std::size_t agreed_count = 1;
@@ -103,8 +110,7 @@ class PacketFramer {
              data[agreed_count * stride] == kSyncByte) {
         ++agreed_count;
       }
-      const bool out_of_data =
-          agreed_count < kSyncCount && agreed_count * stride >= data.size();
+      const bool out_of_data = agreed_count < kSyncCount && agreed_count * stride >= data.size();
       if (out_of_data && !final) return Lock::kUndecided;
       if (agreed_count == kSyncCount || (out_of_data && agreed_count >= 2)) {
         stride_ = stride;
@@ -114,13 +120,14 @@ class PacketFramer {
     return Lock::kNo;
   }
 
-  // Moves to where packets start.  Returns the bytes passed over; locked_ says whether it succeeded.
+  // Moves to where packets start.  Returns the bytes passed over; locked_ says whether it
+  // succeeded.
   [[nodiscard]] std::size_t hunt(std::span<const std::byte> data, bool final,
                                  DemuxCounters& counters) {
     std::size_t offset = 0;
     while (offset < data.size()) {
-      const void* sync = std::memchr(data.data() + offset, std::to_integer<int>(kSyncByte),
-                                     data.size() - offset);
+      const void* sync =
+          std::memchr(data.data() + offset, std::to_integer<int>(kSyncByte), data.size() - offset);
       if (sync == nullptr) {
         offset = data.size();
         break;

@@ -4,8 +4,8 @@
 // reached its length).  Payload is handed on as it comes and never stored; only the header is
 // gathered, since it may be split anywhere.
 //
-// After a gap the rest of an open PES packet is handed on, as a decoder can use it, and its end says
-// "damaged"; a gap inside the header drops the PES packet.
+// After a gap the rest of an open PES packet is handed on, as a decoder can use it, and its end
+// says "damaged"; a gap inside the header drops the PES packet.
 #pragma once
 
 #include <array>

@@ -54,8 +54,7 @@ Codec codec_of_private(std::span<const std::byte> descriptors) {
   while (descriptors.size() >= 2) {
     const std::size_t count = load_u8(descriptors, 1);
     if (2 + count > descriptors.size()) break;
-    const Codec codec =
-        codec_of_descriptor(load_u8(descriptors, 0), descriptors.subspan(2, count));
+    const Codec codec = codec_of_descriptor(load_u8(descriptors, 0), descriptors.subspan(2, count));
     if (codec != Codec::kUnknown) return codec;
     descriptors = descriptors.subspan(2 + count);
   }
@@ -94,8 +93,9 @@ bool parse_program_map(const SectionView& section, ProgramMap& map, DemuxCounter
     StreamInfo stream;
     stream.stream_type = load_u8(body, 0);
     stream.pid = load_u16(body, 1) & 0x1fff;
-    stream.codec = stream.stream_type == kPrivateData ? codec_of_private(body.subspan(5, info_count))
-                                                      : codec_of_type(stream.stream_type);
+    stream.codec = stream.stream_type == kPrivateData
+                       ? codec_of_private(body.subspan(5, info_count))
+                       : codec_of_type(stream.stream_type);
     add_stream(stream, map, counters);
     body = body.subspan(5 + info_count);
   }

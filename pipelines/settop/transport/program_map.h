@@ -18,8 +18,8 @@ inline constexpr std::size_t kMaxStreamsPerProgram = 32;
 
 struct StreamInfo {
   std::uint16_t pid = 0;
-  std::uint8_t stream_type = 0;     // as the PMT has it
-  Codec codec = Codec::kUnknown;    // kUnknown: nothing that this appliance decodes
+  std::uint8_t stream_type = 0;   // as the PMT has it
+  Codec codec = Codec::kUnknown;  // kUnknown: nothing that this appliance decodes
 };
 
 struct ProgramMap {

@@ -100,7 +100,8 @@ class SectionAssembler {
   void take(std::span<const std::byte>& bytes, std::size_t upto) {
     const std::size_t taken = std::min(upto - count_, bytes.size());
     if (count_ < kMaxSectionBytes && taken > 0) {
-      std::memcpy(buffer_.data() + count_, bytes.data(), std::min(taken, kMaxSectionBytes - count_));
+      std::memcpy(buffer_.data() + count_, bytes.data(),
+                  std::min(taken, kMaxSectionBytes - count_));
     }
     count_ += taken;
     bytes = bytes.subspan(taken);

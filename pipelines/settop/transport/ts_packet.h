@@ -29,9 +29,9 @@ struct PacketView {
   bool discontinuity = false;
   bool random_access = false;
   bool has_clock = false;
-  bool adaptation_error = false;  // the adaptation field announces more than its length holds
-  std::uint64_t clock_base = 0;   // 90 kHz, 33 bits
-  std::uint16_t clock_extension = 0;  // 27 MHz, 0..511; sound below 300
+  bool adaptation_error = false;       // the adaptation field announces more than its length holds
+  std::uint64_t clock_base = 0;        // 90 kHz, 33 bits
+  std::uint16_t clock_extension = 0;   // 27 MHz, 0..511; sound below 300
   std::span<const std::byte> payload;  // inside the packet that was parsed
 };
 

@@ -139,12 +139,14 @@ class Recorder final : public FrameSink {
   }
 
   void take_sound(const FrameRecord& record, const std::byte* base) {
-    REQUIRE(static_cast<SampleFormat>(record.format) == SampleFormat::kFloatPlanar);
+    const bool is_float = static_cast<SampleFormat>(record.format) == SampleFormat::kFloatPlanar;
+    REQUIRE((is_float || static_cast<SampleFormat>(record.format) == SampleFormat::kS16Planar));
+    const std::size_t sample_bytes = is_float ? sizeof(float) : sizeof(std::int16_t);
     REQUIRE(record.plane_count == record.channel_count);
     for (std::size_t sample = 0; sample < record.sample_count; ++sample) {
       for (std::size_t channel = 0; channel < record.channel_count; ++channel) {
-        const std::byte* at = base + record.plane_offset_bytes[channel] + sample * sizeof(float);
-        sound.insert(sound.end(), at, at + sizeof(float));
+        const std::byte* at = base + record.plane_offset_bytes[channel] + sample * sample_bytes;
+        sound.insert(sound.end(), at, at + sample_bytes);
       }
     }
   }
@@ -279,9 +281,10 @@ TEST_CASE("decoder: a stream joined in the middle of a group comes out as from f
 }
 
 // The sound of `path` through the decoder, against the ffmpeg program.
-void check_sound(const std::string& path, Codec codec, std::size_t piece_bytes) {
-  const std::string raw = path + ".f32";
-  run_ffmpeg("-i " + path + " -map 0:a -c:a pcm_f32le -f f32le " + raw);
+void check_sound(const std::string& path, Codec codec, const std::string& sample_format,
+                 std::size_t piece_bytes) {
+  const std::string raw = path + ".raw";
+  run_ffmpeg("-i " + path + " -map 0:a -f " + sample_format + " " + raw);
   Bench bench;
   REQUIRE(bench.feed(codec, pes_packets(read_file(path), kFirstPid), piece_bytes).ok());
   REQUIRE(bench.decoder.drain().ok());
@@ -302,22 +305,23 @@ TEST_CASE("decoder: sound comes out as from ffmpeg") {
   struct Case {
     const char* name;
     Codec codec;
+    const char* sample_format;  // the decoder's own, interleaved
     const char* options;
   };
   const Case cases[] = {
-      {"aac", Codec::kAacAdts, "-c:a aac -b:a 96k"},
-      {"aac51", Codec::kAacAdts, "-ac 6 -c:a aac -b:a 256k"},
-      {"latm", Codec::kAacLatm, "-c:a aac -mpegts_flags latm"},
-      {"mp2", Codec::kMpegAudio, "-c:a mp2 -b:a 192k -ac 2"},
-      {"mp3", Codec::kMpegAudio, "-c:a libmp3lame -b:a 128k -ac 2"},
-      {"ac3", Codec::kAc3, "-c:a ac3 -b:a 192k -ac 2"},
+      {"aac", Codec::kAacAdts, "f32le", "-c:a aac -b:a 96k"},
+      {"aac51", Codec::kAacAdts, "f32le", "-ac 6 -c:a aac -b:a 256k"},
+      {"latm", Codec::kAacLatm, "f32le", "-c:a aac -mpegts_flags latm"},
+      {"mp2", Codec::kMpegAudio, "s16le", "-c:a mp2 -b:a 192k -ac 2"},
+      {"mp3", Codec::kMpegAudio, "f32le", "-c:a libmp3lame -b:a 128k -ac 2"},
+      {"ac3", Codec::kAc3, "f32le", "-c:a ac3 -b:a 192k -ac 2"},
   };
   for (const Case& one : cases) {
     CAPTURE(std::string(one.name));
     const std::string path = scratch_path(std::string(one.name) + ".ts");
     run_ffmpeg("-f lavfi -i \"aevalsrc=sin(440*2*PI*t)|sin(523*2*PI*t*t/3)*0.5:s=48000:d=3\" " +
                std::string(one.options) + " -f mpegts " + path);
-    check_sound(path, one.codec, 333);
+    check_sound(path, one.codec, one.sample_format, 333);
   }
 }
 
