@@ -40,8 +40,8 @@ namespace slipring {
 inline constexpr std::uint32_t kCreatorByte = kRoleByteCount - 1;
 
 struct SegmentOptions {
-  mode_t mode = 0600;          // at most 0660
-  std::optional<gid_t> group;  // the files' group; ours if empty
+  mode_t mode = 0600;               // at most 0660
+  std::optional<gid_t> group = {};  // the files' group; ours if empty
 };
 
 // A segment that nobody can see yet.  Destroying it unpublished leaves no trace.

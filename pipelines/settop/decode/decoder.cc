@@ -248,8 +248,10 @@ int Decoder::get_buffer(AVCodecContext* context, AVFrame* frame, int flags) {
 
 Status Decoder::give_out(AVFrame& frame) {
   const AVFrame* given = &frame;
-  const FrameLease* lease = lease_of(frame);
-  if (lease == nullptr) {
+  FrameLease* lease = lease_of(frame);
+  // A buffer that already travels cannot be sent again; a codec that repeats a picture by giving
+  // the same one twice pays with a copy.
+  if (lease == nullptr || lease->given_out) {
     lease = copy_into_buffer(frame);
     if (lease == nullptr) return {};
     given = spare_;
@@ -258,6 +260,7 @@ Status Decoder::give_out(AVFrame& frame) {
     ++stats_.frames_direct;
   }
   Result<FrameRecord> described = describe_frame(*given, *lease);
+  lease->given_out = true;
   check(described.ok(), "a placed frame has a format that records carry");
   complete(described.value(), *given);
   Status status = sink_.frame(described.value(), lease->buffer.token);
@@ -266,7 +269,7 @@ Status Decoder::give_out(AVFrame& frame) {
 }
 
 // The last resort for a codec that does not render directly: the copy stands in spare_.
-const FrameLease* Decoder::copy_into_buffer(AVFrame& frame) {
+FrameLease* Decoder::copy_into_buffer(AVFrame& frame) {
   complain({.code = ErrorCode::kUnsupported, .doing = "decoding in place: frames are copied"},
            kCopied);
   av_frame_unref(spare_);

@@ -91,7 +91,7 @@ class Decoder {
   [[nodiscard]] Status decode_ready_units();
   [[nodiscard]] Status decode(const AccessUnit* unit);
   [[nodiscard]] Status give_out(AVFrame& frame);
-  [[nodiscard]] const FrameLease* copy_into_buffer(AVFrame& frame);
+  [[nodiscard]] FrameLease* copy_into_buffer(AVFrame& frame);
   void complete(FrameRecord& record, const AVFrame& frame);
   void count_codec_error(int av_error);
 

@@ -162,7 +162,7 @@ Status place_frame(AVCodecContext& context, AVFrame& frame, FrameBuffers& buffer
   Result<FrameBuffer> acquired = buffers.acquire(layout.size_bytes);
   if (!acquired) return acquired.error();
   const FrameBuffer buffer = acquired.value();
-  auto* lease = new (std::nothrow) FrameLease{&buffers, buffer};
+  auto* lease = new (std::nothrow) FrameLease{.buffers = &buffers, .buffer = buffer};
   auto* base = reinterpret_cast<std::uint8_t*>(buffer.data);
   frame.buf[0] =
       lease == nullptr ? nullptr : av_buffer_create(base, layout.size_bytes, &drop_lease, lease, 0);
@@ -185,9 +185,9 @@ Status place_frame(AVCodecContext& context, AVFrame& frame, FrameBuffers& buffer
   return {};
 }
 
-const FrameLease* lease_of(const AVFrame& frame) {
+FrameLease* lease_of(const AVFrame& frame) {
   static_assert(AV_NUM_DATA_POINTERS == kMaxPlanes);
-  const auto* lease = static_cast<const FrameLease*>(frame.opaque);
+  auto* lease = static_cast<FrameLease*>(frame.opaque);
   if (lease == nullptr || frame.buf[0] == nullptr) return nullptr;
   const auto first = reinterpret_cast<std::uintptr_t>(lease->buffer.data);
   const std::size_t plane_count = plane_count_of(frame);

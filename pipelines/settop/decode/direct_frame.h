@@ -21,6 +21,7 @@ namespace slipring::settop {
 struct FrameLease {
   FrameBuffers* buffers;
   FrameBuffer buffer;
+  bool given_out = false;  // to the sink, for a buffer travels once
 };
 
 // Gives `frame` memory: the body of a get_buffer2 callback.  For video, width, height and format
@@ -31,7 +32,7 @@ struct FrameLease {
 
 // The lease of a frame that place_frame() placed; null for memory of any other origin, and for
 // planes that do not lie within the lease.
-[[nodiscard]] const FrameLease* lease_of(const AVFrame& frame);
+[[nodiscard]] FrameLease* lease_of(const AVFrame& frame);
 
 // The frame's format, size, time stamps and planes, as FrameRecord has them.  Origin, sequence and
 // buffer identity are left for the caller.

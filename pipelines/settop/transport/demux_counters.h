@@ -58,11 +58,11 @@ struct DemuxCounters {
   std::uint64_t selections_lost = 0;  // the selected programme left the PAT
 
   // PES packets of the selected programme.
-  std::uint64_t pes_video = 0;  // handed on to their end, damaged ones too
+  std::uint64_t pes_video = 0;  // handed on to their end, broken ones too
   std::uint64_t pes_audio = 0;
-  std::uint64_t pes_damaged = 0;
+  std::uint64_t pes_broken = 0;
   std::uint64_t pes_abandoned = 0;        // ended by a change of programme
-  std::uint64_t pes_short = 0;            // ended before their announced length; damaged too
+  std::uint64_t pes_short = 0;            // ended before their announced length; broken too
   std::uint64_t pes_header_errors = 0;    // not handed on
   std::uint64_t pes_foreign = 0;          // padding and other kinds; not handed on
   std::uint64_t timestamp_errors = 0;     // announced, and not there
@@ -127,7 +127,7 @@ inline constexpr auto kFields = std::to_array<Field>({
     {"selections_lost", &DemuxCounters::selections_lost},
     {"pes_video", &DemuxCounters::pes_video},
     {"pes_audio", &DemuxCounters::pes_audio},
-    {"pes_damaged", &DemuxCounters::pes_damaged},
+    {"pes_broken", &DemuxCounters::pes_broken},
     {"pes_abandoned", &DemuxCounters::pes_abandoned},
     {"pes_short", &DemuxCounters::pes_short},
     {"pes_header_errors", &DemuxCounters::pes_header_errors},

@@ -52,14 +52,14 @@ void PesAssembler::push(const PacketView& packet, Continuity continuity, std::ui
 
 void PesAssembler::note_gap(DemuxCounters& counters) {
   discontinuity_ = true;
-  if (state_ == State::kPayload) damaged_ = true;
+  if (state_ == State::kPayload) broken_ = true;
   if (state_ == State::kHeader) refuse_header(counters.pes_header_errors);
 }
 
 void PesAssembler::flush(const PesContext& context) {
   if (state_ == State::kPayload) {
     if (bounded_) ++context.counters.pes_short;
-    end_pes(bounded_ || damaged_ ? PesEnd::kBroken : PesEnd::kWhole, context);
+    end_pes(bounded_ || broken_ ? PesEnd::kBroken : PesEnd::kWhole, context);
   }
   if (state_ == State::kHeader) refuse_header(context.counters.pes_header_errors);
   state_ = State::kIdle;
@@ -125,7 +125,7 @@ void PesAssembler::open_pes(const PesContext& context) {
   state_ = State::kPayload;
   bounded_ = header.bounded;
   remaining_count_ = header.payload_count;
-  damaged_ = false;
+  broken_ = false;
   random_access_ = false;
   discontinuity_ = false;
   context.sink.pes_begin(start);
@@ -140,7 +140,7 @@ void PesAssembler::take_payload(std::span<const std::byte> bytes, const PesConte
   if (!bounded_) return;
   remaining_count_ -= count;
   if (remaining_count_ > 0) return;
-  end_pes(damaged_ ? PesEnd::kBroken : PesEnd::kWhole, context);
+  end_pes(broken_ ? PesEnd::kBroken : PesEnd::kWhole, context);
   context.counters.pes_surplus_bytes += bytes.size() - count;
   discontinuity_ |= !is_stuffing(bytes.subspan(count));
 }
@@ -151,7 +151,7 @@ void PesAssembler::end_pes(PesEnd end, const PesContext& context) {
     ++context.counters.pes_abandoned;
   } else {
     ++(kind_ == StreamKind::kVideo ? context.counters.pes_video : context.counters.pes_audio);
-    if (end == PesEnd::kBroken) ++context.counters.pes_damaged;
+    if (end == PesEnd::kBroken) ++context.counters.pes_broken;
   }
   context.sink.pes_end(kind_, end);
 }

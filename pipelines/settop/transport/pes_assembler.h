@@ -5,7 +5,7 @@
 // gathered, since it may be split anywhere.
 //
 // After a gap the rest of an open PES packet is handed on, as a decoder can use it, and its end
-// says "damaged"; a gap inside the header drops the PES packet.
+// says kBroken; a gap inside the header drops the PES packet.
 #pragma once
 
 #include <array>
@@ -66,7 +66,7 @@ class PesAssembler {
   StreamKind kind_;
   State state_ = State::kIdle;
   bool bounded_ = false;
-  bool damaged_ = false;
+  bool broken_ = false;
   bool random_access_ = false;  // of the next PES packet
   bool discontinuity_ = false;  // before the next PES packet
   SelectedStream stream_;

@@ -1,0 +1,110 @@
+// Private memory in the shape of a ring's shared memory, each block of its exact size, so that
+// AddressSanitizer sees every access beside it.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "core/cpu/cache_line.h"
+#include "core/ring/cursor_page.h"
+#include "core/ring/record_ring.h"
+#include "core/ring/spsc_ring.h"
+
+namespace slipring {
+
+// Zeroed bytes on a line of their own.
+class ExactBytes {
+ public:
+  explicit ExactBytes(std::uint64_t size_bytes)
+      : size_bytes_(static_cast<std::size_t>(size_bytes)),
+        bytes_(static_cast<std::byte*>(
+            ::operator new (size_bytes_, std::align_val_t{kAbiLineBytes}))) {
+    std::memset(bytes_.get(), 0, size_bytes_);
+  }
+
+  [[nodiscard]] std::byte* data() const { return bytes_.get(); }
+  [[nodiscard]] std::uint64_t size_bytes() const { return size_bytes_; }
+  [[nodiscard]] bool contains(std::span<const std::byte> part) const {
+    return part.data() >= data() && part.data() + part.size() <= data() + size_bytes_;
+  }
+  [[nodiscard]] std::atomic<std::uint64_t>& word(std::uint64_t offset_bytes) const {
+    return *reinterpret_cast<std::atomic<std::uint64_t>*>(data() + offset_bytes);
+  }
+
+ private:
+  struct Free {
+    void operator()(std::byte* bytes) const {
+      ::operator delete (bytes, std::align_val_t{kAbiLineBytes});
+    }
+  };
+  std::size_t size_bytes_;
+  std::unique_ptr<std::byte, Free> bytes_;
+};
+
+struct SpscMemory {
+  explicit SpscMemory(const SpscGeometry& shape)
+      : geometry(shape), slots(spsc_slots_bytes(shape)) {}
+
+  [[nodiscard]] Result<SpscProducer> try_producer() {
+    return SpscProducer::attach(*producer_page, slots.data(), *consumer_page, geometry);
+  }
+  [[nodiscard]] Result<SpscConsumer> try_consumer() {
+    return SpscConsumer::attach(*consumer_page, *producer_page, slots.data(), geometry);
+  }
+  [[nodiscard]] SpscProducer producer() { return try_producer().value(); }
+  [[nodiscard]] SpscConsumer consumer() { return try_consumer().value(); }
+  [[nodiscard]] std::atomic<std::uint64_t>& sequence(std::uint64_t position) const {
+    return slots.word((position & (geometry.slot_count - 1)) *
+                      spsc_stride_bytes(geometry.slot_bytes));
+  }
+
+  SpscGeometry geometry;
+  std::unique_ptr<ProducerPage> producer_page = std::make_unique<ProducerPage>();
+  std::unique_ptr<ConsumerPage> consumer_page = std::make_unique<ConsumerPage>();
+  ExactBytes slots;
+};
+
+struct RecordMemory {
+  explicit RecordMemory(const RecordGeometry& shape)
+      : geometry(shape), bytes(shape.capacity_bytes) {}
+
+  [[nodiscard]] Result<RecordProducer> try_producer() {
+    return RecordProducer::attach(*producer_page, bytes.data(), *consumer_page, geometry);
+  }
+  [[nodiscard]] Result<RecordConsumer> try_consumer() {
+    return RecordConsumer::attach(*consumer_page, *producer_page, bytes.data(), geometry);
+  }
+  [[nodiscard]] RecordProducer producer() { return try_producer().value(); }
+  [[nodiscard]] RecordConsumer consumer() { return try_consumer().value(); }
+
+  RecordGeometry geometry;
+  std::unique_ptr<ProducerPage> producer_page = std::make_unique<ProducerPage>();
+  std::unique_ptr<ConsumerPage> consumer_page = std::make_unique<ConsumerPage>();
+  ExactBytes bytes;
+};
+
+// A message of `size` bytes that only `number` makes, so that a mixed-up or torn one is seen.
+inline void write_pattern(std::span<std::byte> message, std::uint64_t number) {
+  std::uint64_t state = number * 0x9e37'79b9'7f4a'7c15 + 1;
+  for (std::byte& byte : message) {
+    state = state * 6364136223846793005 + 1442695040888963407;
+    byte = static_cast<std::byte>(state >> 56);
+  }
+}
+
+[[nodiscard]] inline bool has_pattern(std::span<const std::byte> message, std::uint64_t number) {
+  std::vector<std::byte> wanted(message.size());
+  write_pattern(wanted, number);
+  return std::equal(message.begin(), message.end(), wanted.begin());
+}
+
+}  // namespace slipring

@@ -1,0 +1,232 @@
+#include "platform/wait/doorbell.h"
+
+#include <doctest/doctest.h>
+#include <sys/mman.h>
+
+#include <array>
+
+#include "core/cpu/relax.h"
+#include "platform/wait/membarrier.h"
+#include "platform/wait/waiter.h"
+#include "tests/platform/other_process.h"
+
+namespace slipring {
+namespace {
+
+// What one side writes and the other reads.
+struct Page {
+  BellLine bells;
+  ArmLine arms;
+  alignas(kAbiLineBytes) std::atomic<std::uint64_t> published;
+};
+
+// Two pages; each process writes its own and maps the other's read-only.
+struct Shared {
+  Shared() {
+    for (int& fd : fds) {
+      fd = ::memfd_create("doorbell_test", MFD_CLOEXEC);
+      if (fd < 0 || ::ftruncate(fd, 4096) != 0) std::abort();
+    }
+  }
+  ~Shared() {
+    for (const int fd : fds) ::close(fd);
+  }
+  Page* own(std::size_t side) const { return map(fds[side], PROT_READ | PROT_WRITE); }
+  const Page* other(std::size_t side) const { return map(fds[1 - side], PROT_READ); }
+
+  static Page* map(int fd, int protection) {
+    void* address = ::mmap(nullptr, 4096, protection, MAP_SHARED, fd, 0);
+    if (address == MAP_FAILED) std::abort();
+    return static_cast<Page*>(address);
+  }
+
+  std::array<int, 2> fds = {-1, -1};
+};
+
+TEST_CASE("doorbell: it does not ring for a sleeper that is not armed") {
+  BellLine bells{};
+  ArmLine arms{};
+  Doorbell doorbell(bells, arms);
+  doorbell.ring_if_armed();
+  arms.armed.store(2);
+  doorbell.ring_if_armed();
+  CHECK(bells.bell.load() == 0);
+  doorbell.ring_always();
+  CHECK(bells.bell.load() == 1);
+}
+
+TEST_CASE("doorbell: it rings once an arming, however much is published") {
+  BellLine bells{};
+  ArmLine arms{};
+  Doorbell doorbell(bells, arms);
+  arms.armed.store(1);
+  for (int i = 0; i < 10; ++i) doorbell.ring_if_armed();
+  CHECK(bells.bell.load() == 1);
+  arms.armed.store(3);
+  for (int i = 0; i < 10; ++i) doorbell.ring_if_armed();
+  CHECK(bells.bell.load() == 2);
+}
+
+TEST_CASE("doorbell: a restarted waker rings for a sleeper that it has never seen") {
+  BellLine bells{};
+  ArmLine arms{};
+  arms.armed.store(41);
+  bells.bell.store(UINT32_MAX);
+  Doorbell doorbell(bells, arms);
+  doorbell.ring_if_armed();
+  CHECK(bells.bell.load() == 0);
+}
+
+TEST_CASE("doorbell: the promise in the waker's page is the waker's way of ordering") {
+  BellLine bells{};
+  ArmLine arms{};
+  const Doorbell doorbell(bells, arms);
+  CHECK(doorbell.is_fence_free() == membarrier_is_available());
+  CHECK(bells.waker_registered.load() == (membarrier_is_available() ? 1 : 0));
+  const Doorbell fenced(bells, arms, BellOrder::kFence);
+  CHECK_FALSE(fenced.is_fence_free());
+  CHECK(bells.waker_registered.load() == 0);
+}
+
+TEST_CASE("doorbell: a successor of a sleeper that died armed starts disarmed") {
+  ArmLine arms{};
+  arms.armed.store(7);
+  disarm(arms.armed);
+  CHECK(arms.armed.load() == 8);
+  disarm(arms.armed);
+  CHECK(arms.armed.load() == 8);
+}
+
+// A sleep that ends by this bound has lost its wake-up: no publication takes so long.
+constexpr std::uint64_t kFarBoundNs = 10'000'000'000;
+
+struct Tally {
+  std::uint64_t sleeps = 0;
+  std::uint64_t bound_expiries = 0;
+};
+
+// Publishes i and waits for the other side's i, `rounds` times.  The pause before publishing sweeps
+// the publication over the other side's way into its sleep.
+Tally play(const Shared& shared, std::size_t side, std::uint64_t rounds, WaitStrategy strategy,
+           BellOrder order) {
+  Page* own = shared.own(side);
+  const Page* other = shared.other(side);
+  Doorbell doorbell(own->bells, other->arms, order);
+  Waiter waiter({.strategy = strategy, .sleep_bound_ns = kFarBoundNs});
+  const WaitPoint point = WaitPoint::of(other->bells, own->arms);
+  Tally tally;
+  for (std::uint64_t i = 1; i <= rounds; ++i) {
+    const auto publish = [&] {
+      for (std::uint64_t pause = 0; pause < (i * 7 + side) % 61; ++pause) relax();
+      own->published.store(i, std::memory_order_release);
+      doorbell.ring_if_armed();
+    };
+    const auto seen = [&] { return other->published.load(std::memory_order_acquire) >= i; };
+    if (side == 0) publish();
+    static_cast<void>(waiter.wait({&point, 1}, seen, kNoDeadline));
+    if (side == 1) publish();
+    // One lost wake-up is enough; the rest of the rounds would take as long each.
+    if (waiter.counts().bound_expiries != 0) break;
+  }
+  tally.sleeps = waiter.counts().sleeps;
+  tally.bound_expiries = waiter.counts().bound_expiries;
+  return tally;
+}
+
+// Side 1 always sleeps; side 0 polls or sleeps.
+void ping_pong(std::uint64_t rounds, WaitStrategy strategy_of_0, BellOrder order) {
+  Shared shared;
+  OtherProcess second([&](Line) {
+    const Tally tally = play(shared, 1, rounds, WaitStrategy::kSleep, order);
+    return tally.bound_expiries == 0 && tally.sleeps > 0 ? 0 : 1;
+  });
+  const Tally first = play(shared, 0, rounds, strategy_of_0, order);
+  CHECK(first.bound_expiries == 0);
+  if (first.bound_expiries != 0) second.kill_now();
+  CHECK(second.wait() == 0);
+  if (strategy_of_0 == WaitStrategy::kPoll) CHECK(first.sleeps == 0);
+}
+
+TEST_CASE("doorbell: two sleeping processes lose no wake-up, ordered by membarrier") {
+  ping_pong(60'000, WaitStrategy::kSleep, BellOrder::kMembarrier);
+}
+
+TEST_CASE("doorbell: two sleeping processes lose no wake-up, ordered by fences") {
+  ping_pong(60'000, WaitStrategy::kSleep, BellOrder::kFence);
+}
+
+TEST_CASE("doorbell: a poller loses no wake-up of a sleeper, ordered by membarrier") {
+  ping_pong(150'000, WaitStrategy::kPoll, BellOrder::kMembarrier);
+}
+
+TEST_CASE("doorbell: a poller loses no wake-up of a sleeper, ordered by fences") {
+  ping_pong(150'000, WaitStrategy::kPoll, BellOrder::kFence);
+}
+
+TEST_CASE("doorbell: a waker killed before it rings delays the sleeper by the bound at most") {
+  Shared shared;
+  Page* own = shared.own(1);
+  const Page* other = shared.other(1);
+  OtherProcess waker([&](Line line) {
+    Page* page = shared.own(0);
+    const Page* sleeper = shared.other(0);
+    const Doorbell doorbell(page->bells, sleeper->arms);
+    line.say('r');
+    // Publishes once the sleeper is armed, and is gone before it rings.
+    while ((sleeper->arms.armed.load(std::memory_order_relaxed) & 1u) == 0) relax();
+    page->published.store(1, std::memory_order_release);
+    return 0;
+  });
+  REQUIRE(waker.line().hear() == 'r');
+  Waiter waiter({.strategy = WaitStrategy::kSleep, .sleep_bound_ns = 1'000'000});
+  const WaitPoint point = WaitPoint::of(other->bells, own->arms);
+  const auto seen = [&] { return other->published.load(std::memory_order_acquire) == 1; };
+  CHECK(waiter.wait({&point, 1}, seen, kNoDeadline) == WaitOutcome::kReady);
+  CHECK(waker.wait() == 0);
+}
+
+TEST_CASE("doorbell: a sleeper on several bells is woken by each of them") {
+  constexpr std::size_t kWakers = 4;
+  constexpr std::uint64_t kRounds = 5'000;
+  auto* pages =
+      static_cast<Page*>(::mmap(nullptr, (2 * kWakers) * sizeof(Page), PROT_READ | PROT_WRITE,
+                                MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  REQUIRE(pages != MAP_FAILED);
+  OtherProcess sleeper([&](Line) {
+    // Answers whichever number comes in; the wakers' process goes through them in turn.
+    Waiter waiter({.strategy = WaitStrategy::kSleep, .sleep_bound_ns = kFarBoundNs});
+    std::array<WaitPoint, kWakers> points;
+    for (std::size_t w = 0; w < kWakers; ++w) {
+      points[w] = WaitPoint::of(pages[w].bells, pages[kWakers + w].arms);
+    }
+    Doorbell back(pages[kWakers].bells, pages[0].arms);
+    std::uint64_t expected = 0;
+    while (expected < kRounds) {
+      const auto& page = pages[expected % kWakers];
+      const auto seen = [&] { return page.published.load(std::memory_order_acquire) > expected; };
+      static_cast<void>(waiter.wait(points, seen, kNoDeadline));
+      ++expected;
+      pages[kWakers].published.store(expected, std::memory_order_release);
+      back.ring_if_armed();
+    }
+    return waiter.counts().bound_expiries == 0 && waiter.counts().sleeps > 0 ? 0 : 1;
+  });
+  Waiter waiter({.strategy = WaitStrategy::kSleep, .sleep_bound_ns = kFarBoundNs});
+  const WaitPoint answers = WaitPoint::of(pages[kWakers].bells, pages[0].arms);
+  for (std::uint64_t i = 0; i < kRounds; ++i) {
+    const std::size_t w = i % kWakers;
+    Doorbell doorbell(pages[w].bells, pages[kWakers + w].arms);
+    pages[w].published.store(i + 1, std::memory_order_release);
+    doorbell.ring_if_armed();
+    const auto answered = [&] {
+      return pages[kWakers].published.load(std::memory_order_acquire) > i;
+    };
+    static_cast<void>(waiter.wait({&answers, 1}, answered, kNoDeadline));
+  }
+  CHECK(sleeper.wait() == 0);
+  CHECK(waiter.counts().bound_expiries == 0);
+  ::munmap(pages, (2 * kWakers) * sizeof(Page));
+}
+
+}  // namespace
+}  // namespace slipring

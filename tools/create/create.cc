@@ -1,0 +1,247 @@
+#include "tools/create/create.h"
+
+#include <grp.h>
+#include <unistd.h>
+
+#include <array>
+#include <charconv>
+#include <cstdint>
+#include <cstdio>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "pipelines/link/link_segment.h"
+#include "pipelines/stage/pipeline_file.h"
+#include "platform/memory/segment_file.h"
+#include "tools/cli/json.h"
+#include "tools/cli/selection.h"
+#include "tools/cli/table.h"
+#include "tools/cli/terminal.h"
+#include "tools/cli/units.h"
+
+namespace slipring::tools {
+namespace {
+
+constexpr std::string_view kCommand = "create";
+
+struct Part {
+  std::string name;
+  std::string writer;  // whose role may write it
+  std::uint64_t offset_bytes;
+  std::uint64_t size_bytes;
+};
+
+bool refuse(const std::string& what) {
+  complain(kCommand, what + "; see `slipring create --help`");
+  return false;
+}
+
+template <typename Number>
+std::optional<Number> parse_number(std::string_view text, int base = 10) {
+  Number number{};
+  const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), number, base);
+  if (fault != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+bool read_records(const CreateRequest& request, LinkShape& shape) {
+  shape.kind = SegmentKind::kRecordLink;
+  if (!request.slots.empty() || !request.slot_size.empty() || !request.pool.empty()) {
+    return refuse("--slots, --slot-size and --pool belong to --kind slots, not to records");
+  }
+  if (request.capacity.empty()) return refuse("--kind records needs --capacity, 4MiB for example");
+  const std::optional<std::uint64_t> capacity_bytes = parse_size_bytes(request.capacity);
+  if (!capacity_bytes) {
+    return refuse("--capacity '" + request.capacity + "' is no size; write 65536, 64KiB, or 4MiB");
+  }
+  shape.capacity_bytes = *capacity_bytes;
+  return true;
+}
+
+bool read_slots(const CreateRequest& request, LinkShape& shape) {
+  shape.kind = SegmentKind::kSlotLink;
+  if (!request.capacity.empty()) return refuse("--capacity belongs to --kind records, not to slots");
+  if (request.slots.empty() || request.slot_size.empty()) {
+    return refuse("--kind slots needs --slots and --slot-size");
+  }
+  const auto slot_count = parse_number<std::uint64_t>(request.slots);
+  if (!slot_count) return refuse("--slots '" + request.slots + "' is no whole number");
+  const std::optional<std::uint64_t> slot_bytes = parse_size_bytes(request.slot_size);
+  if (!slot_bytes || *slot_bytes > UINT32_MAX) {
+    return refuse("--slot-size '" + request.slot_size + "' is no size below 4 GiB");
+  }
+  shape.slot_count = *slot_count;
+  shape.slot_bytes = static_cast<std::uint32_t>(*slot_bytes);
+  if (request.pool.empty()) return true;
+  const std::optional<PoolSize> pool = parse_pool(request.pool);
+  if (!pool) {
+    return refuse("--pool '" + request.pool + "' is not COUNTxSIZE, 32x4MiB for example");
+  }
+  shape.pool_buffer_count = pool->buffer_count;
+  shape.pool_buffer_bytes = pool->buffer_bytes;
+  return true;
+}
+
+bool read_shape(const CreateRequest& request, LinkShape& shape) {
+  if (request.kind == "records") {
+    if (!read_records(request, shape)) return false;
+  } else if (request.kind == "slots") {
+    if (!read_slots(request, shape)) return false;
+  } else {
+    return refuse("--kind '" + request.kind + "' is neither slots nor records");
+  }
+  if (request.credit.empty()) return true;
+  const auto credit = parse_number<std::uint64_t>(request.credit);
+  if (!credit || *credit == 0) {
+    return refuse("--credit '" + request.credit + "' is no number of messages");
+  }
+  shape.credit_count = *credit;
+  return true;
+}
+
+bool read_owner(const CreateRequest& request, SegmentOptions& options) {
+  const auto mode = parse_number<std::uint32_t>(request.mode, 8);
+  if (!mode || (*mode & ~0660U) != 0 || (*mode & 0600U) != 0600) {
+    return refuse("--mode '" + request.mode + "' is not 0600, 0640, 0620, or 0660");
+  }
+  options.mode = *mode;
+  if (request.group.empty()) return true;
+  if (const auto number = parse_number<gid_t>(request.group)) {
+    options.group = *number;
+    return true;
+  }
+  const group* found = getgrnam(request.group.c_str());
+  if (found == nullptr) return refuse("--group '" + request.group + "': there is no such group");
+  options.group = found->gr_gid;
+  return true;
+}
+
+std::vector<Part> parts_of_segment(const SegmentHeader& header, const LinkShape& shape) {
+  const LinkParts parts = parts_of(shape, header.page_bytes);
+  const std::uint64_t writer = header.regions[0].offset_bytes;
+  std::vector<Part> all;
+  all.push_back({"header", "creator", 0, header.page_bytes});
+  all.push_back({"writer's page", "writer", writer, parts.ring_offset});
+  all.push_back({"ring", "writer", writer + parts.ring_offset,
+                 (shape.pool_buffer_count != 0 ? parts.buffers_offset : parts.writer_bytes) -
+                     parts.ring_offset});
+  if (shape.pool_buffer_count != 0) {
+    all.push_back({"pool buffers", "writer", writer + parts.buffers_offset,
+                   parts.writer_bytes - parts.buffers_offset});
+  }
+  all.push_back(
+      {"reader's page", "reader", header.regions[1].offset_bytes, header.regions[1].size_bytes});
+  return all;
+}
+
+std::string octal(std::uint32_t mode) {
+  std::array<char, 16> text{};
+  std::snprintf(text.data(), text.size(), "%04o", mode);
+  return text.data();
+}
+
+void print_json(const SegmentDirectory& directory, const SegmentFile& file,
+                const SegmentHeader& header, const LinkShape& shape) {
+  JsonWriter json;
+  json.begin_document();
+  json.member("name", file.name());
+  json.member("directory", directory.path());
+  const bool is_records = shape.kind == SegmentKind::kRecordLink;
+  json.member("kind", is_records ? "records" : "slots");
+  if (is_records) {
+    json.member("capacity_bytes", shape.capacity_bytes);
+  } else {
+    json.member("slot_count", shape.slot_count);
+    json.member("slot_bytes", shape.slot_bytes);
+    json.member("pool_buffer_count", shape.pool_buffer_count);
+    json.member("pool_buffer_bytes", shape.pool_buffer_bytes);
+  }
+  json.member("credit_count", shape.credit_count);
+  json.member("mode", octal(file.mode()));
+  json.member("layout_version", header.version);
+  json.member("page_bytes", header.page_bytes);
+  json.member("total_bytes", header.total_bytes);
+  json.begin_array("parts");
+  for (const Part& part : parts_of_segment(header, shape)) {
+    json.begin_object();
+    json.member("name", part.name);
+    json.member("writer", part.writer);
+    json.member("offset_bytes", part.offset_bytes);
+    json.member("size_bytes", part.size_bytes);
+    json.end_object();
+  }
+  json.end_array();
+  print(json.end_document());
+}
+
+std::string describe_shape(const LinkShape& shape) {
+  std::string text;
+  if (shape.kind == SegmentKind::kRecordLink) {
+    text = "records, " + binary_size(shape.capacity_bytes);
+  } else {
+    text = std::to_string(shape.slot_count) + " slots of " + binary_size(shape.slot_bytes);
+  }
+  if (shape.pool_buffer_count != 0) {
+    text += ", pool of " + std::to_string(shape.pool_buffer_count) + " x " +
+            binary_size(shape.pool_buffer_bytes);
+  }
+  if (shape.credit_count != 0) text += ", credit " + std::to_string(shape.credit_count);
+  return text;
+}
+
+void print_text(const SegmentDirectory& directory, const SegmentFile& file,
+                const SegmentHeader& header, const LinkShape& shape) {
+  const bool in_colour = wants_colour(STDOUT_FILENO);
+  print(toned(file.name(), Tone::kStrong, in_colour) + "  " + describe_shape(shape) +
+        "\nlayout version " + std::to_string(header.version) + ", pages of " +
+        std::to_string(header.page_bytes) + " bytes, mode " + octal(file.mode()) + ", in " +
+        directory.path() + "\n\n");
+  Table table({{"PART"}, {"WRITTEN BY"}, {"OFFSET", Align::kRight}, {"BYTES", Align::kRight}});
+  for (const Part& part : parts_of_segment(header, shape)) {
+    table.add_row({part.name, part.writer, std::to_string(part.offset_bytes),
+                   std::to_string(part.size_bytes)});
+  }
+  table.add_row({"total", "", "", std::to_string(header.total_bytes)});
+  print(table.text(in_colour));
+}
+
+}  // namespace
+
+ExitStatus create(const CreateRequest& request) {
+  LinkShape shape;
+  SegmentOptions options;
+  if (!is_segment_name(request.name)) {
+    refuse("'" + request.name +
+           "' is no segment name: use 1 to 80 of A-Z a-z 0-9 . _ -, a letter or digit first");
+    return ExitStatus::kUsage;
+  }
+  if (!read_shape(request, shape) || !read_owner(request, options)) return ExitStatus::kUsage;
+  ExitStatus status = ExitStatus::kOk;
+  const std::optional<SegmentDirectory> directory = open_directory(kCommand, status);
+  if (!directory) return status;
+  const std::string what = "cannot create " + request.name;
+  if (Status created = create_link(*directory, request.name, shape, options); !created) {
+    if (created.error().code == ErrorCode::kExists) {
+      complain(kCommand, what + ": the name is taken; `slipring rm " + request.name +
+                             "` removes what is there, `slipring ls` shows whether it is used");
+      return ExitStatus::kFailure;
+    }
+    return complain(kCommand, what, created.error());
+  }
+  // What is printed is what everybody will read, not what was asked for.
+  Result<SegmentFile> file = SegmentFile::open(*directory, request.name);
+  if (!file) return complain(kCommand, "cannot look at " + request.name, file.error());
+  Result<SegmentHeader> header = read_header(*file);
+  if (!header) return complain(kCommand, "cannot look at " + request.name, header.error());
+  Result<LinkShape> made = shape_of(*header);
+  if (!made) return complain(kCommand, "cannot look at " + request.name, made.error());
+  if (request.json) {
+    print_json(*directory, *file, *header, *made);
+  } else {
+    print_text(*directory, *file, *header, *made);
+  }
+  return ExitStatus::kOk;
+}
+
+}  // namespace slipring::tools
