@@ -234,10 +234,10 @@ class RecordProducer {
 // A record in place, valid until it is released.
 struct RecordView {
   std::span<const std::byte> message;
-  std::uint64_t position;
-  std::uint64_t end_position;
-  bool redelivered;  // a predecessor had taken it and not finished it
-  bool aborted;      // the producer no longer wants it
+  std::uint64_t position = 0;
+  std::uint64_t end_position = 0;
+  bool redelivered = false;  // a predecessor had taken it and not finished it
+  bool aborted = false;      // the producer no longer wants it
 };
 
 // The consumer's end.  One thread at a time.
@@ -298,8 +298,7 @@ class RecordConsumer {
               next_,
               position < redeliver_before_,
               position < abort_before};
-      own_->taken.store(
-          next_, std::memory_order_relaxed);  // relaxed: read by a successor, after our death
+      mark_taken();
       return Transfer::kDone;
     }
   }
@@ -332,7 +331,7 @@ class RecordConsumer {
     const std::uint64_t skipped = abort_before - next_;
     tail_seen_ = tail;
     next_ = abort_before;
-    own_->taken.store(next_, std::memory_order_relaxed);  // relaxed: as in try_peek
+    mark_taken();
     finish(next_);
     publish_credit();
     return skipped;
@@ -367,6 +366,13 @@ class RecordConsumer {
         done_(done),
         tail_seen_(done),
         redeliver_before_(taken) {}
+
+  // Never backwards: what a predecessor had taken stays taken until it is finished, also for the
+  // successor of a successor.
+  void mark_taken() noexcept {
+    if (next_ <= redeliver_before_) return;
+    own_->taken.store(next_, std::memory_order_relaxed);  // relaxed: read after our death only
+  }
 
   void finish(std::uint64_t position) noexcept {
     done_ = position;

@@ -197,6 +197,7 @@ class SpscProducer {
         slot_bytes_(geometry.slot_bytes) {}
 
   [[nodiscard]] bool is_published(std::uint64_t position) const noexcept {
+    // relaxed: only producers write sequences, and attaching ordered us after our predecessor.
     return sequence_at(position).load(std::memory_order_relaxed) == position + 1;
   }
   [[nodiscard]] std::byte* payload_at(std::uint64_t position) const noexcept {
@@ -219,9 +220,9 @@ class SpscProducer {
 // A message in place.  `message` is valid until it is released.
 struct SpscView {
   std::span<const std::byte> message;
-  std::uint64_t position;
-  bool redelivered;  // a predecessor had taken it and not finished it
-  bool aborted;      // the producer no longer wants it
+  std::uint64_t position = 0;
+  bool redelivered = false;  // a predecessor had taken it and not finished it
+  bool aborted = false;      // the producer no longer wants it
 };
 
 // The consumer's end.  One thread at a time.
@@ -268,8 +269,7 @@ class SpscConsumer {
     const std::uint64_t abort_before = peer_->abort_before.load(std::memory_order_acquire);
     view = {{slot + 8, slot_bytes_}, next_, next_ < redeliver_before_, next_ < abort_before};
     ++next_;
-    own_->taken.store(next_,
-                      std::memory_order_relaxed);  // relaxed: read by a successor, after our death
+    mark_taken();
     return Transfer::kDone;
   }
 
@@ -304,7 +304,7 @@ class SpscConsumer {
     if (last.load(std::memory_order_relaxed) != abort_before) return 0;
     const std::uint64_t skipped = abort_before - next_;
     next_ = abort_before;
-    own_->taken.store(next_, std::memory_order_relaxed);  // relaxed: as in try_peek
+    mark_taken();
     done_ = next_;
     own_->done.store(done_, std::memory_order_release);  // spsc.E pairs with spsc.F
     publish_credit();
@@ -351,6 +351,13 @@ class SpscConsumer {
         next_(done),
         done_(done),
         redeliver_before_(taken) {}
+
+  // Never backwards: what a predecessor had taken stays taken until it is finished, also for the
+  // successor of a successor.
+  void mark_taken() noexcept {
+    if (next_ <= redeliver_before_) return;
+    own_->taken.store(next_, std::memory_order_relaxed);  // relaxed: read after our death only
+  }
 
   // Whether a correct producer leaves this in the next slot while that holds nothing for us: the
   // lap before, or nothing yet.  With every slot held, the lap before is what we hold.

@@ -29,7 +29,9 @@ constexpr void require_precondition(bool holds) {
 #include <span>
 #include <utility>
 
+#include "core/pool/buffer_pool.h"
 #include "core/ring/spsc_ring.h"
+#include "pipelines/link/link_layout.h"
 
 namespace slipring {
 namespace {
@@ -38,7 +40,7 @@ constexpr std::uint64_t kMaxLinkSlotCount = std::uint64_t{1} << 20;
 constexpr std::uint64_t kMaxCreditCount = std::uint64_t{1} << 20;
 constexpr std::uint64_t kMaxRestartLimit = 1'000'000;
 constexpr std::uint64_t kMaxRestartWindowNs = 24 * 3'600'000'000'000;
-constexpr std::uint64_t kMaxCpu = 65535;
+constexpr std::uint64_t kMaxCpu = 8191;
 constexpr std::size_t kMaxShownBytes = 60;
 
 int line_of(const toml::node& node) noexcept {
@@ -397,7 +399,7 @@ class PipelineReader {
                     "CPUs are numbered from 0; `lscpu` lists them");
       return;
     }
-    stage.cpus.push_back(static_cast<int>(cpu));
+    stage.cpus.push_back(static_cast<std::uint32_t>(cpu));
   }
 
   void read_options(TableReader& reader, StagePlan& stage) {
@@ -530,6 +532,14 @@ class PipelineReader {
       }
       read_credit(reader, link);
     }
+    // What the rings themselves ask beyond that.
+    if (findings_.size() == findings_before) {
+      if (const Status valid = validate_shape(shape_of(link)); !valid) {
+        reader.report(link.line, "impossible link", valid.error().doing,
+                      "found " + std::to_string(valid.error().found) + ", wanted " +
+                          std::to_string(valid.error().wanted));
+      }
+    }
     plan_.links.push_back(std::move(link));
   }
 
@@ -597,7 +607,7 @@ class PipelineReader {
     PoolPlan pool;
     const bool has_count = reader.require("buffers", "buffers = 40") != nullptr;
     const bool has_bytes = reader.require("buffer_bytes", "buffer_bytes = \"4MiB\"") != nullptr;
-    if (has_count) reader.count("buffers", {1, kMaxPoolBufferCount}, pool.buffer_count);
+    if (has_count) reader.count("buffers", {1, kMaxPoolBuffers}, pool.buffer_count);
     if (has_bytes) {
       pool.buffer_bytes =
           reader.size("buffer_bytes", {kPoolBufferGrainBytes, kMaxRegionBytes}).value_or(0);
@@ -605,7 +615,7 @@ class PipelineReader {
     if (pool.buffer_bytes % kPoolBufferGrainBytes != 0) {
       const std::uint64_t above =
           (pool.buffer_bytes / kPoolBufferGrainBytes + 1) * kPoolBufferGrainBytes;
-      reader.report(reader.line("buffer_bytes"), "buffer_bytes is not a multiple of 4 KiB",
+      reader.report(reader.line("buffer_bytes"), "buffer_bytes is not a multiple of 64",
                     format_bytes(pool.buffer_bytes), "take " + format_bytes(above));
       pool.buffer_bytes = 0;
     }

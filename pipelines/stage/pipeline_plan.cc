@@ -10,7 +10,8 @@
 #include <map>
 #include <utility>
 
-#include "core/ring/spsc_ring.h"
+#include "pipelines/link/board.h"
+#include "platform/memory/mapping.h"
 
 namespace slipring {
 namespace {
@@ -251,7 +252,7 @@ std::optional<Finding> search_program(StagePlan& stage, std::span<const std::str
                  "build it, or name its folder in $SLIPRING_STAGE_PATH"};
 }
 
-std::string cpu_list(std::span<const int> cpus) {
+std::string cpu_list(std::span<const std::uint32_t> cpus) {
   std::string text;
   for (std::size_t i = 0; i < cpus.size();) {
     std::size_t last = i;
@@ -405,11 +406,11 @@ std::vector<Finding> check_topology(const PipelinePlan& plan) {
   return findings;
 }
 
-std::vector<Finding> check_cpus(const PipelinePlan& plan, std::span<const int> allowed) {
+std::vector<Finding> check_cpus(const PipelinePlan& plan, std::span<const std::uint32_t> allowed) {
   std::vector<Finding> findings;
   for (const StagePlan& stage : plan.stages) {
-    std::vector<int> missing;
-    for (const int cpu : stage.cpus) {
+    std::vector<std::uint32_t> missing;
+    for (const std::uint32_t cpu : stage.cpus) {
       if (std::find(allowed.begin(), allowed.end(), cpu) == allowed.end()) missing.push_back(cpu);
     }
     if (missing.empty()) continue;
@@ -449,36 +450,66 @@ std::vector<Finding> resolve_programs(PipelinePlan& plan, std::span<const std::s
   return findings;
 }
 
-std::uint64_t segment_bytes(const LinkPlan& link) {
-  std::uint64_t bytes = kSegmentOverheadBytes;
-  if (link.kind == LinkKind::kRecords) {
-    bytes += link.capacity_bytes;
-  } else {
-    bytes += spsc_slots_bytes({link.slot_count, link.slot_bytes, 0});
+LinkShape shape_of(const LinkPlan& link) noexcept {
+  LinkShape shape;
+  shape.kind = link.kind == LinkKind::kRecords ? SegmentKind::kRecordLink : SegmentKind::kSlotLink;
+  shape.capacity_bytes = link.capacity_bytes;
+  shape.slot_count = link.slot_count;
+  shape.slot_bytes = link.slot_bytes;
+  shape.credit_count = link.credit_count;
+  if (link.pool) {
+    shape.pool_buffer_count = static_cast<std::uint32_t>(link.pool->buffer_count);
+    shape.pool_buffer_bytes = link.pool->buffer_bytes;
   }
-  if (link.pool) bytes += link.pool->buffer_count * (link.pool->buffer_bytes + kPoolEntryBytes);
-  return bytes;
+  return shape;
 }
 
-std::uint64_t oob_segment_bytes() {
-  return kSegmentOverheadBytes + kOobCapacityBytes;
+LinkShape oob_shape() noexcept {
+  LinkShape shape;
+  shape.kind = SegmentKind::kRecordLink;
+  shape.capacity_bytes = kOobCapacityBytes;
+  return shape;
+}
+
+std::uint64_t segment_bytes(const LinkShape& shape) noexcept {
+  return make_link_header(shape, "", page_size_bytes()).total_bytes;
+}
+
+std::uint64_t mapped_bytes(const LinkShape& shape) noexcept {
+  const LinkParts parts = parts_of(shape, page_size_bytes());
+  return parts.writer_bytes + parts.reader_bytes;
+}
+
+std::uint64_t board_segment_bytes() noexcept {
+  const std::uint64_t page_bytes = page_size_bytes();
+  // The header's page and the board's.
+  return page_bytes + (sizeof(BoardPage) + page_bytes - 1) / page_bytes * page_bytes;
+}
+
+std::string board_name(const PipelinePlan& plan, std::string_view stage_name) {
+  return plan.name + "." + std::string(stage_name) + ".board";
+}
+
+std::string runner_board_name(const PipelinePlan& plan) {
+  return plan.name + ".runner";
 }
 
 std::uint64_t total_segment_bytes(const PipelinePlan& plan) {
-  std::uint64_t bytes = plan.oobs.size() * oob_segment_bytes();
-  for (const LinkPlan& link : plan.links) bytes += segment_bytes(link);
+  std::uint64_t bytes = plan.oobs.size() * segment_bytes(oob_shape()) +
+                        (plan.stages.size() + 1) * board_segment_bytes();
+  for (const LinkPlan& link : plan.links) bytes += segment_bytes(shape_of(link));
   return bytes;
 }
 
 std::uint64_t stage_locked_bytes(const PipelinePlan& plan, std::size_t stage_index) {
-  std::uint64_t bytes = 0;
+  std::uint64_t bytes = board_segment_bytes();
   for (const LinkPlan& link : plan.links) {
     // A stage that feeds itself holds both ends, and each end maps the segment.
-    if (link.from.stage_index == stage_index) bytes += segment_bytes(link);
-    if (link.to.stage_index == stage_index) bytes += segment_bytes(link);
+    if (link.from.stage_index == stage_index) bytes += mapped_bytes(shape_of(link));
+    if (link.to.stage_index == stage_index) bytes += mapped_bytes(shape_of(link));
   }
   for (const OobPlan& oob : plan.oobs) {
-    if (oob.to.stage_index == stage_index) bytes += oob_segment_bytes();
+    if (oob.to.stage_index == stage_index) bytes += mapped_bytes(oob_shape());
   }
   return bytes;
 }
@@ -551,8 +582,12 @@ std::string describe(const PipelinePlan& plan) {
 
   std::string text = "pipeline " + plan.name;
   if (!plan.file.empty()) text += " (" + plan.file + ")";
-  text += std::string(": memlock ") + name_of(plan.memlock) + ", wait " + name_of(plan.wait) +
-          ", " + need_text(total_segment_bytes(plan)) + " of shared memory\n";
+  text += std::string(": memlock ") + name_of(plan.memlock) + ", wait " + name_of(plan.wait);
+  if (std::all_of(plan.links.begin(), plan.links.end(),
+                  [](const LinkPlan& link) { return validate_shape(shape_of(link)).ok(); })) {
+    text += ", " + need_text(total_segment_bytes(plan)) + " of shared memory";
+  }
+  text += "\n";
   text += "stages\n";
   for (const StagePlan& stage : plan.stages) text += describe_stage(plan, stage, width);
   text += "links\n";

@@ -18,19 +18,16 @@
 #include <string_view>
 #include <vector>
 
+#include "pipelines/link/link_layout.h"
+
 namespace slipring {
 
 inline constexpr std::size_t kMaxPipelineNameBytes = 32;  // of a pipeline, stage, link or port
 inline constexpr std::uint64_t kMinCapacityBytes = 4096;
 inline constexpr std::uint64_t kMaxRegionBytes = std::uint64_t{64} << 30;  // one ring or one pool
-inline constexpr std::uint64_t kMaxPoolBufferCount = 65536;
-inline constexpr std::uint64_t kPoolBufferGrainBytes = 4096;
+inline constexpr std::uint64_t kPoolBufferGrainBytes = 64;
 // The ring behind an [[oob]] lane: commands are short and few.
-inline constexpr std::uint64_t kOobCapacityBytes = 16 * 1024;
-// What a segment needs beside its ring and its pool: header, both sides' pages, doorbells.
-inline constexpr std::uint64_t kSegmentOverheadBytes = 32 * 1024;
-// A pool buffer's share of the pool's books.
-inline constexpr std::uint64_t kPoolEntryBytes = 256;
+inline constexpr std::uint64_t kOobCapacityBytes = 64 * 1024;
 
 enum class MemlockPolicy : std::uint8_t { kRequire, kTry, kOff };
 enum class WaitPolicy : std::uint8_t { kPoll, kAdaptive, kSleep };
@@ -65,7 +62,7 @@ struct StagePlan {
   RestartPolicy restart = RestartPolicy::kOnFailure;
   std::uint32_t restart_limit = 10;  // restarts within the window; one more fails the run
   std::uint64_t restart_window_ns = 10'000'000'000;
-  std::vector<int> cpus;  // ascending; empty: wherever the kernel likes
+  std::vector<std::uint32_t> cpus;  // ascending; empty: wherever the kernel likes
   WaitPolicy wait = WaitPolicy::kAdaptive;
   std::vector<OptionPlan> options;  // in the file's order
   int line = 0;
@@ -141,7 +138,7 @@ void sort_findings(std::vector<Finding>& findings);
 
 // CPUs that the stages are pinned to and that are not among `allowed`.
 [[nodiscard]] std::vector<Finding> check_cpus(const PipelinePlan& plan,
-                                              std::span<const int> allowed);
+                                              std::span<const std::uint32_t> allowed);
 
 // Where a program named without '/' is looked for, in this order: the folders of `stage_path`
 // (colon-separated, $SLIPRING_STAGE_PATH), `own_folder` (where the slipring program lies),
@@ -155,15 +152,26 @@ void sort_findings(std::vector<Finding>& findings);
 [[nodiscard]] std::vector<Finding> resolve_programs(PipelinePlan& plan,
                                                     std::span<const std::string> places);
 
-// Bytes of the segment behind one link, or behind one OOB lane.
-[[nodiscard]] std::uint64_t segment_bytes(const LinkPlan& link);
-[[nodiscard]] std::uint64_t oob_segment_bytes();
+// What the links are made of.
+[[nodiscard]] LinkShape shape_of(const LinkPlan& link) noexcept;
+[[nodiscard]] LinkShape oob_shape() noexcept;
+
+// Bytes of a segment of that shape, and of the part that each of its ends maps.
+// Requires: validate_shape(shape) is ok.
+[[nodiscard]] std::uint64_t segment_bytes(const LinkShape& shape) noexcept;
+[[nodiscard]] std::uint64_t mapped_bytes(const LinkShape& shape) noexcept;
+// Of a stage's board, and of the runner's.
+[[nodiscard]] std::uint64_t board_segment_bytes() noexcept;
+
+// The names of the segments beside the links: "settop.demux.board" and "settop.runner".
+[[nodiscard]] std::string board_name(const PipelinePlan& plan, std::string_view stage_name);
+[[nodiscard]] std::string runner_board_name(const PipelinePlan& plan);
 
 // All segments together: what the segment directory must have free.
 [[nodiscard]] std::uint64_t total_segment_bytes(const PipelinePlan& plan);
 
-// What the stage has mapped when it runs: the segments of its ends.  RLIMIT_MEMLOCK counts mlock()
-// by process, so that this, and not the total, is what the limit must allow.
+// What the stage has mapped when it runs: the segments of its ends and its board.  RLIMIT_MEMLOCK
+// counts mlock() by process, so that this, and not the total, is what the limit must allow.
 [[nodiscard]] std::uint64_t stage_locked_bytes(const PipelinePlan& plan, std::size_t stage_index);
 
 // Stages that cannot lock what they map.  Nothing is found unless the plan requires locking.

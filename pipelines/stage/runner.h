@@ -7,7 +7,7 @@
 // restarted on the same links by its policy.  A stage that ends with status 0 has finished; when
 // all have, the run is over.  A stage that ends with status 2 refuses its configuration and is not
 // started again, since that would not change.  SIGINT, SIGTERM and SIGHUP stop the run: the stages
-// get SIGTERM, and SIGKILL after kStopGraceNs or at the second signal.  At the end no process and
+// get SIGTERM, and SIGKILL after 5 s or at the second signal.  At the end no process and
 // no segment of the run is left.
 //
 // Crash.  When the runner is killed, the kernel kills its stages (parent-death signal); the
@@ -18,15 +18,12 @@
 // must not be called from two threads at a time; the thread must live as long as the run.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "pipelines/stage/pipeline_plan.h"
 
 namespace slipring {
-
-inline constexpr std::uint64_t kStopGraceNs = 5'000'000'000;
 
 // What run() answers.
 inline constexpr int kRunFinished = 0;  // every stage finished, or a stop was asked for and heeded
@@ -38,9 +35,8 @@ struct RunOptions {
   // Where the slipring program lies; programs of stages are searched from there.  Empty: the folder
   // of /proc/self/exe.
   std::string own_folder;
-  bool json = false;        // events, states and a summary on stdout, an object a line
-  bool quiet = false;       // on stderr only what went wrong
-  bool check_only = false;  // check everything, start nothing
+  bool json = false;   // events, states and a summary on stdout, an object a line
+  bool quiet = false;  // on stderr only what went wrong
 };
 
 // Finds the stages' programs (and fills in their paths), asks each to describe itself, and compares

@@ -21,6 +21,11 @@ void note_stop(int signal_number) {
   stop_signal = signal_number;
 }
 
+// A bug of our own: said before the trap, since core itself prints nothing.
+void say_check_failed(const char* why, const char* file, int line) noexcept {
+  fprintf(stderr, "bug: %s:%d: %s\n", file, line, why);
+}
+
 void install_signal_handlers() {
   struct sigaction action {};
   action.sa_handler = note_stop;
@@ -114,6 +119,7 @@ Stage::~Stage() = default;
 
 std::unique_ptr<Stage> Stage::start(int argc, char** argv, const StageDescription& description,
                                     int& exit_status) {
+  check_failed_handler = say_check_failed;
   install_signal_handlers();
   std::unique_ptr<Stage> stage(new Stage());
   stage->description_ = description;

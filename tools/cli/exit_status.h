@@ -5,14 +5,14 @@
 
 namespace slipring::tools {
 
-enum class [[nodiscard]] ExitStatus : int {
-  kOk = 0,
-  kFailure = 1,     // something is wrong with what was looked at, or could not be done
-  kUsage = 2,       // the command line or a pipeline file is wrong
-  kNotFound = 3,    // no such segment, link, or file
-  kWouldBlock = 4,  // the deadline passed
-  kVersion = 5,     // a segment of another layout version or ABI
-  kPermission = 6,  // owner, mode, or capability forbids it
+enum class [[nodiscard]] ExitStatus : int{
+    kOk = 0,
+    kFailure = 1,     // something is wrong with what was looked at, or could not be done
+    kUsage = 2,       // the command line or a pipeline file is wrong
+    kNotFound = 3,    // no such segment, link, or file
+    kWouldBlock = 4,  // the deadline passed
+    kVersion = 5,     // a segment of another layout version or ABI
+    kPermission = 6,  // owner, mode, or capability forbids it
 };
 
 [[nodiscard]] constexpr ExitStatus exit_status_of(ErrorCode code) noexcept {

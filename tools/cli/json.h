@@ -23,7 +23,7 @@ class JsonWriter {
   // Closes it.  Answers one line, newline included.
   [[nodiscard]] std::string end_document();
 
-  void begin_object();                     // as an element
+  void begin_object();                      // as an element
   void begin_object(std::string_view key);  // as a member
   void end_object();
   void begin_array(std::string_view key);

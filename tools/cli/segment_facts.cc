@@ -41,7 +41,7 @@ Status look_at_board(const SegmentDirectory& directory, const SegmentFile& file,
   Result<BoardObserver> board = BoardObserver::attach(directory, facts.name);
   if (!board) return board.error();
   EndReport stage;
-  stage.process_id = board->process_id();
+  stage.process_id = static_cast<pid_t>(board->process_id());
   stage.incarnation = board->incarnation();
   stage.state = stage.incarnation == 0 ? EndState::kNever : EndState::kOpen;
   Result<Probe> probe = file.lock_file().probe(static_cast<std::uint32_t>(Role::kWriter));

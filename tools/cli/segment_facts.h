@@ -48,12 +48,12 @@ struct EndFacts {
 struct SegmentFacts {
   std::string name;
   Condition condition = Condition::kSound;
-  Error fault{};                        // why it is not sound
-  SegmentKind kind{};                   // sound only, as all below
+  Error fault{};       // why it is not sound
+  SegmentKind kind{};  // sound only, as all below
   std::uint64_t total_bytes = 0;
-  std::uint64_t created_ns = 0;         // CLOCK_REALTIME
+  std::uint64_t created_ns = 0;  // CLOCK_REALTIME
   std::uint32_t mode = 0;
-  std::optional<LinkReport> link;       // links only
+  std::optional<LinkReport> link;  // links only
   std::vector<EndFacts> ends;
 
   // Nobody holds a role, and somebody once did.

@@ -27,9 +27,9 @@ std::vector<std::string> matching(std::span<const std::string> names, const std:
   std::vector<std::string> found;
   const std::string prefix = wanted + ".";
   for (const std::string& name : names) {
-    const bool is_meant =
-        name == wanted || (is_pattern(wanted) && fnmatch(wanted.c_str(), name.c_str(), 0) == 0) ||
-        (pipeline_names == PipelineNames::kYes && name.starts_with(prefix));
+    const bool is_meant = name == wanted ||
+                          (is_pattern(wanted) && fnmatch(wanted.c_str(), name.c_str(), 0) == 0) ||
+                          (pipeline_names == PipelineNames::kYes && name.starts_with(prefix));
     if (is_meant) found.push_back(name);
   }
   return found;

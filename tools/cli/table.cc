@@ -46,10 +46,8 @@ std::string Table::text(bool in_colour) const {
     }
     all += '\n';
   };
-  const bool has_titles =
-      std::any_of(columns_.begin(), columns_.end(), [](const Column& column) {
-        return !column.title.empty();
-      });
+  const bool has_titles = std::any_of(columns_.begin(), columns_.end(),
+                                      [](const Column& column) { return !column.title.empty(); });
   if (has_titles) add({titles, false});
   for (const Row& row : rows_) add(row);
   return all;

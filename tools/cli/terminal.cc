@@ -37,8 +37,11 @@ const char* escape_of(Tone tone) noexcept {
 void talk(std::string_view command, std::string_view text, Tone tone) {
   std::string front = "slipring";
   if (!command.empty()) front.append(" ").append(command);
+  front += ':';
+  const std::size_t indent = 2;
   const std::string line =
-      toned(front + ":", tone, wants_colour(STDERR_FILENO)) + " " + std::string(text) + "\n";
+      toned(front, tone, wants_colour(STDERR_FILENO)) + " " +
+      wrapped(text, terminal_columns(STDERR_FILENO), indent, display_width(front) + 1) + "\n";
   // Nothing is left to be told when stderr itself fails.
   static_cast<void>(std::fwrite(line.data(), 1, line.size(), stderr));
 }
@@ -98,10 +101,13 @@ std::string wrapped(std::string_view text, std::size_t columns, std::size_t inde
 
 void print(std::string_view text) noexcept {
   if (output_errno != 0) return;
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() ||
-      std::fflush(stdout) != 0) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
     output_errno = errno != 0 ? errno : EIO;
   }
+}
+
+bool output_is_lost() noexcept {
+  return output_errno != 0;
 }
 
 ExitStatus finish_output(ExitStatus status) noexcept {

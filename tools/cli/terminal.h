@@ -33,6 +33,9 @@ enum class Tone : unsigned char { kPlain, kGood, kWarning, kBad, kFaint, kStrong
 // Writes data to stdout at once.
 void print(std::string_view text) noexcept;
 
+// Whether writing has failed: nobody sees what follows.
+[[nodiscard]] bool output_is_lost() noexcept;
+
 // Whether all data arrived; complains when not, except that a reader who went away is nobody's
 // fault.  Call last.
 ExitStatus finish_output(ExitStatus status) noexcept;

@@ -81,8 +81,8 @@ std::string age(std::uint64_t duration_ns) {
 std::string percentage(std::uint64_t part, std::uint64_t whole) {
   if (whole == 0 || part == 0) return "0 %";
   if (part >= whole) return "100 %";
-  const auto share = static_cast<int>(
-      std::lround(100.0 * static_cast<double>(part) / static_cast<double>(whole)));
+  const auto share =
+      static_cast<int>(std::lround(100.0 * static_cast<double>(part) / static_cast<double>(whole)));
   return std::to_string(share < 1 ? 1 : share > 99 ? 99 : share) + " %";
 }
 

@@ -1,6 +1,7 @@
 #include "tools/create/create.h"
 
 #include <grp.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <array>
@@ -61,7 +62,8 @@ bool read_records(const CreateRequest& request, LinkShape& shape) {
 
 bool read_slots(const CreateRequest& request, LinkShape& shape) {
   shape.kind = SegmentKind::kSlotLink;
-  if (!request.capacity.empty()) return refuse("--capacity belongs to --kind records, not to slots");
+  if (!request.capacity.empty())
+    return refuse("--capacity belongs to --kind records, not to slots");
   if (request.slots.empty() || request.slot_size.empty()) {
     return refuse("--kind slots needs --slots and --slot-size");
   }
@@ -206,6 +208,23 @@ void print_text(const SegmentDirectory& directory, const SegmentFile& file,
   print(table.text(in_colour));
 }
 
+ExitStatus complain_creation(const SegmentDirectory& directory, const std::string& what,
+                             const Error& error) {
+  if (error.code == ErrorCode::kInvalidArgument) {
+    complain(kCommand, what + ": " + error.doing + ": " + std::to_string(error.found));
+    return ExitStatus::kUsage;
+  }
+  struct statvfs system {};
+  if (error.code == ErrorCode::kNoSpace && fstatvfs(directory.fd(), &system) == 0) {
+    complain(kCommand, what + ": it takes " + binary_size(error.wanted) + ", and " +
+                           directory.path() + " has " +
+                           binary_size(std::uint64_t{system.f_bavail} * system.f_frsize) +
+                           " free; remove segments, or mount it larger");
+    return ExitStatus::kFailure;
+  }
+  return complain(kCommand, what, error);
+}
+
 }  // namespace
 
 ExitStatus create(const CreateRequest& request) {
@@ -227,7 +246,7 @@ ExitStatus create(const CreateRequest& request) {
                              "` removes what is there, `slipring ls` shows whether it is used");
       return ExitStatus::kFailure;
     }
-    return complain(kCommand, what, created.error());
+    return complain_creation(*directory, what, created.error());
   }
   // What is printed is what everybody will read, not what was asked for.
   Result<SegmentFile> file = SegmentFile::open(*directory, request.name);

@@ -71,7 +71,8 @@ Status take_roles(const SegmentFile& file, std::vector<Certificate>& taken,
 }
 
 Outcome remove_one(const SegmentDirectory& directory, const std::string& name, bool force) {
-  Outcome outcome{.name = name};
+  Outcome outcome;
+  outcome.name = name;
   const std::string what = "cannot remove " + name;
   const std::optional<SegmentFacts> facts = look_at(directory, name);
   std::vector<Certificate> taken;
@@ -97,6 +98,13 @@ Outcome remove_one(const SegmentDirectory& directory, const std::string& name, b
     return outcome;
   }
   outcome.removed = true;
+  if (facts && facts->link && facts->link->fill != 0) {
+    const bool is_slots = facts->kind == SegmentKind::kSlotLink;
+    remark(kCommand, name + " held " +
+                         (is_slots ? std::to_string(facts->link->fill) + " slots"
+                                   : binary_size(facts->link->fill)) +
+                         " of messages that nobody had finished");
+  }
   if (!outcome.holders.empty()) {
     remark(kCommand, name + " was in use by " + describe_holders(facts, outcome.holders) +
                          ": that process goes on with memory that nobody else can find");

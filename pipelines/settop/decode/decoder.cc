@@ -4,6 +4,7 @@
 
 extern "C" {
 #include <libavcodec/avcodec.h>
+#include <libavutil/buffer.h>
 #include <libavutil/frame.h>
 }
 
@@ -25,6 +26,11 @@ enum ProblemKind : std::uint32_t {
 
 // A draining codec ends with AVERROR_EOF; one that only fails is not asked for ever.
 constexpr int kMaxDrainErrors = 64;
+
+// Whether decoding goes on without the frame that found no buffer.
+bool costs_one_frame(const Error& error) {
+  return error.code == ErrorCode::kNoSpace || error.code == ErrorCode::kUnsupported;
+}
 
 }  // namespace
 
@@ -197,8 +203,8 @@ Status Decoder::decode(const AccessUnit* unit) {
   if (sent < 0 && sent != AVERROR_EOF) count_codec_error(sent);
   int error_count = 0;
   while (true) {
-    if (!placed_ && placed_.error().code == ErrorCode::kInterrupted) {
-      ++stats_.waits_interrupted;
+    if (!placed_ && !costs_one_frame(placed_.error())) {
+      if (placed_.error().code == ErrorCode::kInterrupted) ++stats_.waits_interrupted;
       return placed_;
     }
     const int received = avcodec_receive_frame(context_, frame_);
@@ -232,18 +238,15 @@ int Decoder::get_buffer(AVCodecContext* context, AVFrame* frame, int flags) {
   decoder.placed_ = place_frame(*context, *frame, decoder.buffers_);
   if (decoder.placed_) return 0;
   const Error& error = decoder.placed_.error();
-  switch (error.code) {
-    case ErrorCode::kInterrupted:
-      return AVERROR_EXIT;  // decode() counts
-    case ErrorCode::kUnsupported:
-      ++decoder.stats_.frames_unsupported;
-      decoder.complain(error, kUnsupported);
-      return AVERROR(ENOSYS);
-    default:
-      ++decoder.stats_.frames_too_large;
-      decoder.complain(error, kTooLarge);
-      return AVERROR(ENOMEM);
+  if (!costs_one_frame(error)) return AVERROR_EXIT;  // decode() passes it on
+  if (error.code == ErrorCode::kUnsupported) {
+    ++decoder.stats_.frames_unsupported;
+    decoder.complain(error, kUnsupported);
+    return AVERROR(ENOSYS);
   }
+  ++decoder.stats_.frames_too_large;
+  decoder.complain(error, kTooLarge);
+  return AVERROR(ENOMEM);
 }
 
 Status Decoder::give_out(AVFrame& frame) {
@@ -256,6 +259,7 @@ Status Decoder::give_out(AVFrame& frame) {
     if (lease == nullptr) return {};
     given = spare_;
     ++stats_.frames_copied;
+    stats_.frame_bytes_copied += static_cast<std::uint64_t>(spare_->buf[0]->size);
   } else {
     ++stats_.frames_direct;
   }

@@ -41,9 +41,10 @@ class FrameSink {
 };
 
 struct DecoderStats {
-  std::uint64_t units_decoded = 0;       // access units that went into the codec
-  std::uint64_t frames_direct = 0;       // given out from the buffer that the codec decoded into
-  std::uint64_t frames_copied = 0;       // the codec used memory of its own
+  std::uint64_t units_decoded = 0;  // access units that went into the codec
+  std::uint64_t frames_direct = 0;  // given out from the buffer that the codec decoded into
+  std::uint64_t frames_copied = 0;  // the codec used memory of its own
+  std::uint64_t frame_bytes_copied = 0;
   std::uint64_t frames_corrupt = 0;      // given out, with concealed damage
   std::uint64_t frames_too_large = 0;    // dropped: no buffer is large enough
   std::uint64_t frames_unsupported = 0;  // dropped: no record can carry the format
@@ -68,7 +69,7 @@ class Decoder {
   // Takes one record and gives out the frames that become ready.  A new codec or a kStreamStart
   // first drains what was there.  Errors: kCorruptPeer for a record that no demultiplexer writes,
   // kInterrupted when the wait for a buffer was cut short (the rest of this record is lost; flush()
-  // or give up), those of FrameSink::frame().
+  // or give up), those of FrameBuffers::acquire() and FrameSink::frame().
   [[nodiscard]] Status feed(const ElementaryRecord& record, std::span<const std::byte> bytes);
 
   // End of stream: gives out every frame still inside.  Errors as feed().

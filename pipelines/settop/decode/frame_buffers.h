@@ -25,7 +25,8 @@ struct FrameBuffer {
 class FrameBuffers {
  public:
   // Waits for a free buffer of at least size_bytes.  Errors: kNoSpace when no buffer is that large
-  // (found: the largest there is), kInterrupted when the wait was cut short by a stop or a flush.
+  // (found: the largest there is), which costs that frame; kInterrupted when the wait was cut short
+  // by a stop or a flush, and any other, end what the decoder was called for.
   virtual Result<FrameBuffer> acquire(std::size_t size_bytes) = 0;
 
   // The decoder neither reads nor writes the buffer any more.

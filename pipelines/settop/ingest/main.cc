@@ -27,7 +27,9 @@ StageDescription describe() {
       {{"ts", PortKind::kOutput, true, "received bytes, a datagram or 64 KiB of file a record"},
        {"control", PortKind::kCommands, false, "'source ADDRESS': leave this source for another"}},
       {{"url", "udp://127.0.0.1:5000",
-        "udp://HOST:PORT, udp://@GROUP:PORT[?iface=ADDRESS], or a file's path"}}};
+        "udp://HOST:PORT, udp://@GROUP:PORT[?iface=ADDRESS], or a file's path"},
+       {"idle_end_ms", "0",
+        "a UDP stream that began and then was silent so long has ended; 0: it never ends"}}};
 }
 
 class Ingest {
@@ -39,8 +41,11 @@ class Ingest {
         received_count_(stage.counter("received_datagrams")),
         kernel_drops_(stage.counter("kernel_dropped_datagrams")),
         full_waits_(stage.counter("ring_full_waits")),
+        listening_(stage.gauge("is_listening")),
         resume_(stage.counter("resume_position"), stage.counter("resume_offset_bytes"),
-                stage.counter("resume_offset_next_bytes")) {}
+                stage.counter("resume_offset_next_bytes")),
+        idle_end_ns_(static_cast<std::uint64_t>(stage.option_number("idle_end_ms", 0, 86'400'000)) *
+                     1'000'000) {}
 
   int run() {
     if (!open(stage_.option("url"), true)) return 2;
@@ -76,6 +81,7 @@ class Ingest {
                    source_->receive_buffer_bytes(), address->receive_buffer_bytes);
       }
       stage_.log(Severity::kInfo, "listening on %s", url.c_str());
+      listening_.set(1);
     } else if (offset_bytes != 0) {
       stage_.log(Severity::kInfo, "going on at byte %llu of %s",
                  static_cast<unsigned long long>(offset_bytes), url.c_str());
@@ -137,11 +143,13 @@ class Ingest {
     }
     if (outcome.value() == ReadOutcome::kEnd) return false;
     source_->wait(kSocketWaitMs);
-    return true;
+    const bool has_begun = last_data_ns_ != 0;
+    return idle_end_ns_ == 0 || !has_begun || monotonic_ns() - last_data_ns_ < idle_end_ns_;
   }
 
   void publish(std::span<std::byte> place, std::size_t size_bytes) {
-    const TransportRecord header{monotonic_ns(), change_ns_};
+    last_data_ns_ = monotonic_ns();
+    const TransportRecord header{last_data_ns_, change_ns_};
     std::memcpy(place.data(), &header, sizeof header);
     if (!source_->is_live()) resume_.before_publish(output_.position(), size_bytes);
     output_.commit(sizeof header + size_bytes);
@@ -159,8 +167,11 @@ class Ingest {
   Board::Number received_count_;
   Board::Number kernel_drops_;
   Board::Number full_waits_;
+  Board::Number listening_;
   ResumePoint resume_;
   std::optional<ByteSource> source_;
+  std::uint64_t idle_end_ns_;
+  std::uint64_t last_data_ns_ = 0;
   std::uint64_t change_ns_ = 0;
   std::uint64_t drops_before_ = 0;
   bool failed_ = false;

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "core/error/check.h"
 #include "pipelines/settop/decode/av_format.h"
 #include "pipelines/settop/render/append_file.h"
 
@@ -47,7 +48,8 @@ Status PngSnapshot::configure(const PictureView& picture) {
   const auto height = static_cast<int>(picture.height_px);
   const auto format = static_cast<AVPixelFormat>(to_av(picture.format));
   scaler_ = sws_getContext(width, height, format, width, height, AV_PIX_FMT_RGB24,
-                           SWS_BILINEAR | SWS_ACCURATE_RND, nullptr, nullptr, nullptr);
+                           SWS_BICUBIC | SWS_FULL_CHR_H_INT | SWS_ACCURATE_RND, nullptr, nullptr,
+                           nullptr);
   rgb_ = av_frame_alloc();
   packet_ = av_packet_alloc();
   const AVCodec* codec = avcodec_find_encoder(AV_CODEC_ID_PNG);
@@ -82,7 +84,7 @@ Status PngSnapshot::configure(const PictureView& picture) {
   return {};
 }
 
-Status PngSnapshot::encode(const PictureView& picture) {
+Status PngSnapshot::convert(const PictureView& picture) {
   if (Status configured = configure(picture); !configured) return configured;
   const std::uint8_t* planes[4] = {};
   int strides[4] = {};
@@ -90,19 +92,22 @@ Status PngSnapshot::encode(const PictureView& picture) {
     planes[plane] = reinterpret_cast<const std::uint8_t*>(picture.planes[plane].data);
     strides[plane] = static_cast<int>(picture.planes[plane].stride_bytes);
   }
-  av_packet_unref(packet_);
   if (av_frame_make_writable(rgb_) < 0 ||
       sws_scale(scaler_, planes, strides, 0, static_cast<int>(picture.height_px), rgb_->data,
-                rgb_->linesize) != static_cast<int>(picture.height_px) ||
-      avcodec_send_frame(encoder_, rgb_) < 0 || avcodec_receive_packet(encoder_, packet_) < 0) {
+                rgb_->linesize) != static_cast<int>(picture.height_px)) {
     close();
-    return Error{.code = ErrorCode::kUnsupported, .doing = "encoding a PNG picture"};
+    return Error{.code = ErrorCode::kUnsupported, .doing = "converting a picture for PNG"};
   }
   return {};
 }
 
-Status PngSnapshot::write(const std::string& path, const PictureView& picture) {
-  if (Status encoded = encode(picture); !encoded) return encoded;
+Status PngSnapshot::write_converted(const std::string& path) {
+  check(encoder_ != nullptr, "a picture was converted");
+  av_packet_unref(packet_);
+  if (avcodec_send_frame(encoder_, rgb_) < 0 || avcodec_receive_packet(encoder_, packet_) < 0) {
+    close();
+    return Error{.code = ErrorCode::kUnsupported, .doing = "encoding a PNG picture"};
+  }
   // One name for all attempts: what a killed process left behind is written over.
   const std::string beside = path + ".part";
   Result<AppendFile> file = AppendFile::open(beside, OpenMode::kStartAfresh);
@@ -119,6 +124,11 @@ Status PngSnapshot::write(const std::string& path, const PictureView& picture) {
   }
   if (!written) ::unlink(beside.c_str());
   return written;
+}
+
+Status PngSnapshot::write(const std::string& path, const PictureView& picture) {
+  if (Status converted = convert(picture); !converted) return converted;
+  return write_converted(path);
 }
 
 }  // namespace slipring::settop

@@ -27,9 +27,13 @@ class PngSnapshot {
   // errno; kUnsupported for a picture that cannot be encoded.
   [[nodiscard]] Status write(const std::string& path, const PictureView& picture);
 
+  // The same in two steps, which two threads may take one after the other: a picture is converted
+  // in a few milliseconds and not needed after that; compressing it takes many.
+  [[nodiscard]] Status convert(const PictureView& picture);
+  [[nodiscard]] Status write_converted(const std::string& path);
+
  private:
   [[nodiscard]] Status configure(const PictureView& picture);
-  [[nodiscard]] Status encode(const PictureView& picture);
   void close();
 
   SwsContext* scaler_ = nullptr;

@@ -1,59 +1,100 @@
 #include "pipelines/settop/render/wav_writer.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstddef>
-#include <cstring>
+#include <span>
 
 #include "core/error/check.h"
 
 namespace slipring::settop {
 namespace {
 
-static_assert(std::endian::native == std::endian::little,
-              "RIFF is little endian, as is the header");
+static_assert(std::endian::native == std::endian::little, "the samples go out as they are");
 
-// The extensible form, for it says which speaker a channel belongs to; no implicit padding.
-struct WavHeader {
-  char riff[4] = {'R', 'I', 'F', 'F'};
-  std::uint32_t riff_bytes = 0;
-  char wave[4] = {'W', 'A', 'V', 'E'};
-  char fmt[4] = {'f', 'm', 't', ' '};
-  std::uint32_t fmt_bytes = 40;
-  std::uint16_t format_tag = 0xfffe;
-  std::uint16_t channel_count = 0;
-  std::uint32_t sample_rate_hz = 0;
-  std::uint32_t bytes_per_second = 0;
-  std::uint16_t block_bytes = 0;
-  std::uint16_t bits_per_sample = 16;
-  std::uint16_t extension_bytes = 22;
-  std::uint16_t valid_bits_per_sample = 16;
-  std::uint32_t channel_mask = 0;
-  std::uint8_t sub_format[16] = {1, 0, 0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38, 0x9b, 0x71};
-  char data[4] = {'d', 'a', 't', 'a'};
-  std::uint32_t data_bytes = 0;
+// The head of a file as it lies there.  Up to two channels it is the plain form, which every
+// program reads; from three on the extensible one, which says what speaker a channel belongs to.
+class WavHeader {
+ public:
+  WavHeader(std::uint32_t sample_rate_hz, std::uint32_t channel_count, std::uint64_t data_bytes);
+
+  [[nodiscard]] std::span<const std::byte> bytes() const {
+    return std::span(bytes_).first(size_bytes_);
+  }
+
+ private:
+  void put_text(const char* four_letters);
+  void put16(std::uint32_t value);
+  void put32(std::uint64_t value);
+
+  std::array<std::byte, 68> bytes_{};
+  std::size_t size_bytes_ = 0;
 };
-static_assert(sizeof(WavHeader) == 68);
+
+constexpr std::size_t kPlainHeaderBytes = 44;
+constexpr std::size_t kExtensibleHeaderBytes = 68;
+
+constexpr std::size_t header_bytes_for(std::uint32_t channel_count) {
+  return channel_count > 2 ? kExtensibleHeaderBytes : kPlainHeaderBytes;
+}
 
 // Front left and right, centre, low frequency, rear or side, as far as the count goes.
 constexpr std::uint32_t kChannelMasks[kMaxPlanes + 1] = {0,    0x4,  0x3,   0x7,  0x107,
                                                          0x37, 0x3f, 0x70f, 0x63f};
 
-std::uint32_t saturated(std::uint64_t bytes) {
-  return static_cast<std::uint32_t>(std::min<std::uint64_t>(bytes, UINT32_MAX));
+WavHeader::WavHeader(std::uint32_t sample_rate_hz, std::uint32_t channel_count,
+                     std::uint64_t data_bytes) {
+  const bool extensible = channel_count > 2;
+  const std::uint32_t block_bytes = channel_count * 2;
+  put_text("RIFF");
+  put32(header_bytes_for(channel_count) - 8 + data_bytes);
+  put_text("WAVE");
+  put_text("fmt ");
+  put32(extensible ? 40 : 16);
+  put16(extensible ? 0xfffe : 1);
+  put16(channel_count);
+  put32(sample_rate_hz);
+  put32(std::uint64_t{sample_rate_hz} * block_bytes);
+  put16(block_bytes);
+  put16(16);  // bits a sample
+  if (extensible) {
+    put16(22);  // bytes that follow
+    put16(16);  // bits of them that count
+    put32(kChannelMasks[channel_count]);
+    // The identifier of integer samples.
+    for (const std::uint32_t word : {0x00000001U, 0x00100000U, 0xaa000080U, 0x719b3800U}) {
+      put32(word);
+    }
+  }
+  put_text("data");
+  put32(data_bytes);
 }
 
-WavHeader header_of(std::uint32_t sample_rate_hz, std::uint32_t channel_count,
-                    std::uint64_t data_bytes) {
-  WavHeader header;
-  header.riff_bytes = saturated(sizeof header - offsetof(WavHeader, wave) + data_bytes);
-  header.channel_count = static_cast<std::uint16_t>(channel_count);
-  header.sample_rate_hz = sample_rate_hz;
-  header.block_bytes = static_cast<std::uint16_t>(channel_count * sizeof(std::int16_t));
-  header.bytes_per_second = sample_rate_hz * header.block_bytes;
-  header.channel_mask = kChannelMasks[channel_count];
-  header.data_bytes = saturated(data_bytes);
-  return header;
+void WavHeader::put_text(const char* four_letters) {
+  for (std::size_t at = 0; at < 4; ++at) {
+    bytes_[size_bytes_++] = static_cast<std::byte>(four_letters[at]);
+  }
+}
+
+void WavHeader::put16(std::uint32_t value) {
+  bytes_[size_bytes_++] = static_cast<std::byte>(value);
+  bytes_[size_bytes_++] = static_cast<std::byte>(value >> 8);
+}
+
+// A size beyond 32 bits becomes the largest one.
+void WavHeader::put32(std::uint64_t value) {
+  const auto word = static_cast<std::uint32_t>(std::min<std::uint64_t>(value, UINT32_MAX));
+  put16(word & 0xffff);
+  put16(word >> 16);
+}
+
+std::uint32_t word_at(std::span<const std::byte> bytes, std::size_t at, std::size_t size_bytes) {
+  std::uint32_t word = 0;
+  for (std::size_t byte = size_bytes; byte > 0; --byte) {
+    word = word << 8 | std::to_integer<std::uint32_t>(bytes[at + byte - 1]);
+  }
+  return word;
 }
 
 }  // namespace
@@ -72,12 +113,11 @@ Status WavWriter::append(const PcmBlock& block, std::uint64_t tag) {
   check(block.channel_count > 0 && block.channel_count <= kMaxPlanes && block.sample_rate_hz > 0 &&
             block.samples.size() % block.channel_count == 0,
         "a block of sound is whole");
-  WavHeader header;
+  const WavHeader header(block.sample_rate_hz, block.channel_count, block.samples.size_bytes());
   iovec pieces[2] = {};
   std::size_t piece_count = 0;
   if (sample_rate_hz_ == 0) {
-    header = header_of(block.sample_rate_hz, block.channel_count, block.samples.size_bytes());
-    pieces[piece_count++] = {&header, sizeof header};
+    pieces[piece_count++] = {const_cast<std::byte*>(header.bytes().data()), header.bytes().size()};
   } else if (block.sample_rate_hz != sample_rate_hz_ || block.channel_count != channel_count_) {
     return Error{.code = ErrorCode::kInvalidArgument,
                  .doing = "writing sound into a WAV file of another rate or channel count",
@@ -100,36 +140,43 @@ Status WavWriter::close() {
 }
 
 std::uint64_t WavWriter::sample_count() const noexcept {
-  if (channel_count_ == 0 || file_.size_bytes() < sizeof(WavHeader)) return 0;
-  return (file_.size_bytes() - sizeof(WavHeader)) / (channel_count_ * sizeof(std::int16_t));
+  const std::size_t header_bytes = header_bytes_for(channel_count_);
+  if (channel_count_ == 0 || file_.size_bytes() < header_bytes) return 0;
+  return (file_.size_bytes() - header_bytes) / (channel_count_ * sizeof(std::int16_t));
 }
 
 Status WavWriter::update_sizes() {
   if (sample_rate_hz_ == 0 || !file_.is_regular()) return {};
   samples_since_update_ = 0;
-  const WavHeader header =
-      header_of(sample_rate_hz_, channel_count_, file_.size_bytes() - sizeof(WavHeader));
-  return file_.patch(0, std::as_bytes(std::span(&header, 1)));
+  const WavHeader header(sample_rate_hz_, channel_count_,
+                         file_.size_bytes() - header_bytes_for(channel_count_));
+  return file_.patch(0, header.bytes());
 }
 
 Status WavWriter::read_header() {
-  WavHeader header;
-  Result<std::size_t> got = file_.read_at(0, std::as_writable_bytes(std::span(&header, 1)));
+  std::array<std::byte, kExtensibleHeaderBytes> head{};
+  Result<std::size_t> got = file_.read_at(0, head);
   if (!got) return got.error();
-  if (got.value() < sizeof header) return file_.truncate(0);  // the first append tore
-  const bool plausible = header.channel_count > 0 && header.channel_count <= kMaxPlanes &&
-                         header.sample_rate_hz > 0 && header.sample_rate_hz <= kMaxSampleRateHz;
-  WavHeader expected = header_of(header.sample_rate_hz, plausible ? header.channel_count : 1, 0);
-  expected.riff_bytes = header.riff_bytes;
-  expected.data_bytes = header.data_bytes;
-  if (!plausible || std::memcmp(&header, &expected, sizeof header) != 0) {
-    return Error{.code = ErrorCode::kVersion,
-                 .doing = "continuing a file that is no WAV file of ours"};
+  if (got.value() < kPlainHeaderBytes) return file_.truncate(0);  // the first append tore
+  const std::uint32_t channel_count = word_at(head, 22, 2);
+  const std::uint32_t sample_rate_hz = word_at(head, 24, 4);
+  constexpr Error kForeign{.code = ErrorCode::kVersion,
+                           .doing = "continuing a file that is no WAV file of ours"};
+  if (channel_count == 0 || channel_count > kMaxPlanes || sample_rate_hz == 0 ||
+      sample_rate_hz > kMaxSampleRateHz) {
+    return kForeign;
   }
-  sample_rate_hz_ = header.sample_rate_hz;
-  channel_count_ = header.channel_count;
-  const std::uint64_t data_bytes = file_.size_bytes() - sizeof header;
-  const std::uint64_t torn_bytes = data_bytes % header.block_bytes;
+  const std::size_t header_bytes = header_bytes_for(channel_count);
+  if (got.value() < header_bytes) return file_.truncate(0);
+  // All but the sizes, which may be old.
+  const WavHeader expected(sample_rate_hz, channel_count, 0);
+  for (std::size_t at = 0; at < header_bytes; ++at) {
+    const bool is_size = (at >= 4 && at < 8) || at >= header_bytes - 4;
+    if (!is_size && head[at] != expected.bytes()[at]) return kForeign;
+  }
+  sample_rate_hz_ = sample_rate_hz;
+  channel_count_ = channel_count;
+  const std::uint64_t torn_bytes = (file_.size_bytes() - header_bytes) % (channel_count * 2);
   if (Status cut = file_.truncate(file_.size_bytes() - torn_bytes); !cut) return cut;
   return update_sizes();
 }

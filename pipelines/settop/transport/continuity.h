@@ -9,9 +9,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 
+#include "pipelines/settop/transport/copy_bytes.h"
 #include "pipelines/settop/transport/ts_packet.h"
 
 namespace slipring::settop {
@@ -66,7 +66,7 @@ class ContinuityTracker {
     count_ = packet.continuity_count;
     unit_start_ = packet.unit_start;
     payload_count_ = packet.payload.size();
-    if (payload_count_ > 0) std::memcpy(payload_.data(), packet.payload.data(), payload_count_);
+    copy_bytes(payload_, packet.payload);
   }
 
   bool known_ = false;

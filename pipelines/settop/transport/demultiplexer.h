@@ -11,7 +11,7 @@
 //
 // Pure logic over bytes: no system calls, no allocation, no exceptions.  Everything that arrives is
 // input; what is wrong with it is counted (demux_counters.h) and never stops the rest.  All bounds
-// are fixed: kMaxPrograms, kMaxStreamsPerProgram, kMaxSectionBytes.  The object is about 250 KiB.
+// are fixed: kMaxPrograms, kMaxStreamsPerProgram, kMaxSectionBytes.  The object is about 215 KiB.
 // Not thread-safe: one thread at a time, and a sink must not call back.
 #pragma once
 

@@ -23,6 +23,7 @@
 #include <cstring>
 #include <span>
 
+#include "pipelines/settop/transport/copy_bytes.h"
 #include "pipelines/settop/transport/demux_counters.h"
 #include "pipelines/settop/transport/ts_packet.h"
 
@@ -46,7 +47,7 @@ class PacketFramer {
     while (held_count_ > 0 && !bytes.empty()) {
       const std::size_t before = held_count_;
       const std::size_t taken = std::min(bytes.size(), wanted_count() - before);
-      std::memcpy(held_.data() + before, bytes.data(), taken);
+      copy_bytes(std::span(held_).subspan(before), bytes.first(taken));
       held_count_ += taken;
       const std::size_t used = consume(held(), held_origin_ns_, false, counters, visit);
       if (used >= before) {
@@ -89,9 +90,8 @@ class PacketFramer {
 
   [[nodiscard]] std::span<const std::byte> held() const { return {held_.data(), held_count_}; }
 
-  // Requires: fewer bytes than held_ has room for, which consume() sees to.
   void keep(std::span<const std::byte> rest) {
-    if (!rest.empty()) std::memmove(held_.data(), rest.data(), rest.size());
+    copy_bytes(held_, rest);
     held_count_ = rest.size();
   }
 

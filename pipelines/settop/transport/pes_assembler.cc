@@ -1,7 +1,8 @@
 #include "pipelines/settop/transport/pes_assembler.h"
 
 #include <algorithm>
-#include <cstring>
+
+#include "pipelines/settop/transport/copy_bytes.h"
 
 namespace slipring::settop {
 namespace {
@@ -86,7 +87,7 @@ std::span<const std::byte> PesAssembler::take_header(std::span<const std::byte> 
                                                      const PesContext& context) {
   while (state_ == State::kHeader) {
     const std::size_t taken = std::min(header_wanted_ - header_count_, bytes.size());
-    if (taken > 0) std::memcpy(header_.data() + header_count_, bytes.data(), taken);
+    copy_bytes(std::span(header_).subspan(header_count_), bytes.first(taken));
     header_count_ += taken;
     bytes = bytes.subspan(taken);
     if (header_count_ < header_wanted_) return {};

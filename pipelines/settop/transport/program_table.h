@@ -5,7 +5,7 @@
 // its sections have come, so that those it lists are never missed in between.  Tables count as
 // changed when their CRC differs: a stream spliced to another may repeat version numbers.
 //
-// Everything is bounded and inside the object, about 200 KiB: do not put it on a small stack.
+// Everything is bounded and inside the object, about 190 KiB: do not put it on a small stack.
 #pragma once
 
 #include <array>

@@ -10,10 +10,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 
 #include "pipelines/settop/transport/big_endian.h"
+#include "pipelines/settop/transport/copy_bytes.h"
 #include "pipelines/settop/transport/crc32.h"
 #include "pipelines/settop/transport/demux_counters.h"
 
@@ -99,9 +99,9 @@ class SectionAssembler {
 
   void take(std::span<const std::byte>& bytes, std::size_t upto) {
     const std::size_t taken = std::min(upto - count_, bytes.size());
-    if (count_ < kMaxSectionBytes && taken > 0) {
-      std::memcpy(buffer_.data() + count_, bytes.data(),
-                  std::min(taken, kMaxSectionBytes - count_));
+    if (count_ < kMaxSectionBytes) {
+      copy_bytes(std::span(buffer_).subspan(count_),
+                 bytes.first(std::min(taken, kMaxSectionBytes - count_)));
     }
     count_ += taken;
     bytes = bytes.subspan(taken);

@@ -398,6 +398,7 @@ TEST_CASE("hostile record: a peer that keeps scribbling never moves the consumer
                                                    &scene.memory.producer_page->abort_before};
     for (std::uint64_t i = 0; i < 32; ++i) words.push_back(&scene.memory.bytes.word(i * 8));
     std::deque<RecordView> held;
+    const std::array<std::byte, 60> message{};
     scribble(seed, scene.memory, words, 256, [&](std::mt19937_64& random, RecordMemory& memory) {
       RecordView view;
       switch (random() % 4) {
@@ -406,7 +407,7 @@ TEST_CASE("hostile record: a peer that keeps scribbling never moves the consumer
           // A private producer keeps the ring moving, so that scribbles meet many states.
           if (memory.try_producer().ok()) {
             static_cast<void>(memory.producer().try_push(
-                std::span<const std::byte>(memory.bytes.data(), random() % 60)));
+                std::span<const std::byte>(message).first(random() % message.size())));
           }
           if (scene.consumer.try_peek(view) == Transfer::kDone) {
             REQUIRE(memory.bytes.contains(view.message));

@@ -68,8 +68,10 @@ struct SpscMemory {
   }
 
   SpscGeometry geometry;
-  std::unique_ptr<ProducerPage> producer_page = std::make_unique<ProducerPage>();
-  std::unique_ptr<ConsumerPage> consumer_page = std::make_unique<ConsumerPage>();
+  ExactBytes producer_bytes{sizeof(ProducerPage)};
+  ExactBytes consumer_bytes{sizeof(ConsumerPage)};
+  ProducerPage* producer_page = reinterpret_cast<ProducerPage*>(producer_bytes.data());
+  ConsumerPage* consumer_page = reinterpret_cast<ConsumerPage*>(consumer_bytes.data());
   ExactBytes slots;
 };
 
@@ -87,8 +89,10 @@ struct RecordMemory {
   [[nodiscard]] RecordConsumer consumer() { return try_consumer().value(); }
 
   RecordGeometry geometry;
-  std::unique_ptr<ProducerPage> producer_page = std::make_unique<ProducerPage>();
-  std::unique_ptr<ConsumerPage> consumer_page = std::make_unique<ConsumerPage>();
+  ExactBytes producer_bytes{sizeof(ProducerPage)};
+  ExactBytes consumer_bytes{sizeof(ConsumerPage)};
+  ProducerPage* producer_page = reinterpret_cast<ProducerPage*>(producer_bytes.data());
+  ConsumerPage* consumer_page = reinterpret_cast<ConsumerPage*>(consumer_bytes.data());
   ExactBytes bytes;
 };
 

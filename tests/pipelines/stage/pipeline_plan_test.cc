@@ -9,6 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "pipelines/link/link_layout.h"
+#include "platform/memory/mapping.h"
+
 namespace slipring {
 namespace {
 
@@ -121,7 +124,7 @@ TEST_CASE("pipeline_plan: CPUs must be there") {
   PipelinePlan plan = chain(2);
   plan.stages[0].cpus = {0, 4, 5, 6, 9};
   plan.stages[1].cpus = {1};
-  const int allowed[] = {0, 1, 2, 3};
+  const std::uint32_t allowed[] = {0, 1, 2, 3};
   CHECK(texts(check_cpus(plan, allowed)) ==
         std::vector<std::string>{"box.toml:10: no such CPU: stage \"s0\" asks for 4-6,9; this "
                                  "process may use CPU 0-3"});
@@ -175,44 +178,54 @@ TEST_CASE("pipeline_plan: memory is summed by segment and by stage") {
   plan.links[1].slot_bytes = 192;
   plan.links[1].pool = PoolPlan{2, 1 << 20};
   plan.oobs.push_back({"channel", {0, "channel", 70}, 70});
-  const std::uint64_t records = kSegmentOverheadBytes + 65536;
-  const std::uint64_t slots =
-      kSegmentOverheadBytes + 64 * 256 + 2 * ((std::uint64_t{1} << 20) + kPoolEntryBytes);
-  CHECK(segment_bytes(plan.links[0]) == records);
-  CHECK(segment_bytes(plan.links[1]) == slots);
-  CHECK(total_segment_bytes(plan) == records + slots + oob_segment_bytes());
-  CHECK(stage_locked_bytes(plan, 0) == records + oob_segment_bytes());
-  CHECK(stage_locked_bytes(plan, 1) == records + slots);
-  CHECK(stage_locked_bytes(plan, 2) == slots);
+  const std::uint64_t page = page_size_bytes();
+  // The writer's pages and ring, the reader's page; and the header's page before them.
+  const std::uint64_t records = page + 65536 + page;
+  const std::uint64_t slots = page + 64 * 256 + 2 * (std::uint64_t{1} << 20) + page;
+  const std::uint64_t commands = page + kOobCapacityBytes + page;
+  CHECK(mapped_bytes(shape_of(plan.links[0])) == records);
+  CHECK(segment_bytes(shape_of(plan.links[0])) == page + records);
+  CHECK(mapped_bytes(shape_of(plan.links[1])) == slots);
+  CHECK(segment_bytes(shape_of(plan.links[1])) == page + slots);
+  const std::uint64_t board = board_segment_bytes();
+  CHECK(total_segment_bytes(plan) == 3 * page + records + slots + commands + 4 * board);
+  CHECK(stage_locked_bytes(plan, 0) == records + commands + board);
+  CHECK(stage_locked_bytes(plan, 1) == records + slots + board);
+  CHECK(stage_locked_bytes(plan, 2) == slots + board);
 }
 
-TEST_CASE(
-    "pipeline_plan: a memory-lock limit that is too small is refused when locking is required") {
+TEST_CASE("pipeline_plan: a too small memory-lock limit is refused when locking is required") {
   PipelinePlan plan = chain(3);
   plan.memlock_line = 3;
-  const std::uint64_t one_link = kSegmentOverheadBytes + 65536;
+  const std::uint64_t need = stage_locked_bytes(plan, 1);
   plan.memlock = MemlockPolicy::kTry;
   CHECK(check_memlock(plan, 0).empty());
   plan.memlock = MemlockPolicy::kRequire;
   CHECK(check_memlock(plan, UINT64_MAX).empty());
-  CHECK(check_memlock(plan, 2 * one_link).empty());
-  CHECK(texts(check_memlock(plan, 2 * one_link - 1)) ==
-        std::vector<std::string>{
-            "box.toml:3: memory-lock limit too small: stage \"s1\" locks 192.0 KiB, the limit is "
-            "191.9 KiB; raise it with `ulimit -l 192` or LimitMEMLOCK=, make the links smaller, "
-            "or write memlock = \"try\""});
-  CHECK(check_memlock(plan, one_link - 1).size() == 3);
+  CHECK(check_memlock(plan, need).empty());
+  const auto found = texts(check_memlock(plan, need - 1));
+  REQUIRE(found.size() == 1);
+  const std::string need_kib = std::to_string(need / 1024);
+  const std::string one_less = std::to_string(need / 1024 - 1);
+  CHECK(found[0] == "box.toml:3: memory-lock limit too small: stage \"s1\" locks " + need_kib +
+                        ".0 KiB, the limit is " + one_less + ".9 KiB; raise it with `ulimit -l " +
+                        need_kib +
+                        "` or LimitMEMLOCK=, make the links smaller, or write "
+                        "memlock = \"try\"");
+  CHECK(check_memlock(plan, 0).size() == 3);
 }
 
 TEST_CASE("pipeline_plan: a full segment directory is refused") {
   const PipelinePlan plan = chain(2);
   const std::uint64_t need = total_segment_bytes(plan);
   CHECK(check_space(plan, "/dev/shm/x", need).empty());
-  CHECK(texts(check_space(plan, "/dev/shm/x", need - 1)) ==
-        std::vector<std::string>{
-            "box.toml: not enough shared memory: the links need 96.0 KiB, /dev/shm/x has 95.9 KiB "
-            "free; enlarge that file system (mount -o remount,size=…), set SLIPRING_DIR to a "
-            "larger tmpfs, or make the links smaller"});
+  CHECK(
+      texts(check_space(plan, "/dev/shm/x", need - 1)) ==
+      std::vector<std::string>{
+          "box.toml: not enough shared memory: the links need " + std::to_string(need / 1024) +
+          ".0 KiB, /dev/shm/x has " + std::to_string(need / 1024 - 1) +
+          ".9 KiB free; enlarge that file system (mount -o remount,size=…), set SLIPRING_DIR to a "
+          "larger tmpfs, or make the links smaller"});
 }
 
 TEST_CASE("pipeline_plan: an override replaces or adds an option") {
@@ -272,7 +285,7 @@ TEST_CASE("pipeline_plan: the listing shows stages, links and lanes") {
   plan.links.push_back(frames);
   plan.oobs.push_back({"channel", {0, "channel", 70}, 70});
   CHECK(describe(plan) ==
-        "pipeline box (box.toml): memlock try, wait adaptive, 160.2 MiB of shared memory\n"
+        "pipeline box (box.toml): memlock try, wait adaptive, 160.3 MiB of shared memory\n"
         "stages\n"
         "  s0       program s0, restart on-failure (at most 10 in 10 s), cpu 0-1,3\n"
         "           --url=x y\n"

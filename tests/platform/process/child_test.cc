@@ -160,7 +160,11 @@ TEST_CASE("child: it starts with default signals and an empty mask") {
   ::sigprocmask(SIG_UNBLOCK, &blocked, nullptr);
   CAPTURE(text);
   CHECK(text.find("SigBlk:\t0000000000000000\n") != std::string::npos);
-  CHECK(text.find("SigIgn:\t0000000000000000\n") != std::string::npos);
+  const auto ignored = text.find("SigIgn:\t");
+  REQUIRE(ignored != std::string::npos);
+  // 32 and 33 are the C library's own, and as whoever started the test left them.
+  constexpr unsigned long long kOfTheLibrary = 3ull << 31;
+  CHECK((std::stoull(text.substr(ignored + 8), nullptr, 16) & ~kOfTheLibrary) == 0);
 }
 
 TEST_CASE("child: it leads a process group") {

@@ -39,7 +39,7 @@ TEST_CASE("pes_header: time stamps of every bit come out as they went in") {
 
 TEST_CASE("pes_header: the payload's length leaves out the header and its stuffing") {
   const Bytes payload = testing::pattern(1000, 1);
-  for (const std::size_t stuffing : {0, 1, 32, 245}) {
+  for (const std::size_t stuffing : {0U, 1U, 32U, 245U}) {
     const PesHeader header =
         parse(testing::make_pes({.pts = 1, .bounded = true, .stuffing_count = stuffing}, payload));
     CHECK(header.bounded);
@@ -62,7 +62,7 @@ TEST_CASE("pes_header: stamps that the header has no room for are an error, not 
 }
 
 TEST_CASE("pes_header: a stamp without its marker bits is an error") {
-  for (const std::size_t place : {9, 11, 13}) {
+  for (const std::size_t place : {9U, 11U, 13U}) {
     Bytes pes = testing::make_pes({.pts = 5}, {});
     pes[place] &= std::byte{0xfe};
     const PesHeader header = parse(pes);

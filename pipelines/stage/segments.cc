@@ -1,0 +1,199 @@
+#include "pipelines/stage/segments.h"
+
+#include <time.h>
+
+#include <utility>
+
+#include "pipelines/link/link_segment.h"
+#include "pipelines/stage/stage.h"
+#include "platform/memory/segment_file.h"
+#include "platform/wait/clock.h"
+
+namespace slipring {
+namespace {
+
+constexpr std::uint64_t kLookAgainNs = 5'000'000;
+constexpr int kLockAttempts = 100;
+
+// One segment that the plan asks for.
+struct Wanted {
+  std::string name;
+  int line;
+  std::optional<LinkShape> shape;  // empty: a board
+};
+
+std::vector<Wanted> wanted_segments(const PipelinePlan& plan) {
+  std::vector<Wanted> wanted;
+  for (const LinkPlan& link : plan.links) {
+    wanted.push_back({segment_name(plan, link.name), link.line, shape_of(link)});
+  }
+  for (const OobPlan& oob : plan.oobs) {
+    wanted.push_back({segment_name(plan, oob.name), oob.line, oob_shape()});
+  }
+  for (const StagePlan& stage : plan.stages) {
+    wanted.push_back({board_name(plan, stage.name), stage.line, std::nullopt});
+  }
+  return wanted;
+}
+
+Refusal refusal_of(const Error& error, const std::string& name, int line) {
+  switch (error.code) {
+    case ErrorCode::kVersion:
+      return {RefusalKind::kForeignAbi,
+              {line, "segment of another version",
+               name + " has layout " + std::to_string(error.found) + ", this program knows " +
+                   std::to_string(error.wanted),
+               "stop what uses it, then `slipring rm " + name + "`"}};
+    case ErrorCode::kCorruptPeer:
+      return {RefusalKind::kFailed,
+              {line, "segment cannot be understood", name + ": " + describe_error(error),
+               "`slipring rm " + name + "` if nothing uses it"}};
+    case ErrorCode::kNoSpace:
+      return {RefusalKind::kFailed,
+              {line, "not enough shared memory", name + ": " + describe_error(error),
+               "free some, or set SLIPRING_DIR to a larger tmpfs"}};
+    default:
+      return {RefusalKind::kFailed,
+              {line, "segment cannot be used", name + ": " + describe_error(error),
+               "look at the segment directory with `slipring ls`"}};
+  }
+}
+
+// The living process that holds a role of the segment; nothing when all are certified dead.
+Result<std::optional<pid_t>> living_holder(const SegmentFile& file) {
+  for (std::uint32_t role = 0; role < kRoleCount; ++role) {
+    Result<Probe> probe = file.lock_file().probe(role);
+    if (!probe) return probe.error();
+    if (probe->holder != Holder::kNobody) return std::optional<pid_t>(probe->pid);
+  }
+  return std::optional<pid_t>();
+}
+
+void pause_ns(std::uint64_t duration_ns) {
+  timespec rest{0, static_cast<long>(duration_ns)};
+  nanosleep(&rest, nullptr);
+}
+
+}  // namespace
+
+std::uint64_t existing_segment_bytes(const SegmentDirectory& directory, const PipelinePlan& plan) {
+  std::uint64_t bytes = 0;
+  for (const Wanted& wanted : wanted_segments(plan)) {
+    Result<SegmentFile> file = SegmentFile::open(directory, wanted.name);
+    if (file) bytes += file->size_bytes();
+  }
+  return bytes;
+}
+
+PipelineSegments::PipelineSegments(const SegmentDirectory& directory, const PipelinePlan& plan)
+    : directory_(directory), plan_(plan), lock_name_(runner_board_name(plan)) {}
+
+PipelineSegments::~PipelineSegments() {
+  remove();
+  if (!board_) return;
+  // The name goes first: whoever took the lock after us would hold a board that is none any more.
+  static_cast<void>(remove_segment(directory_, lock_name_));
+}
+
+std::optional<Refusal> PipelineSegments::take_lock() {
+  for (int attempt = 0; attempt < kLockAttempts; ++attempt) {
+    Result<SegmentFile> seen = SegmentFile::open(directory_, lock_name_);
+    if (!seen) {
+      if (seen.error().code != ErrorCode::kNotFound) {
+        return refusal_of(seen.error(), lock_name_, 0);
+      }
+      const Status made = create_board(directory_, lock_name_);
+      if (!made && made.error().code != ErrorCode::kExists) {
+        return refusal_of(made.error(), lock_name_, 0);
+      }
+      continue;
+    }
+    Result<Board> board = Board::attach(directory_, lock_name_, MemoryLock::kOff);
+    if (!board) {
+      if (board.error().code == ErrorCode::kNotFound) continue;
+      if (board.error().code != ErrorCode::kBusy) return refusal_of(board.error(), lock_name_, 0);
+      return Refusal{
+          RefusalKind::kInUse,
+          {0, "pipeline is already running",
+           "process " + std::to_string(board.error().found) + " runs \"" + plan_.name + "\"",
+           "stop it, or give this pipeline another name"}};
+    }
+    // A runner that ended meanwhile took the name away, and then what we hold is not the lock.  The
+    // inode cannot come back under the name while `seen` has it open.
+    Result<SegmentFile> still = SegmentFile::open(directory_, lock_name_);
+    if (!still || still->inode() != seen->inode()) continue;
+    board_.emplace(std::move(board).value());
+    return std::nullopt;
+  }
+  return Refusal{RefusalKind::kFailed,
+                 {0, "the pipeline's lock cannot be taken",
+                  lock_name_ + " is replaced again and again, or its lock file is missing",
+                  "`slipring rm " + lock_name_ + "` if nothing uses it"}};
+}
+
+std::optional<Refusal> PipelineSegments::judge(const std::string& name,
+                                               std::uint64_t deadline_ns) const {
+  Result<SegmentFile> file = SegmentFile::open(directory_, name);
+  if (!file) {
+    if (file.error().code == ErrorCode::kNotFound) return std::nullopt;
+    return refusal_of(file.error(), name, 0);
+  }
+  for (;;) {
+    Result<std::optional<pid_t>> holder = living_holder(*file);
+    if (!holder) return refusal_of(holder.error(), name, 0);
+    if (!holder->has_value()) break;
+    if (monotonic_ns() >= deadline_ns) {
+      return Refusal{RefusalKind::kInUse,
+                     {0, "segment is in use",
+                      name + " is held by process " + std::to_string(**holder), "stop it first"}};
+    }
+    pause_ns(kLookAgainNs);
+  }
+  Result<SegmentHeader> header = read_header(*file);
+  if (!header) return refusal_of(header.error(), name, 0);
+  return std::nullopt;
+}
+
+std::vector<Refusal> PipelineSegments::sweep(std::size_t& swept_count) {
+  swept_count = 0;
+  std::vector<Refusal> refusals;
+  const std::vector<Wanted> wanted = wanted_segments(plan_);
+  const std::uint64_t deadline_ns = deadline_after(kDyingGraceNs);
+  for (const Wanted& segment : wanted) {
+    auto refusal = judge(segment.name, deadline_ns);
+    if (!refusal) continue;
+    refusal->finding.line = segment.line;
+    refusals.push_back(std::move(*refusal));
+  }
+  if (!refusals.empty()) return refusals;
+  for (const Wanted& segment : wanted) {
+    const Status removed = remove_segment(directory_, segment.name);
+    if (removed) {
+      ++swept_count;
+    } else if (removed.error().code != ErrorCode::kNotFound) {
+      refusals.push_back(refusal_of(removed.error(), segment.name, segment.line));
+    }
+  }
+  return refusals;
+}
+
+std::optional<Refusal> PipelineSegments::create() {
+  for (const Wanted& wanted : wanted_segments(plan_)) {
+    const Status made = wanted.shape ? create_link(directory_, wanted.name, *wanted.shape)
+                                     : create_board(directory_, wanted.name);
+    if (!made) {
+      remove();
+      return refusal_of(made.error(), wanted.name, wanted.line);
+    }
+    created_.push_back(wanted.name);
+  }
+  return std::nullopt;
+}
+
+void PipelineSegments::remove() {
+  // A failure leaves a segment that the next run sweeps.
+  for (const std::string& name : created_) static_cast<void>(remove_segment(directory_, name));
+  created_.clear();
+}
+
+}  // namespace slipring

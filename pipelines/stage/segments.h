@@ -1,0 +1,76 @@
+// A pipeline's segments: its lock, what a killed run left behind, making them all, removing them
+// all.
+//
+// The lock is the writing role of the board "<pipeline>.runner": whoever holds it is the one runner
+// of the pipeline, certified by the kernel, and publishes the run's numbers there.  It is taken
+// first and laid down last, so that everything between belongs to one runner.
+//
+// Crash.  A runner that dies leaves segments; their roles become free as its stages die.  The next
+// runner takes the lock over, waits a moment for participants that are just dying, and removes
+// what is certified dead.  A living participant is never taken anything from.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/error/result.h"
+#include "pipelines/link/board.h"
+#include "pipelines/stage/pipeline_plan.h"
+#include "platform/memory/segment_directory.h"
+
+namespace slipring {
+
+// How long participants of a killed run may take to die.
+inline constexpr std::uint64_t kDyingGraceNs = 3'000'000'000;
+
+enum class RefusalKind : std::uint8_t {
+  kInUse,       // a living process has it
+  kForeignAbi,  // a segment of another layout version
+  kFailed,      // anything else
+};
+
+struct Refusal {
+  RefusalKind kind = RefusalKind::kFailed;
+  Finding finding;
+};
+
+// Bytes of the plan's segments that exist already; they are free again once swept.
+[[nodiscard]] std::uint64_t existing_segment_bytes(const SegmentDirectory& directory,
+                                                   const PipelinePlan& plan);
+
+// Removes all its segments when it is destroyed.
+class PipelineSegments {
+ public:
+  PipelineSegments(const SegmentDirectory& directory, const PipelinePlan& plan);
+  PipelineSegments(const PipelineSegments&) = delete;
+  PipelineSegments& operator=(const PipelineSegments&) = delete;
+  ~PipelineSegments();
+
+  // Takes the pipeline's lock.  Once, before anything else.
+  [[nodiscard]] std::optional<Refusal> take_lock();
+
+  // Removes what an earlier run left, or nothing at all when one segment may not be removed;
+  // `swept_count` says how many were.  Requires: the lock.
+  [[nodiscard]] std::vector<Refusal> sweep(std::size_t& swept_count);
+
+  // Makes every segment.  After a refusal those made so far are gone again.  Requires: the lock.
+  [[nodiscard]] std::optional<Refusal> create();
+
+  // The runner's board.  Requires: the lock.
+  [[nodiscard]] Board& board() { return *board_; }
+
+ private:
+  [[nodiscard]] std::optional<Refusal> judge(const std::string& name,
+                                             std::uint64_t deadline_ns) const;
+  void remove();
+
+  const SegmentDirectory& directory_;
+  const PipelinePlan& plan_;
+  std::string lock_name_;
+  std::optional<Board> board_;
+  std::vector<std::string> created_;
+};
+
+}  // namespace slipring

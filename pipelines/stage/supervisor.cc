@@ -1,0 +1,378 @@
+#include "pipelines/stage/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "pipelines/stage/stage.h"
+#include "platform/process/child.h"
+#include "platform/wait/clock.h"
+
+namespace slipring {
+namespace {
+
+constexpr int kExitRefusedConfiguration = 2;
+constexpr std::size_t kMaxLineBytes = 4096;
+constexpr int kMaxEvents = 32;
+// A stage that writes without end is read again at the next turn, so that the others get theirs.
+constexpr int kMaxReadsATurn = 16;
+
+// What an epoll event is about.
+enum class Source : std::uint32_t { kProcess, kOutput };
+
+std::uint64_t tag_of(Source source, std::size_t index) {
+  return static_cast<std::uint64_t>(source) << 32 | static_cast<std::uint32_t>(index);
+}
+
+std::uint64_t quick_failure_delay_ns(std::uint32_t failure_count) {
+  if (failure_count <= kFreeQuickFailures) return 0;
+  const std::uint32_t doublings = failure_count - kFreeQuickFailures - 1;
+  if (doublings >= 16) return kMaxRestartDelayNs;
+  return std::min(kFirstRestartDelayNs << doublings, kMaxRestartDelayNs);
+}
+
+}  // namespace
+
+std::vector<std::string> stage_arguments(const PipelinePlan& plan, std::size_t stage_index) {
+  const StagePlan& stage = plan.stages[stage_index];
+  std::vector<std::string> words;
+  words.push_back("--stage=" + stage.name);
+  words.push_back("--board=" + board_name(plan, stage.name));
+  for (const LinkPlan& link : plan.links) {
+    const std::string segment = segment_name(plan, link.name);
+    if (link.to.stage_index == stage_index) {
+      words.push_back("--in=" + link.to.port + ":" + segment);
+    }
+    if (link.from.stage_index == stage_index) {
+      words.push_back("--out=" + link.from.port + ":" + segment);
+    }
+  }
+  for (const OobPlan& oob : plan.oobs) {
+    if (oob.to.stage_index != stage_index) continue;
+    words.push_back("--oob=" + oob.to.port + ":" + segment_name(plan, oob.name));
+  }
+  words.push_back(std::string("--memlock=") + name_of(plan.memlock));
+  words.push_back(std::string("--wait=") + name_of(stage.wait));
+  words.push_back("--");
+  for (const OptionPlan& option : stage.options) {
+    words.push_back("--" + option.key + "=" + option.value);
+  }
+  return words;
+}
+
+RestartJudge::Verdict RestartJudge::judge(const ExitStatus& status, std::uint64_t started_ns,
+                                          std::uint64_t now_ns) {
+  using Kind = Verdict::Kind;
+  if (status.is_success() && stage_->restart != RestartPolicy::kAlways) {
+    return {Kind::kFinished, 0, ""};
+  }
+  const std::string how = "it ended by " + words_of(status);
+  if (!status.by_signal && status.value == kExitRefusedConfiguration) {
+    return {Kind::kGiveUp, 0, how + ", which says that it refuses its configuration"};
+  }
+  if (stage_->restart == RestartPolicy::kNever) {
+    return {Kind::kGiveUp, 0, how + ", and restart = \"never\""};
+  }
+  const std::uint64_t window_ns = stage_->restart_window_ns;
+  while (!restarts_ns_.empty() && restarts_ns_.front() + window_ns <= now_ns) {
+    restarts_ns_.pop_front();
+  }
+  if (restarts_ns_.size() >= stage_->restart_limit) {
+    return {Kind::kGiveUp, 0,
+            how + " after " + std::to_string(restarts_ns_.size()) + " restarts within " +
+                format_duration(window_ns) +
+                " (restart_limit = " + std::to_string(stage_->restart_limit) + ")"};
+  }
+  restarts_ns_.push_back(now_ns);
+  const bool was_killed = status.by_signal && status.value == SIGKILL;
+  if (was_killed || now_ns - started_ns >= kQuickFailureNs) {
+    quick_failure_count_ = 0;
+    return {Kind::kRestart, 0, ""};
+  }
+  ++quick_failure_count_;
+  return {Kind::kRestart, quick_failure_delay_ns(quick_failure_count_), ""};
+}
+
+Result<Supervisor> Supervisor::open(const PipelinePlan& plan, RunReport& report) {
+  Descriptor epoll(epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll.is_open()) return Error{ErrorCode::kSystem, errno, "make an epoll instance"};
+  return Supervisor(plan, report, std::move(epoll));
+}
+
+Supervisor::Supervisor(const PipelinePlan& plan, RunReport& report, Descriptor epoll)
+    : plan_(&plan), report_(&report), epoll_(std::move(epoll)) {
+  for (const StagePlan& stage : plan.stages) {
+    processes_.emplace_back(stage);
+  }
+  statuses_.resize(plan.stages.size());
+}
+
+Supervisor::~Supervisor() {
+  for (Process& process : processes_) {
+    if (!process.peer) continue;
+    kill(-process.peer->pid(), SIGKILL);
+    // An error means that there is nothing to reap.
+    static_cast<void>(process.peer->reap(kNoDeadline));
+  }
+}
+
+Status Supervisor::watch(std::size_t index, Descriptor output) {
+  Process& process = processes_[index];
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = tag_of(Source::kProcess, index);
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, process.peer->poll_fd(), &event) != 0) {
+    return Error{ErrorCode::kSystem, errno, "watch a stage"};
+  }
+  event.data.u64 = tag_of(Source::kOutput, index);
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, output.get(), &event) != 0) {
+    return Error{ErrorCode::kSystem, errno, "watch a stage's output"};
+  }
+  process.output = std::move(output);
+  return {};
+}
+
+Status Supervisor::start(std::size_t index) {
+  const StagePlan& stage = plan_->stages[index];
+  int pipe_fds[2] = {-1, -1};
+  if (pipe2(pipe_fds, O_CLOEXEC) != 0) {
+    return Error{ErrorCode::kSystem, errno, "make a pipe for a stage's output"};
+  }
+  Descriptor read_end(pipe_fds[0]);
+  const Descriptor write_end(pipe_fds[1]);
+  // Our end alone: the stage's writes must not fail when we are slow.
+  if (fcntl(read_end.get(), F_SETFL, O_NONBLOCK) != 0) {
+    return Error{ErrorCode::kSystem, errno, "set up a stage's output"};
+  }
+  const std::vector<std::string> arguments = stage_arguments(*plan_, index);
+  ChildOptions options;
+  options.program = stage.program_path;
+  options.arguments = arguments;
+  options.stdout_fd = write_end.get();
+  options.stderr_fd = write_end.get();
+  options.cpus = stage.cpus;
+  Result<Peer> started = start_child(options);
+  if (!started) return started.error();
+  Process& process = processes_[index];
+  process.peer.emplace(std::move(started).value());
+  process.started_ns = monotonic_ns();
+  process.restart_at_ns = 0;
+  statuses_[index].phase = StagePhase::kRunning;
+  statuses_[index].pid = process.peer->pid();
+  if (const Status watched = watch(index, std::move(read_end)); !watched) {
+    // Unwatched it would be forgotten.
+    kill(-process.peer->pid(), SIGKILL);
+    static_cast<void>(process.peer->reap(kNoDeadline));
+    process.peer.reset();
+    return watched;
+  }
+  return {};
+}
+
+bool Supervisor::start_all() {
+  for (std::size_t i = 0; i < processes_.size(); ++i) statuses_[i].phase = StagePhase::kFailed;
+  for (std::size_t i = 0; i < processes_.size(); ++i) {
+    if (const Status started = start(i); !started) {
+      give_up(i, plan_->stages[i].program_path +
+                     " cannot be started: " + describe_error(started.error()));
+      return false;
+    }
+    report_->stage_started(plan_->stages[i].name, statuses_[i].pid);
+  }
+  return true;
+}
+
+void Supervisor::start_again(std::size_t index) {
+  Process& process = processes_[index];
+  const pid_t old_pid = statuses_[index].pid;
+  if (const Status started = start(index); !started) {
+    process.restart_at_ns = 0;
+    give_up(index, plan_->stages[index].program_path +
+                       " cannot be started again: " + describe_error(started.error()));
+    return;
+  }
+  ++restart_count_;
+  ++statuses_[index].restart_count;
+  report_->stage_restarted(plan_->stages[index].name, old_pid, process.last_status,
+                           statuses_[index].pid, process.started_ns - process.died_ns,
+                           statuses_[index].restart_count);
+}
+
+std::uint64_t Supervisor::next_deadline_ns() const noexcept {
+  std::uint64_t deadline_ns = kNoDeadline;
+  if (kill_at_ns_ != 0) deadline_ns = kill_at_ns_;
+  for (const Process& process : processes_) {
+    if (process.restart_at_ns != 0) deadline_ns = std::min(deadline_ns, process.restart_at_ns);
+  }
+  return deadline_ns;
+}
+
+void Supervisor::show_lines(std::size_t index, bool is_end) {
+  std::string& pending = processes_[index].line;
+  const std::string& name = plan_->stages[index].name;
+  std::size_t begin = 0;
+  for (std::size_t end = pending.find('\n'); end != std::string::npos;
+       end = pending.find('\n', begin)) {
+    report_->stage_said(name, std::string_view(pending).substr(begin, end - begin));
+    begin = end + 1;
+  }
+  pending.erase(0, begin);
+  if (pending.size() >= kMaxLineBytes || (is_end && !pending.empty())) {
+    report_->stage_said(name, pending);
+    pending.clear();
+  }
+}
+
+void Supervisor::read_output(std::size_t index) {
+  Process& process = processes_[index];
+  std::array<char, 4096> block;
+  for (int reads = 0; reads < kMaxReadsATurn && process.output.is_open(); ++reads) {
+    const ssize_t got = read(process.output.get(), block.data(), block.size());
+    if (got > 0) {
+      process.line.append(block.data(), static_cast<std::size_t>(got));
+      show_lines(index, false);
+    } else if (got < 0 && errno == EINTR) {
+      continue;
+    } else if (got < 0 && errno == EAGAIN) {
+      return;
+    } else {
+      close_output(index);
+    }
+  }
+}
+
+void Supervisor::close_output(std::size_t index) {
+  // Closing takes it out of the epoll instance: the descriptor was never duplicated.
+  processes_[index].output.reset();
+  show_lines(index, true);
+}
+
+void Supervisor::take_death(std::size_t index) {
+  Process& process = processes_[index];
+  if (!process.peer) return;
+  const pid_t pid = process.peer->pid();
+  // Before reaping, so that the number still means this group; ESRCH says that nobody is left.
+  kill(-pid, SIGKILL);
+  Result<std::optional<ExitStatus>> reaped = process.peer->try_reap();
+  if (reaped && !reaped->has_value()) return;  // not dead after all
+  const ExitStatus status = reaped ? **reaped : ExitStatus{false, 1, false};
+  process.peer.reset();
+  process.died_ns = monotonic_ns();
+  // What it said last is still in the pipe.
+  read_output(index);
+  close_output(index);
+  answer_death(index, status, process.died_ns);
+}
+
+void Supervisor::answer_death(std::size_t index, const ExitStatus& status, std::uint64_t now_ns) {
+  Process& process = processes_[index];
+  StageStatus& state = statuses_[index];
+  const std::string& name = plan_->stages[index].name;
+  process.last_status = status;
+  if (status.by_signal) ++killed_count_;
+  if (is_stopping_) {
+    // Ended by what we sent, or in order.
+    const bool as_asked =
+        status.is_success() || (status.by_signal && (status.value == SIGTERM || has_killed_));
+    state.phase = as_asked ? StagePhase::kFinished : StagePhase::kFailed;
+    if (as_asked) {
+      report_->stage_finished(name, state.pid);
+    } else {
+      give_up(index, "it ended by " + words_of(status) + " when it was asked to stop");
+    }
+    return;
+  }
+  RestartJudge::Verdict verdict = process.judge.judge(status, process.started_ns, now_ns);
+  switch (verdict.kind) {
+    case RestartJudge::Verdict::Kind::kFinished:
+      state.phase = StagePhase::kFinished;
+      report_->stage_finished(name, state.pid);
+      return;
+    case RestartJudge::Verdict::Kind::kGiveUp:
+      give_up(index, std::move(verdict.why));
+      return;
+    case RestartJudge::Verdict::Kind::kRestart:
+      break;
+  }
+  report_->stage_died(name, state.pid, status, verdict.delay_ns);
+  state.phase = StagePhase::kRestarting;
+  process.restart_at_ns = now_ns + verdict.delay_ns;
+  if (verdict.delay_ns == 0) start_again(index);
+}
+
+void Supervisor::give_up(std::size_t index, std::string why) {
+  statuses_[index].phase = StagePhase::kFailed;
+  report_->stage_failed(plan_->stages[index].name, why);
+  if (why_failed_.empty()) why_failed_ = "stage " + plan_->stages[index].name + ": " + why;
+}
+
+void Supervisor::turn() {
+  std::array<epoll_event, kMaxEvents> events;
+  const int count = epoll_wait(epoll_.get(), events.data(), kMaxEvents, 0);
+  // EINTR is answered by the next turn.
+  for (int i = 0; i < count; ++i) {
+    const std::uint64_t tag = events[static_cast<std::size_t>(i)].data.u64;
+    const auto index = static_cast<std::size_t>(tag & UINT32_MAX);
+    if (static_cast<Source>(tag >> 32) == Source::kOutput) {
+      read_output(index);
+    } else {
+      take_death(index);
+    }
+  }
+  const std::uint64_t now_ns = monotonic_ns();
+  for (std::size_t i = 0; i < processes_.size(); ++i) {
+    const std::uint64_t due_ns = processes_[i].restart_at_ns;
+    if (due_ns != 0 && due_ns <= now_ns) start_again(i);
+  }
+  if (kill_at_ns_ != 0 && kill_at_ns_ <= now_ns) {
+    kill_all("it did not stop within 5 s");
+  }
+}
+
+void Supervisor::stop() {
+  if (is_stopping_) return;
+  is_stopping_ = true;
+  kill_at_ns_ = deadline_after(kStopGraceNs);
+  for (std::size_t i = 0; i < processes_.size(); ++i) {
+    if (processes_[i].restart_at_ns != 0) {
+      processes_[i].restart_at_ns = 0;
+      statuses_[i].phase = StagePhase::kFinished;
+    }
+    // A failure says that it is dead already, and its pidfd will say so too.
+    if (processes_[i].peer) static_cast<void>(processes_[i].peer->send_signal(SIGTERM));
+  }
+}
+
+void Supervisor::kill_all(const char* why) {
+  is_stopping_ = true;
+  has_killed_ = true;
+  kill_at_ns_ = 0;
+  for (std::size_t i = 0; i < processes_.size(); ++i) {
+    if (!processes_[i].peer) continue;
+    report_->stage_killed(plan_->stages[i].name, statuses_[i].pid, why);
+    if (why_failed_.empty()) {
+      why_failed_ = "stage " + plan_->stages[i].name + " had to be killed: " + why;
+    }
+    kill(-statuses_[i].pid, SIGKILL);
+  }
+}
+
+bool Supervisor::is_over() const noexcept {
+  return std::all_of(processes_.begin(), processes_.end(), [](const Process& process) {
+    return !process.peer && process.restart_at_ns == 0;
+  });
+}
+
+std::uint32_t Supervisor::running_count() const noexcept {
+  return static_cast<std::uint32_t>(
+      std::count_if(processes_.begin(), processes_.end(),
+                    [](const Process& process) { return process.peer.has_value(); }));
+}
+
+}  // namespace slipring

@@ -1,0 +1,143 @@
+// The stages' processes: started, watched, restarted, stopped, reaped.
+//
+// One epoll instance watches every process (pidfd) and every pipe that a stage's stdout and stderr
+// go to; the owner sleeps on poll_fd() until next_deadline_ns() and then calls turn().  Between
+// events nothing is done.
+//
+// Restart.  A death that the policy answers with a restart is answered at once, unless the stage
+// has failed by itself several times in a row within kQuickFailureNs of its start: then the restart
+// waits, twice as long each time, up to kMaxRestartDelayNs.  A stage that was killed from outside
+// (SIGKILL) did not fail by itself.  More than restart_limit restarts within restart_window, exit
+// status 2 (the stage refuses its configuration), or a program that cannot be executed any more end
+// the stage for good.
+//
+// A stage's process leads a group of its own; what is left of the group when the stage has ended is
+// killed, so that nothing of it survives.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/error/result.h"
+#include "pipelines/stage/live_state.h"
+#include "pipelines/stage/pipeline_plan.h"
+#include "pipelines/stage/run_report.h"
+#include "platform/process/descriptor.h"
+#include "platform/process/peer.h"
+
+namespace slipring {
+
+// From the request to stop until a stage is killed.
+inline constexpr std::uint64_t kStopGraceNs = 5'000'000'000;
+inline constexpr std::uint64_t kQuickFailureNs = 1'000'000'000;
+inline constexpr std::uint32_t kFreeQuickFailures = 2;  // in a row, without delay
+inline constexpr std::uint64_t kFirstRestartDelayNs = 100'000'000;
+inline constexpr std::uint64_t kMaxRestartDelayNs = 1'000'000'000;
+
+// The words that a stage's program is started with; see pipelines/stage/stage.h.
+[[nodiscard]] std::vector<std::string> stage_arguments(const PipelinePlan& plan,
+                                                       std::size_t stage_index);
+
+// When and whether a stage is started again.  Holds no process; times come from the caller.
+class RestartJudge {
+ public:
+  struct Verdict {
+    enum class Kind : std::uint8_t { kFinished, kRestart, kGiveUp } kind;
+    std::uint64_t delay_ns = 0;  // of a restart
+    std::string why;             // of giving up
+  };
+
+  explicit RestartJudge(const StagePlan& stage) : stage_(&stage) {}
+
+  // The stage ran from `started_ns` to `now_ns` and ended so.
+  [[nodiscard]] Verdict judge(const ExitStatus& status, std::uint64_t started_ns,
+                              std::uint64_t now_ns);
+
+ private:
+  const StagePlan* stage_;
+  std::deque<std::uint64_t> restarts_ns_;  // within the window
+  std::uint32_t quick_failure_count_ = 0;  // in a row
+};
+
+// Requires: SIGCHLD is not ignored, and nobody else reaps; the thread lives as long as the stages.
+class Supervisor {
+ public:
+  // Errors: kSystem.
+  static Result<Supervisor> open(const PipelinePlan& plan, RunReport& report);
+  Supervisor(Supervisor&&) = default;
+  Supervisor(const Supervisor&) = delete;
+  Supervisor& operator=(const Supervisor&) = delete;
+  // Kills and reaps what still runs.
+  ~Supervisor();
+
+  // Starts every stage, in the plan's order.  At the first that cannot be started (reported) the
+  // rest is left; stop() then ends those that run.
+  [[nodiscard]] bool start_all();
+
+  [[nodiscard]] int poll_fd() const noexcept { return epoll_.get(); }
+  // When turn() is due although nothing happened.  kNoDeadline: never.
+  [[nodiscard]] std::uint64_t next_deadline_ns() const noexcept;
+  // Handles what has happened and what is due.  Never sleeps.
+  void turn();
+
+  // Asks the stages to end; they are killed after kStopGraceNs.  A second call has no effect.
+  void stop();
+  // Kills what still runs, now.
+  void kill_all(const char* why);
+
+  // Nothing runs and nothing is due.
+  [[nodiscard]] bool is_over() const noexcept;
+  // A stage failed for good, or had to be killed at the stop; why_failed() says which.
+  [[nodiscard]] bool has_failed() const noexcept { return !why_failed_.empty(); }
+  [[nodiscard]] const std::string& why_failed() const noexcept { return why_failed_; }
+
+  [[nodiscard]] const std::vector<StageStatus>& statuses() const noexcept { return statuses_; }
+  [[nodiscard]] std::uint32_t running_count() const noexcept;
+  [[nodiscard]] std::uint64_t restart_count() const noexcept { return restart_count_; }
+  [[nodiscard]] std::uint64_t death_by_signal_count() const noexcept { return killed_count_; }
+
+ private:
+  struct Process {
+    explicit Process(const StagePlan& stage) : judge(stage) {}
+
+    std::optional<Peer> peer;
+    Descriptor output;  // the pipe's end that we read
+    std::string line;   // of the output, not ended yet
+    RestartJudge judge;
+    std::uint64_t started_ns = 0;
+    std::uint64_t died_ns = 0;
+    std::uint64_t restart_at_ns = 0;  // 0: none is due
+    ExitStatus last_status;
+  };
+
+  Supervisor(const PipelinePlan& plan, RunReport& report, Descriptor epoll);
+  [[nodiscard]] Status start(std::size_t index);
+  [[nodiscard]] Status watch(std::size_t index, Descriptor output);
+  void start_again(std::size_t index);
+  void read_output(std::size_t index);
+  void close_output(std::size_t index);
+  void show_lines(std::size_t index, bool is_end);
+  void take_death(std::size_t index);
+  void answer_death(std::size_t index, const ExitStatus& status, std::uint64_t now_ns);
+  void give_up(std::size_t index, std::string why);
+
+  const PipelinePlan* plan_;
+  RunReport* report_;
+  Descriptor epoll_;
+  std::vector<Process> processes_;
+  std::vector<StageStatus> statuses_;
+  std::string why_failed_;
+  std::uint64_t restart_count_ = 0;
+  std::uint64_t killed_count_ = 0;
+  std::uint64_t kill_at_ns_ = 0;  // 0: not stopping, or killed already
+  bool is_stopping_ = false;
+  bool has_killed_ = false;
+};
+
+}  // namespace slipring

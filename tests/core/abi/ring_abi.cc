@@ -1,0 +1,144 @@
+// One side of a ring in a file, built for two processors: `ring_abi produce|consume FILE COUNT`.
+//
+// The producer fills a slot ring and a record ring, the consumer checks every byte and reports.
+// Both run at once; the test starts one side as i386 and the other as x86-64.
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <string_view>
+
+#include "core/cpu/relax.h"
+#include "core/pool/buffer_pool.h"
+#include "core/ring/record_ring.h"
+#include "core/ring/spsc_ring.h"
+#include "core/segment/segment_layout.h"
+
+namespace slipring {
+namespace {
+
+constexpr std::uint64_t kStart = (std::uint64_t{1} << 32) - 4096;
+constexpr SpscGeometry kSlots{64, 40, kStart};
+constexpr RecordGeometry kRecords{4096, kStart};
+
+// The whole file; every part has its place on both processors, or the static_asserts of the
+// headers fail first.
+struct Shared {
+  ProducerPage slot_producer;
+  ConsumerPage slot_consumer;
+  ProducerPage record_producer;
+  ConsumerPage record_consumer;
+  alignas(kAbiLineBytes) std::byte slots[64 * 64];
+  alignas(kAbiLineBytes) std::byte records[4096];
+};
+static_assert(sizeof(Shared) == 4 * 256 + 4096 + 4096);
+
+std::byte pattern(std::uint64_t number, std::size_t at) {
+  return static_cast<std::byte>(number * 7 + at * 13);
+}
+
+void fill(std::span<std::byte> message, std::uint64_t number) {
+  for (std::size_t i = 0; i < message.size(); ++i) message[i] = pattern(number, i);
+}
+
+bool is_right(std::span<const std::byte> message, std::uint64_t number) {
+  for (std::size_t i = 0; i < message.size(); ++i) {
+    if (message[i] != pattern(number, i)) return false;
+  }
+  return true;
+}
+
+std::size_t record_size(std::uint64_t number) {
+  return static_cast<std::size_t>(number % 1000);
+}
+
+// False once nothing has moved for half a minute.
+class Patience {
+ public:
+  bool wait() {
+    relax();
+    if (++spin_count_ % 256 != 0) return true;
+    sched_yield();
+    return std::time(nullptr) < deadline_;
+  }
+
+ private:
+  std::uint64_t spin_count_ = 0;
+  std::time_t deadline_ = std::time(nullptr) + 30;
+};
+
+bool produce(Shared& shared, std::uint64_t count) {
+  Result<SpscProducer> slots =
+      SpscProducer::attach(shared.slot_producer, shared.slots, shared.slot_consumer, kSlots);
+  Result<RecordProducer> records = RecordProducer::attach(shared.record_producer, shared.records,
+                                                          shared.record_consumer, kRecords);
+  if (!slots || !records) return false;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    std::span<std::byte> message;
+    Patience patience;
+    while (slots->try_reserve(message) != Transfer::kDone) {
+      if (!patience.wait()) return false;
+    }
+    fill(message, i);
+    slots->commit();
+    while (records->try_reserve(record_size(i), message) != Transfer::kDone) {
+      if (!patience.wait()) return false;
+    }
+    fill(message, i + 1);
+    records->commit(message.size());
+  }
+  return true;
+}
+
+bool consume(Shared& shared, std::uint64_t count) {
+  Result<SpscConsumer> slots =
+      SpscConsumer::attach(shared.slot_consumer, shared.slot_producer, shared.slots, kSlots);
+  Result<RecordConsumer> records = RecordConsumer::attach(
+      shared.record_consumer, shared.record_producer, shared.records, kRecords);
+  if (!slots || !records) return false;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    Patience patience;
+    SpscView slot;
+    while (slots->try_peek(slot) != Transfer::kDone) {
+      if (!patience.wait()) return false;
+    }
+    if (!is_right(slot.message, i)) return false;
+    slots->release(slot);
+    RecordView record;
+    while (records->try_peek(record) != Transfer::kDone) {
+      if (!patience.wait()) return false;
+    }
+    if (record.message.size() != record_size(i) || !is_right(record.message, i + 1)) return false;
+    records->release(record);
+  }
+  return true;
+}
+
+int run(std::string_view role, const char* path, std::uint64_t count) {
+  const int fd = open(path, O_RDWR | O_CLOEXEC);
+  if (fd < 0) return 2;
+  void* memory = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  close(fd);
+  if (memory == MAP_FAILED) return 2;
+  Shared& shared = *static_cast<Shared*>(memory);
+  const bool is_right_run =
+      role == "produce" ? produce(shared, count) : role == "consume" && consume(shared, count);
+  std::printf("%zu-bit %.*s: %llu messages and records, %s\n", sizeof(void*) * 8,
+              static_cast<int>(role.size()), role.data(), static_cast<unsigned long long>(count),
+              is_right_run ? "all right" : "WRONG");
+  return is_right_run ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace slipring
+
+int main(int argc, char** argv) {
+  if (argc != 4) return 2;
+  return slipring::run(argv[1], argv[2], std::strtoull(argv[3], nullptr, 10));
+}

@@ -1,0 +1,194 @@
+// Two threads on one mapping; every message's order and every word is checked.  Run it with
+// --config=tsan, which sees missing orders that an x86 does not show.
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <string_view>
+#include <thread>
+
+#include "core/cpu/relax.h"
+#include "core/ring/record_ring.h"
+#include "core/ring/spsc_ring.h"
+#include "tests/core/ring/ring_memory.h"
+
+namespace slipring {
+namespace {
+
+constexpr std::uint64_t kMessageCount = 50'000;
+
+// Bounded retries: a ring that loses a wake-up or a credit fails here instead of hanging.
+class Patience {
+ public:
+  // False when nothing has moved for a minute.
+  [[nodiscard]] bool wait() {
+    relax();
+    if (++spin_count_ % 256 == 0) std::this_thread::yield();
+    if (spin_count_ % 65536 != 0) return true;
+    return std::chrono::steady_clock::now() < deadline_;
+  }
+  void moved() {
+    if (spin_count_ != 0) *this = Patience();
+  }
+
+ private:
+  std::uint64_t spin_count_ = 0;
+  std::chrono::steady_clock::time_point deadline_ =
+      std::chrono::steady_clock::now() + std::chrono::minutes(1);
+};
+
+// What a side found.
+struct Outcome {
+  std::uint64_t message_count = 0;
+  std::uint64_t wrong_count = 0;
+  std::uint64_t blocked_count = 0;
+  bool gave_up = false;
+};
+
+void fill_words(std::span<std::byte> message, std::uint64_t number) {
+  for (std::size_t i = 0; i + 8 <= message.size(); i += 8) {
+    const std::uint64_t word = number * 31 + i;
+    std::memcpy(message.data() + i, &word, 8);
+  }
+}
+
+bool words_are(std::span<const std::byte> message, std::uint64_t number) {
+  for (std::size_t i = 0; i + 8 <= message.size(); i += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, message.data() + i, 8);
+    if (word != number * 31 + i) return false;
+  }
+  return true;
+}
+
+constexpr std::uint64_t record_size(std::uint64_t number, std::uint64_t max_bytes) {
+  return number * 2654435761U % (max_bytes + 1) / 8 * 8;
+}
+
+// Runs both sides to the end or to the end of somebody's patience.
+template <typename Produce, typename Consume>
+void run_pair(std::string_view name, Produce produce, Consume consume) {
+  Outcome sent;
+  Outcome received;
+  std::atomic<int> ready_count = 0;
+  const auto meet = [&] {
+    ready_count.fetch_add(1, std::memory_order_relaxed);  // relaxed: a starting line, no data
+    while (ready_count.load(std::memory_order_relaxed) != 2) relax();  // relaxed: as above
+  };
+  std::thread producer([&] {
+    meet();
+    Patience patience;
+    while (sent.message_count < kMessageCount && !sent.gave_up) {
+      if (produce(sent)) {
+        patience.moved();
+      } else {
+        ++sent.blocked_count;
+        sent.gave_up = !patience.wait();
+      }
+    }
+  });
+  meet();
+  Patience patience;
+  while (received.message_count < kMessageCount && !received.gave_up) {
+    if (consume(received)) {
+      patience.moved();
+    } else {
+      ++received.blocked_count;
+      received.gave_up = !patience.wait();
+    }
+  }
+  producer.join();
+  MESSAGE(name, ": ", received.message_count, " messages, full ", sent.blocked_count, ", empty ",
+          received.blocked_count, ", wrong ", received.wrong_count);
+  CHECK_FALSE(sent.gave_up);
+  CHECK_FALSE(received.gave_up);
+  CHECK(received.message_count == kMessageCount);
+  CHECK(received.wrong_count == 0);
+}
+
+void stress_spsc(const SpscGeometry& geometry) {
+  SpscMemory memory(geometry);
+  SpscProducer producer = memory.producer();
+  SpscConsumer consumer = memory.consumer();
+  run_pair(
+      "spsc",
+      [&](Outcome& outcome) {
+        std::span<std::byte> slot;
+        if (producer.try_reserve(slot) != Transfer::kDone) return false;
+        fill_words(slot, outcome.message_count++);
+        producer.commit();
+        return true;
+      },
+      [&](Outcome& outcome) {
+        SpscView view;
+        const Transfer answer = consumer.try_peek(view);
+        if (answer == Transfer::kBlocked) return false;
+        if (answer != Transfer::kDone || !words_are(view.message, outcome.message_count)) {
+          ++outcome.wrong_count;
+        }
+        ++outcome.message_count;
+        if (answer == Transfer::kDone) consumer.release(view);
+        return true;
+      });
+}
+
+void stress_record(std::uint64_t capacity, std::uint64_t start, std::uint64_t batch_count) {
+  RecordMemory memory({capacity, start});
+  RecordProducer producer = memory.producer();
+  RecordConsumer consumer = memory.consumer();
+  const std::uint64_t max_bytes = producer.max_payload_bytes();
+  run_pair(
+      "record",
+      [&](Outcome& outcome) {
+        std::span<std::byte> payload;
+        const std::uint64_t size = record_size(outcome.message_count, max_bytes);
+        if (producer.try_reserve(size, payload) != Transfer::kDone) {
+          producer.publish();
+          return false;
+        }
+        fill_words(payload, outcome.message_count++);
+        producer.close(size);
+        if (outcome.message_count % batch_count == 0 || outcome.message_count == kMessageCount) {
+          producer.publish();
+        }
+        return true;
+      },
+      [&](Outcome& outcome) {
+        RecordView view;
+        const Transfer answer = consumer.try_peek(view);
+        if (answer == Transfer::kBlocked) return false;
+        if (answer != Transfer::kDone ||
+            view.message.size() != record_size(outcome.message_count, max_bytes) ||
+            !words_are(view.message, outcome.message_count)) {
+          ++outcome.wrong_count;
+        }
+        ++outcome.message_count;
+        if (answer == Transfer::kDone) consumer.release(view);
+        return true;
+      });
+}
+
+TEST_CASE("stress: spsc slots arrive whole and in order between two threads") {
+  for (const std::uint64_t count : {2U, 16U, 1024U}) {
+    for (const std::uint32_t bytes : {8U, 56U, 504U}) {
+      CAPTURE(count);
+      CAPTURE(bytes);
+      stress_spsc({count, bytes, (std::uint64_t{1} << 32) - 1000});
+    }
+  }
+}
+
+TEST_CASE("stress: records arrive whole and in order between two threads") {
+  for (const std::uint64_t capacity : {64U, 1024U, 65536U}) {
+    for (const std::uint64_t batch_count : {1U, 7U}) {
+      CAPTURE(capacity);
+      CAPTURE(batch_count);
+      stress_record(capacity, (std::uint64_t{1} << 32) - 4096, batch_count);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace slipring

@@ -1,0 +1,48 @@
+// Passes numbers on, and marks those that it may be passing on a second time.
+#include <cstring>
+
+#include "pipelines/stage/stage.h"
+#include "tests/pipelines/stage/counting.h"
+
+namespace {
+
+const slipring::StageDescription kDescription = {
+    "count_relay",
+    "passes numbers on",
+    {{"in", slipring::PortKind::kInput, true, "numbers"},
+     {"out", slipring::PortKind::kOutput, true, "the same numbers"}},
+    {},
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace slipring;
+  int exit_status = 0;
+  const auto stage = Stage::start(argc, argv, kDescription, exit_status);
+  if (!stage) return exit_status;
+  LinkReader* input = stage->input("in");
+  LinkWriter* output = stage->output("out");
+  Board::Number repeated = stage->counter("redelivered");
+  while (!stage->stop_requested()) {
+    Message message;
+    if (input->try_peek(message) != Transfer::kDone) {
+      if (input->is_finished()) break;
+      static_cast<void>(stage->wait([&] { return input->has_message() || input->is_finished(); }));
+      continue;
+    }
+    CountRecord record{};
+    if (message.bytes.size() != sizeof record) return 1;
+    std::memcpy(&record, message.bytes.data(), sizeof record);
+    record.may_repeat = message.redelivered ? 1 : 0;
+    if (message.redelivered) repeated.add();
+    std::span<std::byte> place;
+    if (stage->reserve(*output, sizeof record, place, [] { return false; }) != Reserved::kDone) {
+      break;
+    }
+    std::memcpy(place.data(), &record, sizeof record);
+    output->commit(sizeof record);
+    input->release(message);
+  }
+  return stage->finish();
+}

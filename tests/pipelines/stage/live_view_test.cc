@@ -1,0 +1,192 @@
+#include "pipelines/stage/live_view.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <pty.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <vector>
+
+#include "platform/process/descriptor.h"
+
+namespace slipring {
+namespace {
+
+LiveState sample_state() {
+  LiveState state;
+  state.pipeline = "box";
+  state.uptime_ns = 12'345'000'000;
+  StageState render_stage;
+  render_stage.name = "render";
+  render_stage.status = {StagePhase::kRunning, 4711, 3};
+  render_stage.cpu_ns_per_s = 123'000'000;
+  render_stage.resident_bytes = 12 * 1024 * 1024;
+  render_stage.locked_bytes = 512;
+  render_stage.numbers = {{"latency_us_p50", BoardKind::kGauge, 12'300},
+                          {"latency_us_p99", BoardKind::kGauge, 850},
+                          {"frames_shown", BoardKind::kCounter, 12'345},
+                          {"frames_late", BoardKind::kCounter, 2},
+                          {"frame_bytes_copied", BoardKind::kCounter, 0},
+                          {"change_to_picture_us", BoardKind::kGauge, 40'000}};
+  StageState done;
+  done.name = "ingest";
+  done.status = {StagePhase::kFinished, 4710, 0};
+  state.stages = {done, render_stage};
+  LinkState frames;
+  frames.name = "frames";
+  frames.messages_per_s = 25;
+  frames.bytes_per_s = 4800;
+  frames.report.fill = 16;
+  frames.report.capacity = 64;
+  frames.report.shape.pool_buffer_count = 40;
+  frames.report.pool_lent_count = 17;
+  frames.report.reader.is_asleep = true;
+  state.links = {frames};
+  return state;
+}
+
+// Everything that the terminal has been sent.
+std::string drain(int fd) {
+  std::string text;
+  std::array<char, 4096> block;
+  for (ssize_t got = read(fd, block.data(), block.size()); got > 0;
+       got = read(fd, block.data(), block.size())) {
+    text.append(block.data(), static_cast<std::size_t>(got));
+  }
+  return text;
+}
+
+// A terminal of our own, without its line feed translation.
+struct Terminal {
+  Terminal(unsigned short rows, unsigned short columns) {
+    int far_fd = -1;
+    int near_fd = -1;
+    winsize size{};
+    size.ws_row = rows;
+    size.ws_col = columns;
+    termios settings{};
+    cfmakeraw(&settings);
+    REQUIRE(openpty(&far_fd, &near_fd, nullptr, &settings, &size) == 0);
+    far = Descriptor(far_fd);
+    near = Descriptor(near_fd);
+    REQUIRE(fcntl(far_fd, F_SETFL, O_NONBLOCK) == 0);
+  }
+  Descriptor far;
+  Descriptor near;
+};
+
+}  // namespace
+
+TEST_CASE("live_view: stages, links and what people look for are shown") {
+  CHECK(render(sample_state(), 100) ==
+        std::vector<std::string>{
+            "box, up 12.3 s",
+            "latency p50 12.3 ms, p99 850 us, 12.3k frames shown, 2 late, 0 B copied, channel "
+            "change 40.0 ms",
+            "STAGE   STATE           PID  RESTARTS   CPU%      MEMORY      LOCKED",
+            "ingest  finished          -         0      -           -           -",
+            "render  running        4711         3   12.3    12.0 MiB       512 B",
+            "LINK       MSG/S     BYTES/S  FILL                  POOL  ASLEEP",
+            "frames        25     4.7 KiB  [###.......]  25%    17/40  reader"});
+}
+
+TEST_CASE("live_view: no line is wider than the terminal") {
+  for (const std::size_t width : {0U, 1U, 20U, 79U}) {
+    for (const std::string& line : render(sample_state(), width)) CHECK(line.size() <= width);
+  }
+}
+
+TEST_CASE("live_view: a pipeline without the well-known numbers has no headline") {
+  LiveState state = sample_state();
+  state.stages[1].numbers.clear();
+  CHECK(headline(state).empty());
+  CHECK(render(state, 80).size() == 6);
+}
+
+TEST_CASE("live_view: numbers are short") {
+  CHECK(short_number(0) == "0");
+  CHECK(short_number(9999) == "9999");
+  CHECK(short_number(10'000) == "10.0k");
+  CHECK(short_number(999'949) == "999.9k");
+  CHECK(short_number(999'950) == "1.0M");
+  CHECK(short_number(UINT64_MAX) == "18.4E");
+  CHECK(short_bytes(1023) == "1023 B");
+  CHECK(short_bytes(1024) == "1.0 KiB");
+  CHECK(short_bytes(UINT64_MAX) == "16.0 EiB");
+  CHECK(short_duration(999'999) == "999 us");
+  CHECK(short_duration(1'000'000) == "1.0 ms");
+  CHECK(short_duration(61'500'000'000) == "61.5 s");
+}
+
+TEST_CASE("live_view: text of others cannot steer the terminal") {
+  CHECK(printable("plain text") == "plain text");
+  CHECK(printable("Grüße, 日本 🎞") == "Grüße, 日本 🎞");
+  CHECK(printable("\x1b[2J\r\b\x7f\ta") == "?[2J??? a");
+  CHECK(printable("\xc2\x9b"
+                  "2J") == "??2J");                       // the second set's control characters
+  CHECK(printable("\xff\xc3") == "??");                   // broken
+  CHECK(printable("\xc0\xaf \xe0\x80\xaf") == "?? ???");  // overlong
+  CHECK(printable("\xed\xa0\x80") == "???");              // a surrogate
+  CHECK(printable(std::string_view("\0a", 2)) == "?a");
+}
+
+TEST_CASE("live_view: on a terminal the block is redrawn in place, and lines go above it") {
+  setenv("TERM", "xterm", 1);
+  unsetenv("NO_COLOR");
+  Terminal terminal(24, 60);
+  LiveView view(terminal.near.get(), true);
+  CHECK(view.is_shown());
+  CHECK(view.has_colours());
+  view.show(sample_state());
+  const std::string first = drain(terminal.far.get());
+  CHECK(first.find('\x1b') == std::string::npos);
+  CHECK(first.starts_with("box, up 12.3 s\n"));
+  view.line("hello");
+  const std::string block = first;
+  CHECK(drain(terminal.far.get()) == "\r\x1b[7A\x1b[Jhello\n" + block);
+  view.show(sample_state());
+  CHECK(drain(terminal.far.get()) == "\r\x1b[7A\x1b[J" + block);
+  view.clear();
+  CHECK(drain(terminal.far.get()) == "\r\x1b[7A\x1b[J");
+  view.line("last");
+  CHECK(drain(terminal.far.get()) == "last\n");
+}
+
+TEST_CASE("live_view: the block is cut to a low terminal") {
+  setenv("TERM", "xterm", 1);
+  Terminal terminal(4, 60);
+  LiveView view(terminal.near.get(), true);
+  view.show(sample_state());
+  const std::string text = drain(terminal.far.get());
+  CHECK(std::count(text.begin(), text.end(), '\n') == 3);
+}
+
+TEST_CASE("live_view: no block where none can be") {
+  Terminal terminal(24, 80);
+  setenv("TERM", "dumb", 1);
+  CHECK_FALSE(LiveView(terminal.near.get(), true).is_shown());
+  CHECK_FALSE(LiveView(terminal.near.get(), true).has_colours());
+  setenv("TERM", "xterm", 1);
+  CHECK_FALSE(LiveView(terminal.near.get(), false).is_shown());
+  setenv("NO_COLOR", "1", 1);
+  CHECK(LiveView(terminal.near.get(), true).is_shown());
+  CHECK_FALSE(LiveView(terminal.near.get(), true).has_colours());
+  unsetenv("NO_COLOR");
+  int pipe_fds[2] = {-1, -1};
+  REQUIRE(pipe(pipe_fds) == 0);
+  const Descriptor read_end(pipe_fds[0]);
+  Descriptor write_end(pipe_fds[1]);
+  LiveView view(write_end.get(), true);
+  CHECK_FALSE(view.is_shown());
+  view.show(sample_state());
+  view.line("only this");
+  write_end.reset();
+  CHECK(drain(read_end.get()) == "only this\n");
+}
+
+}  // namespace slipring

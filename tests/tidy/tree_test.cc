@@ -1,0 +1,57 @@
+// Holds the whole source tree to the house's rules, and reports every offence at once.
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "tests/tidy/tidy_rules.h"
+
+namespace slipring::tidy {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kParts[] = {"bench", "core", "pipelines", "platform", "tests", "tools"};
+
+// Bazel gives the test a link to one file of the source tree; the tree is where it leads.
+fs::path source_root() {
+  return fs::canonical(".clang-format").parent_path();
+}
+
+bool is_read(const fs::path& path) {
+  const std::string extension = path.extension().string();
+  return extension == ".h" || extension == ".cc" || extension == ".md" || extension == ".bzl" ||
+         extension == ".toml" || extension == ".sh" || path.filename() == "BUILD";
+}
+
+Tree read_tree(const fs::path& root) {
+  Tree tree;
+  for (const char* part : kParts) {
+    if (!fs::exists(root / part)) continue;
+    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(root / part)) {
+      if (!entry.is_regular_file() || !is_read(entry.path())) continue;
+      std::ifstream file(entry.path(), std::ios::binary);
+      tree[entry.path().lexically_relative(root).generic_string()] =
+          std::string(std::istreambuf_iterator<char>(file), {});
+    }
+  }
+  return tree;
+}
+
+TEST_CASE("tidy: the source tree keeps the house's rules") {
+  const Tree tree = read_tree(source_root());
+  // Fewer would mean that the tree was not found.
+  REQUIRE(tree.size() > 50);
+  REQUIRE(tree.count("core/ring/spsc_ring.h") == 1);
+  for (const Finding& finding : check_tree(tree)) {
+    const std::string text = to_string(finding);
+    FAIL_CHECK(text);
+  }
+  MESSAGE("files: ", tree.size());
+}
+
+}  // namespace
+}  // namespace slipring::tidy

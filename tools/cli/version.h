@@ -1,0 +1,8 @@
+// Which slipring this is.  The segment layout has a version of its own (core/segment).
+#pragma once
+
+namespace slipring::tools {
+
+inline constexpr const char* kProgramVersion = "0.1.0";
+
+}  // namespace slipring::tools

@@ -1,0 +1,332 @@
+#include "tools/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/segment/segment_layout.h"
+#include "pipelines/stage/pipeline_plan.h"
+#include "tools/cli/exit_status.h"
+#include "tools/cli/json.h"
+#include "tools/cli/terminal.h"
+#include "tools/cli/version.h"
+#include "tools/create/create.h"
+#include "tools/doctor/doctor.h"
+#include "tools/help.h"
+#include "tools/ls/ls.h"
+#include "tools/oob/oob.h"
+#include "tools/rm/rm.h"
+#include "tools/run/run.h"
+#include "tools/stat/stat.h"
+
+namespace slipring::tools {
+namespace {
+
+std::string help_of(const CLI::App& app, const CommandText& text) {
+  // Arguments first, what every command has last.
+  const auto rank = [](const CLI::Option* option) {
+    if (option->get_positional()) return 0;
+    return option->check_lname("help") || option->check_lname("json") ? 2 : 1;
+  };
+  std::vector<const CLI::Option*> options = app.get_options();
+  std::stable_sort(
+      options.begin(), options.end(),
+      [&](const CLI::Option* one, const CLI::Option* other) { return rank(one) < rank(other); });
+  std::vector<OptionText> texts;
+  for (const CLI::Option* option : options) {
+    const bool is_argument = option->get_positional();
+    std::string names = option->get_name(is_argument, !is_argument);
+    // A flag that may have a value carries its default in braces.
+    names = names.substr(0, names.find('{'));
+    if (const std::size_t comma = names.find(','); comma != std::string::npos) {
+      names.insert(comma + 1, " ");
+    }
+    texts.push_back({names + option->get_option_text(), option->get_description()});
+  }
+  return command_help(text, texts);
+}
+
+// The commands with what they were asked for.
+struct CommandLine {
+  CLI::App app;
+  bool show_version = false;
+  bool version_json = false;
+  RunRequest run;
+  CreateRequest create;
+  RemoveRequest remove;
+  ListRequest list;
+  StatRequest stat;
+  DoctorRequest doctor;
+  OobRequest oob;
+  std::string oob_wait;
+
+  CLI::App& add(const CommandText& text, bool& json) {
+    CLI::App& command = *app.add_subcommand(text.name, text.purpose);
+    command.set_help_flag("-h,--help", "Print this help");
+    command.formatter_fn([&text](const CLI::App* self, std::string, CLI::AppFormatMode) {
+      return help_of(*self, text);
+    });
+    command.allow_extras();  // for a better complaint than the library's
+    json = false;
+    command.add_flag("--json", json, "Print JSON for programs, one object a line");
+    return command;
+  }
+};
+
+void add_run(CommandLine& line) {
+  CLI::App& command = line.add(kRunText, line.run.json);
+  command.add_option("FILE", line.run.file, "The pipeline file (TOML)");
+  command
+      .add_option("--set", line.run.overrides, "Set an option of a stage; may be given repeatedly")
+      ->option_text(" STAGE.OPTION=VALUE")
+      ->allow_extra_args(false);
+  command.add_flag("--check", line.run.check, "Check the file and the machine; start nothing");
+  command.add_flag("-q,--quiet", line.run.quiet, "Say only what went wrong");
+}
+
+void add_create(CommandLine& line) {
+  CreateRequest& request = line.create;
+  CLI::App& command = line.add(kCreateText, request.json);
+  command.add_option("NAME", request.name, "The segment's name: A-Z a-z 0-9 . _ -");
+  command.add_option("--kind", request.kind, "Messages of any length, or of one")
+      ->option_text(" records|slots")
+      ->required();
+  command.add_option("--capacity", request.capacity, "records: the ring, a power of two")
+      ->option_text(" SIZE");
+  command.add_option("--slots", request.slots, "slots: how many, a power of two")
+      ->option_text(" N");
+  command.add_option("--slot-size", request.slot_size, "slots: bytes of one message")
+      ->option_text(" SIZE");
+  command
+      .add_option("--pool", request.pool,
+                  "slots: buffers that messages refer to, 32x4MiB for example")
+      ->option_text(" NxSIZE");
+  command
+      .add_option("--credit", request.credit,
+                  "At most so many messages under way; a full link answers instead of blocking")
+      ->option_text(" N");
+  command.add_option("--mode", request.mode, "0600 (default), 0640, 0620, or 0660")
+      ->option_text(" MODE");
+  command.add_option("--group", request.group, "The group that the mode means")
+      ->option_text(" GROUP");
+}
+
+void add_rm(CommandLine& line) {
+  CLI::App& command = line.add(kRmText, line.remove.json);
+  command.add_option("NAME", line.remove.names, "Names, or patterns with * ? [] in quotes");
+  command.add_flag("--stale", line.remove.stale,
+                   "All that processes used which have ended since, unread messages included");
+  command.add_flag("--force", line.remove.force, "Also what a living process holds");
+}
+
+void add_ls(CommandLine& line) {
+  line.add(kLsText, line.list.json);
+}
+
+void add_stat(CommandLine& line) {
+  StatRequest& request = line.stat;
+  CLI::App& command = line.add(kStatText, request.json);
+  command.add_option("NAME", request.names, "Segments, patterns, or pipelines (default: all)");
+  command
+      .add_option("-i,--interval", request.interval,
+                  "Again every so many seconds, with rates in between (default: once, over 1 s)")
+      ->option_text(" SECONDS");
+  command.add_option("-n,--count", request.count, "Stop after so many")->option_text(" COUNT");
+  command.add_flag("--once", request.once, "One look, without rates");
+}
+
+void add_oob(CommandLine& line) {
+  OobRequest& request = line.oob;
+  CLI::App& command = line.add(kOobText, request.json);
+  command.add_option("PIPELINE.LANE", request.lane, "The lane, settop.channel for example");
+  command.add_option("WORD", request.words, "The command; put -- before words that begin with -");
+  // A flag, because its value must not be taken from the words that follow.
+  command
+      .add_flag("--wait{yes}", line.oob_wait,
+                "Wait until the stage has the command (at most 10 s) and say how long that took")
+      ->option_text("[=SECONDS]");
+  command
+      .add_option("--timeout", request.timeout_seconds,
+                  "Wait so long for another command to leave the lane (default 2)")
+      ->option_text(" SECONDS");
+}
+
+void build(CommandLine& line) {
+  line.app.set_help_flag("-h,--help", "Print this help");
+  line.app.formatter_fn(
+      [](const CLI::App*, std::string, CLI::AppFormatMode) { return program_help(); });
+  line.app.add_flag("-V,--version", line.show_version, "Print the program's version");
+  line.app.require_subcommand(0, 1);
+  add_run(line);
+  add_create(line);
+  add_rm(line);
+  add_ls(line);
+  add_stat(line);
+  add_oob(line);
+  line.add(kDoctorText, line.doctor.json);
+  line.add(kVersionText, line.version_json);
+}
+
+std::vector<std::string> command_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    names.push_back(command->get_name());
+  }
+  return names;
+}
+
+// The first word is no command: says so, and what was probably meant.
+bool is_unknown_command(const CLI::App& app, int argc, char** argv) {
+  if (argc < 2 || *argv[1] == '-' || *argv[1] == '\0') return false;
+  const std::vector<std::string> names = command_names(app);
+  const std::string word = argv[1];
+  if (std::find(names.begin(), names.end(), word) != names.end()) return false;
+  const std::optional<std::string> meant = nearest_name(word, names);
+  complain("", "there is no command '" + word + "'" +
+                   (meant ? "; did you mean '" + *meant + "'?"
+                          : "; `slipring --help` lists those there are"));
+  return true;
+}
+
+// Words that nothing took: says so for the first.
+bool has_extra_words(const CLI::App& command) {
+  const std::vector<std::string> extra = command.remaining();
+  if (extra.empty()) return false;
+  const std::string& word = extra.front();
+  if (word.empty() || word.front() != '-') {
+    complain(command.get_name(),
+             "what is '" + word + "'? see `slipring " + command.get_name() + " --help`");
+    return true;
+  }
+  std::vector<std::string> names;
+  for (const CLI::Option* option : command.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  const std::optional<std::string> meant = nearest_name(word.substr(0, word.find('=')), names);
+  complain(command.get_name(), "there is no option " + word +
+                                   (meant ? "; did you mean " + *meant + "?"
+                                          : "; see `slipring " + command.get_name() + " --help`"));
+  return true;
+}
+
+ExitStatus print_version(bool json) {
+  if (json) {
+    JsonWriter writer;
+    writer.begin_document();
+    writer.member("program", "slipring");
+    writer.member("version", kProgramVersion);
+    writer.member("layout_version", kSegmentVersion);
+    print(writer.end_document());
+  } else {
+    print("slipring " + std::string(kProgramVersion) + "\nsegment layout version " +
+          std::to_string(kSegmentVersion) + "\n");
+  }
+  return ExitStatus::kOk;
+}
+
+// The library gives what follows "--" to the program instead of to the command, so that we hand it
+// out ourselves.  Answers whether every word found its place.
+bool place_last_words(CommandLine& line, const std::string& command,
+                      std::vector<std::string> words) {
+  const auto fill = [&words](std::string& place) {
+    if (!place.empty() || words.empty()) return;
+    place = words.front();
+    words.erase(words.begin());
+  };
+  const auto append = [&words](std::vector<std::string>& place) {
+    place.insert(place.end(), words.begin(), words.end());
+    words.clear();
+  };
+  if (command == kRunText.name) fill(line.run.file);
+  if (command == kCreateText.name) fill(line.create.name);
+  if (command == kRmText.name) append(line.remove.names);
+  if (command == kStatText.name) append(line.stat.names);
+  if (command == kOobText.name) {
+    fill(line.oob.lane);
+    append(line.oob.words);
+  }
+  if (words.empty()) return true;
+  complain(command, "what is '" + words.front() + "'? see `slipring " + command + " --help`");
+  return false;
+}
+
+bool has_every_word(const CommandLine& line, const std::string& command) {
+  const char* missing = nullptr;
+  if (command == kRunText.name && line.run.file.empty()) missing = "FILE";
+  if (command == kCreateText.name && line.create.name.empty()) missing = "NAME";
+  if (command == kOobText.name && line.oob.words.empty()) missing = "WORD";
+  if (command == kOobText.name && line.oob.lane.empty()) missing = "PIPELINE.LANE";
+  if (missing == nullptr) return true;
+  complain(command, std::string(missing) + " is required; see `slipring " + command + " --help`");
+  return false;
+}
+
+ExitStatus dispatch(CommandLine& line, const std::string& command) {
+  if (command == kRunText.name) return run_pipeline(line.run);
+  if (command == kCreateText.name) return create(line.create);
+  if (command == kRmText.name) return remove(line.remove);
+  if (command == kLsText.name) return list(line.list);
+  if (command == kStatText.name) return stat(line.stat);
+  if (command == kDoctorText.name) return doctor(line.doctor);
+  if (command == kOobText.name) {
+    line.oob.wait = !line.oob_wait.empty();
+    if (line.oob_wait != "yes") line.oob.wait_seconds = line.oob_wait;
+    return oob(line.oob);
+  }
+  return print_version(line.version_json);
+}
+
+ExitStatus refuse(CLI::App& app, std::string_view first_word, const char* why) {
+  const std::vector<CLI::App*> asked = app.get_subcommands();
+  // A misspelt option is often the reason for a missing one.
+  if (!asked.empty() && has_extra_words(*asked.front())) return ExitStatus::kUsage;
+  if (asked.empty() && first_word.starts_with('-')) {
+    complain("", "there is no option " + std::string(first_word) + "; see `slipring --help`");
+    return ExitStatus::kUsage;
+  }
+  const std::string name = asked.empty() ? "" : asked.front()->get_name();
+  complain(name,
+           std::string(why) + "; see `slipring " + (name.empty() ? "" : name + " ") + "--help`");
+  return ExitStatus::kUsage;
+}
+
+ExitStatus parse_and_run(CommandLine& line, int argc, char** argv) {
+  if (is_unknown_command(line.app, argc, argv)) return ExitStatus::kUsage;
+  char** const end = argv + argc;
+  char** const divider = std::find_if(argv + std::min(argc, 1), end, [](const char* word) {
+    return std::string_view(word) == "--";
+  });
+  const std::vector<std::string> last_words(divider == end ? end : divider + 1, end);
+  try {
+    line.app.parse(static_cast<int>(divider - argv), argv);
+  } catch (const CLI::CallForHelp&) {
+    const std::vector<CLI::App*> asked = line.app.get_subcommands();
+    print(asked.empty() ? line.app.help() : asked.front()->help());
+    return ExitStatus::kOk;
+  } catch (const CLI::ParseError& fault) {
+    return refuse(line.app, argc > 1 ? argv[1] : "", fault.what());
+  }
+  const std::vector<CLI::App*> asked = line.app.get_subcommands();
+  if (!asked.empty()) {
+    const std::string command = asked.front()->get_name();
+    const bool sound = !has_extra_words(*asked.front()) &&
+                       place_last_words(line, command, last_words) && has_every_word(line, command);
+    return sound ? dispatch(line, command) : ExitStatus::kUsage;
+  }
+  print(line.show_version ? "slipring " + std::string(kProgramVersion) + "\n" : program_help());
+  return ExitStatus::kOk;
+}
+
+}  // namespace
+
+int run_command_line(int argc, char** argv) {
+  const auto line = std::make_unique<CommandLine>();
+  build(*line);
+  return static_cast<int>(finish_output(parse_and_run(*line, argc, argv)));
+}
+
+}  // namespace slipring::tools

@@ -1,0 +1,75 @@
+// What --help says: the commands, their purpose, usage and examples.
+#pragma once
+
+#include <span>
+#include <string>
+
+namespace slipring::tools {
+
+// A command as its help shows it.
+struct CommandText {
+  const char* name;
+  const char* purpose;
+  const char* usage;     // after the name
+  const char* examples;  // three lines
+};
+
+struct OptionText {
+  std::string names;  // "-i, --interval SECONDS"
+  std::string purpose;
+};
+
+inline constexpr CommandText kRunText = {
+    "run", "Run the pipeline that a file describes",
+    "FILE [--set STAGE.OPTION=VALUE]... [--check] [--json] [-q]",
+    "  slipring run settop.toml\n"
+    "  slipring run settop.toml --set ingest.url=udp://239.1.1.1:5000\n"
+    "  slipring run settop.toml --check && echo sound\n"};
+inline constexpr CommandText kCreateText = {
+    "create", "Make a link that nobody is attached to yet",
+    "NAME --kind records --capacity SIZE [OPTIONS]\n"
+    "  slipring create NAME --kind slots --slots N --slot-size SIZE [OPTIONS]",
+    "  slipring create ts --kind records --capacity 4MiB\n"
+    "  slipring create frames --kind slots --slots 64 --slot-size 192 --pool 32x4MiB\n"
+    "  slipring create ticks --kind slots --slots 4096 --slot-size 8 --mode 0660\n"};
+inline constexpr CommandText kRmText = {"rm", "Remove segments that no living process uses",
+                                        "[NAME|PATTERN]... [--stale] [--force] [--json]",
+                                        "  slipring rm ts\n"
+                                        "  slipring rm 'settop.*'\n"
+                                        "  slipring rm --stale\n"};
+inline constexpr CommandText kLsText = {
+    "ls", "List segments and who holds them", "[--json]",
+    "  slipring ls\n"
+    "  SLIPRING_DIR=/dev/shm/test slipring ls\n"
+    "  slipring ls --json | jq '.segments[] | select(.stale).name'\n"};
+inline constexpr CommandText kStatText = {
+    "stat", "Show fill, rates, trouble, and processor use of links and stages",
+    "[NAME|PATTERN|PIPELINE]... [-i SECONDS [-n COUNT]] [--once]\n"
+    "                [--json]",
+    "  slipring stat settop\n"
+    "  slipring stat settop.ts -i 1\n"
+    "  slipring stat --once --json | jq '.links[] | {name, fill, capacity}'\n"};
+inline constexpr CommandText kDoctorText = {
+    "doctor", "Say what this machine allows, and the remedy for what it does not", "[--json]",
+    "  slipring doctor\n"
+    "  slipring doctor | grep -v ^OK\n"
+    "  slipring doctor --json | jq -r '.capabilities[].remedy'\n"};
+inline constexpr CommandText kOobText = {
+    "oob", "Give a running stage a command, out of band",
+    "PIPELINE.LANE WORD... [--wait[=SECONDS]] [--timeout SECONDS]\n"
+    "               [--json]",
+    "  slipring oob settop.channel program 2\n"
+    "  slipring oob settop.channel program 2 --wait\n"
+    "  slipring oob settop.channel --wait=0.5 --json -- seek -10\n"};
+inline constexpr CommandText kVersionText = {
+    "version", "Print the versions of program and segment layout", "[--json]",
+    "  slipring version\n"
+    "  slipring --version\n"
+    "  slipring version --json | jq .layout_version\n"};
+
+// Both are written for 80 columns.
+[[nodiscard]] std::string command_help(const CommandText& text,
+                                       std::span<const OptionText> options);
+[[nodiscard]] std::string program_help();
+
+}  // namespace slipring::tools
