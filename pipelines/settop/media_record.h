@@ -37,8 +37,10 @@ struct TransportRecord {
 static_assert(sizeof(TransportRecord) == 16);
 
 enum class ElementaryEvent : std::uint32_t {
-  kData = 1,         // a piece of elementary stream follows
-  kStreamStart = 2,  // a new programme or codec: what came before is over
+  kData = 1,  // a piece of elementary stream follows
+  // A new programme or codec: what came before is over.  pts is the newest of what came before, so
+  // that the receiver knows how much was queued.
+  kStreamStart = 2,
 };
 
 // Flags of an ElementaryRecord.
@@ -66,7 +68,7 @@ inline constexpr std::size_t kMaxElementaryBytes = 64 * 1024;
 
 enum class FrameEvent : std::uint32_t {
   kFrame = 1,
-  kStreamStart = 2,  // a new programme: what came before is over
+  kStreamStart = 2,  // a new programme: what came before is over; pts as in ElementaryEvent
 };
 
 enum class PixelFormat : std::uint32_t {

@@ -108,7 +108,7 @@ Status Decoder::start_stream(const ElementaryRecord& record) {
   FrameRecord event{};
   event.event = FrameEvent::kStreamStart;
   event.kind = kind_of(record.codec);
-  event.pts = kNoTimestamp;
+  event.pts = record.pts;
   event.origin_ns = record.origin_ns;
   event.change_ns = record.change_ns;
   event.sequence_count = sequence_count_;
@@ -165,6 +165,7 @@ void Decoder::close() {
   parser_.close();
   avcodec_free_context(&context_);
   codec_ = Codec::kUnknown;
+  has_given_frame_ = false;
   next_pts_ = kNoTimestamp;
   next_pts_rest_ = 0;
 }
@@ -223,9 +224,11 @@ Status Decoder::decode(const AccessUnit* unit) {
 void Decoder::count_codec_error(int av_error) {
   if (!placed_) return;  // get_buffer() has counted and reported the cause
   ++stats_.decode_errors;
+  // Who joins a stream in the middle gets data without a beginning: nothing to report.
+  if (!has_given_frame_) return;
   complain({.code = ErrorCode::kCorruptPeer,
             .os_errno = av_error > -4096 ? -av_error : 0,  // libavcodec's own codes are larger
-            .doing = "decoding broken data"},
+            .doing = "decoding damaged data"},
            kCodecError);
 }
 
@@ -307,6 +310,7 @@ void Decoder::complete(FrameRecord& record, const AVFrame& frame) {
   if (origin.damaged) record.flags |= kCorruptFrame;
   if ((record.flags & kCorruptFrame) != 0) ++stats_.frames_corrupt;
   record.sequence_count = sequence_count_++;
+  has_given_frame_ = true;
 
   if (record.pts == kNoTimestamp) {
     record.pts = next_pts_;

@@ -107,6 +107,7 @@ class Decoder {
   AVFrame* spare_ = nullptr;              // for a frame that must be copied
   Status placed_;                         // how the last get_buffer() fared
   std::uint32_t reported_problems_ = 0;   // kinds of problem already reported of this stream
+  bool has_given_frame_ = false;          // of this stream
   std::int64_t next_pts_ = kNoTimestamp;  // where the stream goes on, for frames without a stamp
   std::int64_t next_pts_rest_ = 0;        // sound: samples * 90000 not yet a whole tick
   std::uint64_t sequence_count_ = 0;

@@ -27,9 +27,10 @@ void ElementaryOutput::start_stream(Codec codec, std::uint16_t program_number,
   header_.event = ElementaryEvent::kStreamStart;
   header_.codec = codec;
   header_.program_number = program_number;
-  header_.pts = kNoTimestamp;
+  header_.pts = newest_pts_;
   header_.dts = kNoTimestamp;
   header_.change_ns = change_ns;
+  newest_pts_ = kNoTimestamp;
   if (output_ != nullptr && open_record()) commit_record();
 }
 
@@ -45,6 +46,7 @@ void ElementaryOutput::begin(const PesStart& start, std::uint64_t change_ns) {
   header_.dts = start.dts;
   header_.origin_ns = start.origin_ns;
   header_.change_ns = change_ns;
+  newest_pts_ = std::max(newest_pts_, start.pts);  // kNoTimestamp is less than any
   dropping_ = false;
 }
 

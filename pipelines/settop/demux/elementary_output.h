@@ -54,6 +54,7 @@ class ElementaryOutput {
   ElementaryRecord header_{};
   std::span<std::byte> place_;  // of the reserved record; empty when none is
   std::size_t filled_bytes_ = 0;
+  std::int64_t newest_pts_ = kNoTimestamp;  // of what was begun since the stream started
   bool dropping_ = false;  // until the PES packet ends: a piece of it found no room
   std::uint64_t dropped_bytes_ = 0;
 };

@@ -144,6 +144,10 @@ class RenderStage {
   void begin_programme(const FrameRecord& record) {
     change_ns_ = record.change_ns;
     awaiting_picture_ = true;
+    const bool is_known = record.event == FrameEvent::kStreamStart && record.pts != kNoTimestamp &&
+                          shown_pts_ != kNoTimestamp;
+    const std::int64_t queued_ticks = is_known ? record.pts - shown_pts_ : 0;
+    queued_us_ = queued_ticks > 0 ? static_cast<std::uint64_t>(queued_ticks) * 100 / 9 : 0;
     clock_.reset();
     if (window_) window_->drop_sound();
   }
@@ -163,6 +167,7 @@ class RenderStage {
     numbers_.note_latency(record.origin_ns, monotonic_ns());
     clock_.note_shown(record.pts, static_cast<std::int64_t>(now_ns));
     numbers_.frames_shown.add();
+    shown_pts_ = record.pts;
     if ((record.flags & kCorruptFrame) != 0) numbers_.frames_corrupt.add();
     files_.add_picture(picture, input.position());
     take_snapshot(picture, now_ns);
@@ -171,11 +176,16 @@ class RenderStage {
   // The first picture after a start or a channel change.
   void welcome(const FrameRecord& record) {
     awaiting_picture_ = false;
+    numbers_.program_number.set(record.program_number);
     if (record.change_ns == 0) return;
     const std::uint64_t taken_us = (monotonic_ns() - record.change_ns) / 1000;
     numbers_.change_to_picture_us.set(taken_us);
-    stage_.log(Severity::kInfo, "first picture of programme %u, %llu ms after the command",
-               record.program_number, static_cast<unsigned long long>(taken_us / 1000));
+    numbers_.change_queued_us.set(queued_us_);
+    numbers_.channel_changes.add();
+    stage_.log(Severity::kInfo,
+               "first picture of programme %u, %llu ms after the command; %llu ms were queued",
+               record.program_number, static_cast<unsigned long long>(taken_us / 1000),
+               static_cast<unsigned long long>(queued_us_ / 1000));
   }
 
   void play(const FrameInput& input) {
@@ -325,7 +335,9 @@ class RenderStage {
   std::uint64_t png_interval_ns_;
   std::uint64_t png_taken_ns_ = 0;
   std::optional<std::string> snapshot_wanted_;
-  std::uint64_t change_ns_ = 0;  // of the programme on the screen
+  std::uint64_t change_ns_ = 0;            // of the programme on the screen
+  std::uint64_t queued_us_ = 0;            // of the programme before, when it was left
+  std::int64_t shown_pts_ = kNoTimestamp;  // of the picture on the screen
   bool awaiting_picture_ = true;
   std::uint64_t next_due_ns_ = kNoDeadline;
   bool refusal_told_ = false;

@@ -24,7 +24,10 @@ struct RenderNumbers {
         snapshots_written(stage.counter("snapshots_written")),
         latency_us_p50(stage.gauge("latency_us_p50")),
         latency_us_p99(stage.gauge("latency_us_p99")),
-        change_to_picture_us(stage.gauge("change_to_picture_us")) {}
+        program_number(stage.gauge("program_number")),
+        channel_changes(stage.counter("channel_changes")),
+        change_to_picture_us(stage.gauge("change_to_picture_us")),
+        change_queued_us(stage.gauge("change_queued_us")) {}
 
   // A picture is on the screen whose data arrived at origin_ns (0: unknown).
   void note_latency(std::uint64_t origin_ns, std::uint64_t now_ns) {
@@ -48,7 +51,10 @@ struct RenderNumbers {
   Board::Number snapshots_written;
   Board::Number latency_us_p50;
   Board::Number latency_us_p99;
-  Board::Number change_to_picture_us;
+  Board::Number program_number;
+  Board::Number channel_changes;
+  Board::Number change_to_picture_us;  // from the last command to the first picture
+  Board::Number change_queued_us;      // of the old programme, dropped by it
 
  private:
   static constexpr std::uint64_t kLatencyIntervalNs = 250'000'000;

@@ -1,6 +1,8 @@
 // Nothing lost, nothing changed: what the set-top box shows and plays is bit for bit what the
 // ffmpeg program decodes from the same transport stream.
 
+#include <unistd.h>
+
 #include <string>
 #include <vector>
 

@@ -179,6 +179,7 @@ TEST_CASE("settop: frames cross the processes without a copy") {
   std::uint64_t pool = 0;
   std::uint64_t total = 0;
   while (lines >> program >> word >> copied >> word >> pool) {
+    if (program == "slipring") continue;  // observes the links' first pages
     programs.insert(program);
     total += copied;
     CHECK(pool > 1'000'000);
