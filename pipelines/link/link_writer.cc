@@ -50,16 +50,16 @@ Status LinkWriter::attach_pool() noexcept {
   if (!owner) return owner.error();
   pool_.emplace(std::move(owner).value());
 
-  // The ring may carry more messages than the pool has buffers only if most carry none, or repeat
-  // generations long gone; of each buffer just one message can be current.
+  // Of each buffer one handle is current; a ring that repeats it adds nothing.
   std::array<BufferHandle, kMaxPoolBuffers> in_flight;
+  std::array<bool, kMaxPoolBuffers> is_noted{};
   std::size_t in_flight_count = 0;
   const std::uint64_t end = slots_->position();
   for (std::uint64_t position = slots_->done(); position != end; ++position) {
     BufferHandle handle;
     std::memcpy(&handle, slots_->published(position).data(), sizeof handle);
-    if (!pool_->is_current(handle)) continue;
-    if (in_flight_count == in_flight.size()) break;
+    if (!pool_->is_current(handle) || is_noted[handle.slot]) continue;
+    is_noted[handle.slot] = true;
     in_flight[in_flight_count++] = handle;
   }
   count(own().counters.recovered_count, pool_->recover({in_flight.data(), in_flight_count}));

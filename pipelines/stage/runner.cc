@@ -187,6 +187,7 @@ class Run {
 
   int drive() {
     if (!supervisor_.start_all()) stop_stages("a stage cannot be started");
+    numbers_.update(supervisor_);
     next_state_ns_ = monotonic_ns();
     while (!supervisor_.is_over()) {
       show_state();

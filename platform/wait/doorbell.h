@@ -105,7 +105,7 @@ class Doorbell {
       // A compiler barrier: the sleeper's membarrier supplies the fence.
       std::atomic_signal_fence(std::memory_order_seq_cst);
     } else {
-      std::atomic_thread_fence(std::memory_order_seq_cst);
+      std::atomic_thread_fence(std::memory_order_seq_cst);  // doorbell.D pairs with doorbell.B
     }
   }
   void ring(std::uint32_t armed) noexcept;

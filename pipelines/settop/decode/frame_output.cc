@@ -116,7 +116,7 @@ Status FrameOutput::frame(const FrameRecord& record, std::uint64_t token) {
   published_.before_publish(output_.position(), sent.pts);
   output_.commit(place.size());
   published_.after_publish();
-  ++sent_count_;
+  if (record.event == FrameEvent::kFrame) ++sent_count_;
   return {};
 }
 

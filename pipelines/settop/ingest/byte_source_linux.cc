@@ -1,3 +1,5 @@
+#include "pipelines/settop/ingest/byte_source.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -8,8 +10,6 @@
 #include <unistd.h>
 
 #include <utility>
-
-#include "pipelines/settop/ingest/byte_source.h"
 
 namespace slipring::settop {
 namespace {

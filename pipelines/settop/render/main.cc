@@ -71,8 +71,8 @@ class RenderStage {
         png_interval_ns_(
             static_cast<std::uint64_t>(stage.option_number("png_interval_ms", 0, 86'400'000)) *
             1'000'000) {
-    if (LinkReader* video = stage.input("video")) video_.emplace(*video);
-    if (LinkReader* audio = stage.input("audio")) audio_.emplace(*audio);
+    if (LinkReader* video = stage.input("video")) video_.emplace(Track{FrameInput(*video)});
+    if (LinkReader* audio = stage.input("audio")) audio_.emplace(Track{FrameInput(*audio)});
     if (wants_window(window_mode)) open_window(window_mode);
   }
 
@@ -85,8 +85,8 @@ class RenderStage {
     while (!stage_.stop_requested() && !is_over_) {
       take_commands();
       bool moved = false;
-      for (std::optional<FrameInput>* input : {&video_, &audio_}) {
-        if (*input) moved |= step(**input);
+      for (std::optional<Track>* track : {&video_, &audio_}) {
+        if (*track) moved |= step(**track);
       }
       look_after_window();
       if (is_finished()) break;
@@ -99,8 +99,14 @@ class RenderStage {
   }
 
  private:
+  struct Track {
+    FrameInput input;
+    std::uint64_t change_ns = 0;  // of the programme that the track has come to
+  };
+
   // Shows what is due, or remembers when it will be.  False: nothing to do now.
-  bool step(FrameInput& input) {
+  bool step(Track& track) {
+    FrameInput& input = track.input;
     switch (input.look()) {
       case Look::kNothing:
         return false;
@@ -113,13 +119,8 @@ class RenderStage {
         break;
     }
     const FrameRecord& record = input.record();
-    if (record.change_ns > change_ns_) begin_programme(record);
-    if (record.event == FrameEvent::kStreamStart) {
-      input.finish();
-      return true;
-    }
-    if (record.change_ns < change_ns_) {  // the other track has changed already
-      numbers_.frames_outdated.add();
+    if (!is_of_this_programme(track, record)) {
+      if (record.event == FrameEvent::kFrame) numbers_.frames_outdated.add();
       input.finish();
       return true;
     }
@@ -141,9 +142,26 @@ class RenderStage {
     return true;
   }
 
+  // Follows the tracks from programme to programme; true for a frame to be shown.  A track that has
+  // been in the programme on the screen and starts a stream leads to what is newer, even if its
+  // change is not (a demultiplexer was restarted); a track that lags behind is waited for.
+  bool is_of_this_programme(Track& track, const FrameRecord& record) {
+    if (record.event == FrameEvent::kFrame) {
+      if (!has_joined_) change_ns_ = track.change_ns = record.change_ns;  // a successor joins in
+      has_joined_ = true;
+      return record.change_ns == change_ns_;
+    }
+    has_joined_ = true;
+    const bool leads = record.change_ns > change_ns_ || track.change_ns == change_ns_;
+    if (leads && record.change_ns != change_ns_) begin_programme(record);
+    track.change_ns = record.change_ns;
+    return false;
+  }
+
   void begin_programme(const FrameRecord& record) {
     change_ns_ = record.change_ns;
     awaiting_picture_ = true;
+    is_change_untold_ = record.change_ns != 0;
     const bool is_known = record.event == FrameEvent::kStreamStart && record.pts != kNoTimestamp &&
                           shown_pts_ != kNoTimestamp;
     const std::int64_t queued_ticks = is_known ? record.pts - shown_pts_ : 0;
@@ -177,7 +195,8 @@ class RenderStage {
   void welcome(const FrameRecord& record) {
     awaiting_picture_ = false;
     numbers_.program_number.set(record.program_number);
-    if (record.change_ns == 0) return;
+    if (!is_change_untold_) return;
+    is_change_untold_ = false;
     const std::uint64_t taken_us = (monotonic_ns() - record.change_ns) / 1000;
     numbers_.change_to_picture_us.set(taken_us);
     numbers_.change_queued_us.set(queued_us_);
@@ -281,7 +300,7 @@ class RenderStage {
   }
 
   [[nodiscard]] bool is_finished() const {
-    return (!video_ || video_->is_finished()) && (!audio_ || audio_->is_finished());
+    return (!video_ || video_->input.is_finished()) && (!audio_ || audio_->input.is_finished());
   }
 
   void wait() {
@@ -290,7 +309,7 @@ class RenderStage {
     if (window_) deadline_ns = std::min(deadline_ns, monotonic_ns() + kWindowIntervalNs);
     stage_.wait(
         [this] {
-          return (video_ && video_->has_news()) || (audio_ && audio_->has_news()) ||
+          return (video_ && video_->input.has_news()) || (audio_ && audio_->input.has_news()) ||
                  stage_.has_command();
         },
         deadline_ns);
@@ -300,10 +319,10 @@ class RenderStage {
   // Brings the board up to date with what the parts have counted.
   void report() {
     FrameInputCounts now;
-    for (const std::optional<FrameInput>* input : {&video_, &audio_}) {
-      if (!*input) continue;
-      now.aborted_count += (*input)->counts().aborted_count;
-      now.invalid_count += (*input)->counts().invalid_count;
+    for (const std::optional<Track>* track : {&video_, &audio_}) {
+      if (!*track) continue;
+      now.aborted_count += (*track)->input.counts().aborted_count;
+      now.invalid_count += (*track)->input.counts().invalid_count;
     }
     numbers_.frames_aborted.add(now.aborted_count - reported_.aborted_count);
     numbers_.frames_invalid.add(now.invalid_count - reported_.invalid_count);
@@ -327,8 +346,8 @@ class RenderStage {
   PresentationClock clock_;
   MediaFiles files_;
   PcmConverter converter_;
-  std::optional<FrameInput> video_;
-  std::optional<FrameInput> audio_;
+  std::optional<Track> video_;
+  std::optional<Track> audio_;
   std::unique_ptr<Window> window_;
   std::optional<SnapshotWorker> snapshots_;  // its thread starts with the first snapshot
   std::string png_path_;
@@ -338,6 +357,8 @@ class RenderStage {
   std::uint64_t change_ns_ = 0;            // of the programme on the screen
   std::uint64_t queued_us_ = 0;            // of the programme before, when it was left
   std::int64_t shown_pts_ = kNoTimestamp;  // of the picture on the screen
+  bool has_joined_ = false;                // change_ns_ counts
+  bool is_change_untold_ = false;          // it was commanded, and no picture has followed yet
   bool awaiting_picture_ = true;
   std::uint64_t next_due_ns_ = kNoDeadline;
   bool refusal_told_ = false;

@@ -242,7 +242,9 @@ TEST_CASE("runner: a stage killed fifty times loses nothing and repeats only wha
   const SegmentDirectory directory = place.directory();
   const BoardObserver relay = board_of(runner, directory, "box.relay.board");
   const BoardObserver sink = board_of(runner, directory, "box.sink.board");
-  REQUIRE(eventually([&] { return sink.value_of("last_number") > 0; }));
+  const BoardObserver own = board_of(runner, directory, "box.runner");
+  // Not before the runner is through with starting: that takes descriptors for a moment.
+  REQUIRE(eventually([&] { return own.value_of("stages_running") == 3; }));
   const std::size_t descriptors_before = runner.descriptor_count();
   for (int kill_count = 0; kill_count < kKills; ++kill_count) {
     const std::uint64_t seen = sink.value_of("last_number");
@@ -254,7 +256,6 @@ TEST_CASE("runner: a stage killed fifty times loses nothing and repeats only wha
   const std::uint64_t seen = sink.value_of("last_number");
   REQUIRE(eventually([&] { return sink.value_of("last_number") > seen; }));
   // The runner may still be at the last restart.
-  const BoardObserver own = board_of(runner, directory, "box.runner");
   CHECK(eventually([&] { return own.value_of("restarts") == kKills; }));
   CHECK(own.value_of("deaths_by_signal") == kKills);
   CHECK(own.value_of("stages_running") == 3);

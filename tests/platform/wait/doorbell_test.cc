@@ -107,6 +107,13 @@ void meet(const std::atomic<std::uint64_t>& word, std::uint64_t value) {
   }
 }
 
+// A few processor cycles a turn, so that the two sides' steps meet in every order.
+void stagger(std::uint64_t turns) {
+  for (std::uint64_t turn = 0; turn < turns; ++turn) {
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+  }
+}
+
 // Runs both sides at the same moment, again and again, and counts the rounds in which neither saw
 // the other: the sleeper looked after arming and found nothing, and the waker did not ring.
 std::uint64_t rounds_missed(std::uint64_t rounds, BellOrder order) {
@@ -119,8 +126,7 @@ std::uint64_t rounds_missed(std::uint64_t rounds, BellOrder order) {
   std::thread waker([&] {
     for (std::uint64_t i = 1; i <= rounds; ++i) {
       meet(started, i);
-      for (std::uint64_t delay = 0; delay < i % 97; ++delay)
-        std::atomic_signal_fence(std::memory_order_seq_cst);
+      stagger(i % 97);
       waker_page.published.store(i, std::memory_order_release);
       doorbell.ring_if_armed();
       waker_done.store(i, std::memory_order_release);
@@ -137,6 +143,7 @@ std::uint64_t rounds_missed(std::uint64_t rounds, BellOrder order) {
     const auto look = [&] {
       if (++looks == 1) {
         started.store(i, std::memory_order_release);
+        stagger(i % 1009);
         return false;
       }
       seen = waker_page.published.load(std::memory_order_acquire) == i;
