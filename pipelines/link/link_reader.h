@@ -67,7 +67,8 @@ class LinkReader {
   [[nodiscard]] bool is_locked() const noexcept {
     return hold_.own.is_locked() && hold_.peer.is_locked();
   }
-  void count_sleep() noexcept { count(own().counters.sleep_count); }
+  // For whoever waits on this end, perhaps together with others.
+  void count_sleep(std::uint64_t more = 1) noexcept { count(own().counters.sleep_count, more); }
 
  private:
   LinkReader(LinkHold hold) noexcept;

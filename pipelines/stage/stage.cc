@@ -391,7 +391,10 @@ void Stage::collect_points(std::initializer_list<LinkWriter*> outputs) noexcept 
 }
 
 void Stage::note_sleeps(std::uint64_t more) noexcept {
-  if (more != 0) sleep_count_.add(more);
+  if (more == 0) return;
+  sleep_count_.add(more);
+  for (InputEnd& end : inputs_) end.reader.count_sleep(more);
+  for (InputEnd& end : commands_) end.reader.count_sleep(more);
 }
 
 void Stage::log(Severity severity, const char* format, ...) const {

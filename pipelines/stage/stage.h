@@ -117,7 +117,9 @@ class Stage {
     const WaitOutcome outcome = waiter_.wait(
         std::span<const WaitPoint>(points_), [&] { return stop_requested() || ready(); },
         deadline_ns);
-    note_sleeps(waiter_.counts().sleeps - sleeps_before);
+    const std::uint64_t sleeps = waiter_.counts().sleeps - sleeps_before;
+    note_sleeps(sleeps);
+    for (LinkWriter* output : outputs) output->count_sleep(sleeps);
     return outcome;
   }
 

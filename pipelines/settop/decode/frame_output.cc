@@ -107,6 +107,7 @@ Status FrameOutput::frame(const FrameRecord& record, std::uint64_t token) {
       return Error{.code = ErrorCode::kCorruptPeer, .doing = "sending a frame"};
   }
   FrameRecord sent = record;
+  sent.buffer_slot = kNoBuffer;
   if (record.event == FrameEvent::kFrame) {
     const BufferHandle handle = pool_.lend(static_cast<std::uint32_t>(token));
     sent.buffer_slot = handle.slot;

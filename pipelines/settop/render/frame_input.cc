@@ -27,26 +27,26 @@ Look FrameInput::look() {
   return held_;
 }
 
-// Nothing: the message is of no use.
+// Nothing: the message is of no use, and a buffer that came with it is given back.
 Look FrameInput::examine() {
   if (message_.bytes.size() < sizeof record_) {
     ++counts_.invalid_count;
     return Look::kNothing;
   }
   std::memcpy(&record_, message_.bytes.data(), sizeof record_);
-  const bool is_frame = record_.event == FrameEvent::kFrame;
+  const bool is_held = reader_.pool()->holds(handle());
   if (message_.aborted) {
     ++counts_.aborted_count;
-    if (is_frame) reader_.give_back(handle());
-    return Look::kNothing;
-  }
-  if (record_.event == FrameEvent::kStreamStart) return Look::kEvent;
-  if (is_frame && reader_.pool()->holds(handle())) return Look::kFrame;
-  if (is_frame && message_.redelivered) {
+  } else if (record_.event == FrameEvent::kStreamStart) {
+    return Look::kEvent;
+  } else if (record_.event == FrameEvent::kFrame && is_held) {
+    return Look::kFrame;
+  } else if (record_.event == FrameEvent::kFrame && message_.redelivered) {
     ++counts_.finished_count;
   } else {
     ++counts_.invalid_count;
   }
+  if (is_held) reader_.give_back(handle());
   return Look::kNothing;
 }
 

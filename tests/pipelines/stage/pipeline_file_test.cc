@@ -299,6 +299,11 @@ TEST_CASE("pipeline_file: keys and types are checked, with line and remedy") {
        "restart = \"sometimes\"",
        {"bad.toml:9: unknown value for restart: \"sometimes\"; known here: on-failure, always, "
         "never"}},
+  });
+}
+
+TEST_CASE("pipeline_file: the values of a stage are checked, and what is missing is said") {
+  check_cases({
       {"restart_limit = 3",
        "restart_limit = -3",
        {"bad.toml:10: restart_limit out of range: -3; write 0 to 1000000"}},

@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <random>
 #include <set>
@@ -42,14 +44,42 @@ inline constexpr const char* kStages[] = {"ingest", "demux", "video", "audio", "
                     {"render.pace", pace}});
 }
 
+// What a leak would make grow.
+struct Footprint {
+  std::size_t runner_descriptors = 0;
+  std::uint64_t runner_resident_pages = 0;
+  std::size_t segment_files = 0;
+};
+
+[[nodiscard]] Footprint footprint(const Workshop& shop, pid_t runner) {
+  const std::string process = "/proc/" + std::to_string(runner);
+  Footprint now;
+  for (const auto& entry : std::filesystem::directory_iterator(process + "/fd")) {
+    now.runner_descriptors += entry.path().empty() ? 0 : 1;
+  }
+  std::uint64_t total_pages = 0;
+  std::ifstream(process + "/statm") >> total_pages >> now.runner_resident_pages;
+  now.segment_files = shop.leftovers().size();
+  return now;
+}
+
+// How often each stage is killed: SLIPRING_KILL_ROUNDS in the environment, 2 without.
+[[nodiscard]] int kill_rounds() {
+  const char* text = std::getenv("SLIPRING_KILL_ROUNDS");
+  return text != nullptr ? std::atoi(text) : 2;
+}
+
 TEST_CASE("settop: each stage killed again and again, and the picture comes back by itself") {
   Workshop shop;
-  const std::string stream = make_long_stream(shop, 120);
+  const std::string stream = make_long_stream(shop, 60 * kill_rounds());
   Process box(box_words(shop, stream, "true"), shop.file("box.log"),
               {"SLIPRING_DIR=" + shop.segments()});
   REQUIRE(eventually([&] { return board_number(shop, "render", "frames_shown") > 5; }, 60));
+  // After every stage has been replaced once, nothing more may grow.
+  Footprint before;
   int kills = 0;
-  for (int round = 0; round < 2; ++round) {
+  for (int round = 0; round < kill_rounds(); ++round) {
+    if (round == 1) before = footprint(shop, box.pid());
     for (const char* stage : kStages) {
       const pid_t victim = stage_pid(shop, stage);
       REQUIRE(victim > 0);
@@ -69,7 +99,14 @@ TEST_CASE("settop: each stage killed again and again, and the picture comes back
       REQUIRE(box.is_running());
     }
   }
-  MESSAGE("kills: " << kills);
+  const Footprint after = footprint(shop, box.pid());
+  MESSAGE("kills: " << kills << "; runner's descriptors " << before.runner_descriptors << " -> "
+                    << after.runner_descriptors << ", resident pages "
+                    << before.runner_resident_pages << " -> " << after.runner_resident_pages
+                    << ", files " << before.segment_files << " -> " << after.segment_files);
+  CHECK(after.runner_descriptors == before.runner_descriptors);
+  CHECK(after.segment_files == before.segment_files);
+  CHECK(after.runner_resident_pages < before.runner_resident_pages + 256);
   box.send(SIGINT);
   CHECK(box.wait(20) == 0);
   CHECK(shop.leftovers().empty());

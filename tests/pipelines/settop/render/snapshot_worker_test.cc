@@ -1,0 +1,55 @@
+#include "pipelines/settop/render/snapshot_worker.h"
+
+#include <doctest/doctest.h>
+
+#include "tests/pipelines/settop/decode/stream_fixture.h"
+#include "tests/pipelines/settop/render/picture_fixture.h"
+
+namespace slipring::settop {
+namespace {
+
+TEST_CASE("snapshot_worker: what is offered is written, one at a time") {
+  const std::string path = scratch_path("worker.png");
+  const TestPicture picture = noise_picture(PixelFormat::kYuv420p, 640, 360);
+  SnapshotWorker worker;
+  std::uint64_t accepted_count = 0;
+  for (int round = 0; round < 50; ++round) {
+    Result<bool> offered = worker.offer(path, picture.view());
+    REQUIRE(offered.ok());
+    if (*offered) ++accepted_count;
+  }
+  worker.wait_until_idle();
+  CHECK(accepted_count >= 1);
+  CHECK(worker.written_count() == accepted_count);
+  CHECK(!worker.take_failure());
+  run_ffmpeg("-i " + path + " -f rawvideo -pix_fmt rgb24 " + path + ".rgb");
+  CHECK(read_file(path + ".rgb").size() == 640 * 360 * 3);
+}
+
+TEST_CASE("snapshot_worker: what fails is told once, and the next one is written") {
+  const TestPicture picture = noise_picture(PixelFormat::kYuv420p, 64, 48);
+  SnapshotWorker worker;
+  REQUIRE(worker.offer(scratch_path("none/x.png"), picture.view()).ok());
+  worker.wait_until_idle();
+  const std::optional<Error> failure = worker.take_failure();
+  REQUIRE(failure);
+  CHECK(failure->code == ErrorCode::kNotFound);
+  CHECK(!worker.take_failure());
+  REQUIRE(worker.offer(scratch_path("after.png"), picture.view()).ok());
+  worker.wait_until_idle();
+  CHECK(worker.written_count() == 1);
+}
+
+TEST_CASE("snapshot_worker: the end waits for what is under way") {
+  const std::string path = scratch_path("last.png");
+  const TestPicture picture = noise_picture(PixelFormat::kYuv420p, 640, 360);
+  {
+    SnapshotWorker worker;
+    REQUIRE(worker.offer(path, picture.view()).ok());
+  }
+  CHECK(output_of("ffprobe -v error -of csv=p=0 -show_entries stream=width,height " + path) ==
+        "640,360\n");
+}
+
+}  // namespace
+}  // namespace slipring::settop
