@@ -40,7 +40,9 @@ TEST_CASE("usage: a process name full of parentheses and spaces does not confuse
   Result<ProcessUsage> usage = read_usage(other.pid());
   REQUIRE(usage.ok());
   CHECK(usage->state != 'Z');
-  CHECK(usage->thread_count == 1);
+  // A sanitizer may run a thread of its own.
+  CHECK(usage->thread_count >= 1);
+  CHECK(usage->thread_count <= 2);
   other.kill_now();
   other.wait_zombie();
   CHECK(read_usage(other.pid())->state == 'Z');
