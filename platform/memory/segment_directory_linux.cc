@@ -108,7 +108,8 @@ Result<SegmentDirectory> SegmentDirectory::open_at(std::string_view absolute_pat
     return from_errno(errno, "look at the segment directory");
   }
   if (Status judged = judge(found); !judged.ok()) return judged.error();
-  // An odd umask may have taken rights of our own.
+  // An odd umask may have taken our own right to write.  (One that takes the right to read makes
+  // the open above fail, clearly enough.)
   if (made && (found.st_mode & 0777) != 0700 && ::fchmod(directory.get(), 0700) != 0) {
     return from_errno(errno, "set the segment directory's mode");
   }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <utility>
 
@@ -44,6 +45,8 @@ class OtherProcess {
   explicit OtherProcess(Body body) {
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) std::abort();
+    // What is buffered here must not come out of the child, too.
+    std::fflush(nullptr);
     pid_ = ::fork();
     if (pid_ < 0) std::abort();
     if (pid_ == 0) {

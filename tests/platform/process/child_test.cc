@@ -72,6 +72,7 @@ TEST_CASE("child: a program that does not exist is an error of the parent, and l
   CHECK(child.error().os_errno == ENOENT);
   options.program = "/etc/passwd";
   CHECK(start_child(options).error().code == ErrorCode::kPermission);
+  REQUIRE(::setenv("PATH", "/usr/bin:/bin", 1) == 0);
   options.program = "no-such-program-in-the-path";
   CHECK(start_child(options).error().code == ErrorCode::kNotFound);
   options.program = "";

@@ -55,7 +55,7 @@ struct Footprint {
   const std::string process = "/proc/" + std::to_string(runner);
   Footprint now;
   for (const auto& entry : std::filesystem::directory_iterator(process + "/fd")) {
-    now.runner_descriptors += entry.path().empty() ? 0 : 1;
+    now.runner_descriptors += entry.path().empty() ? 0U : 1U;
   }
   std::uint64_t total_pages = 0;
   std::ifstream(process + "/statm") >> total_pages >> now.runner_resident_pages;
@@ -110,6 +110,40 @@ TEST_CASE("settop: each stage killed again and again, and the picture comes back
   box.send(SIGINT);
   CHECK(box.wait(20) == 0);
   CHECK(shop.leftovers().empty());
+}
+
+TEST_CASE(
+    "settop: ingest and render killed in the middle, and every picture still comes out once") {
+  Workshop shop;
+  const std::string stream = make_long_stream(shop, 60);
+  Process box(box_words(shop, stream, "false"), shop.file("box.log"),
+              {"SLIPRING_DIR=" + shop.segments()});
+  int kills = 0;
+  std::uint64_t shown = 0;
+  for (const char* stage : {"render", "ingest", "render", "render", "ingest", "render"}) {
+    // Every kill finds the stage at work: it has done something since the last one.
+    const bool moved = eventually(
+        [&] {
+          const std::uint64_t now = board_number(shop, "render", "frames_shown");
+          return !box.is_running() || now > shown + 20;
+        },
+        60);
+    REQUIRE(moved);
+    if (!box.is_running()) break;
+    shown = board_number(shop, "render", "frames_shown");
+    const pid_t victim = stage_pid(shop, stage);
+    if (victim <= 0) continue;  // it has finished
+    REQUIRE(kill(victim, SIGKILL) == 0);
+    ++kills;
+  }
+  const int status = box.wait(120);
+  INFO(contents(shop.file("box.log")));
+  REQUIRE(status == 0);
+  CHECK(kills >= 3);
+  const std::vector<std::string> pictures = reference_pictures(shop, stream, "0:v:0");
+  const std::vector<std::string> got = read_digests(shop.file("box.framemd5"))[0];
+  MESSAGE("kills: " << kills << ", pictures: " << got.size() << " of " << pictures.size());
+  CHECK((got == pictures));
 }
 
 TEST_CASE("settop: a channel change shows the new programme without playing the queue out") {

@@ -388,6 +388,21 @@ TEST_CASE("decoder: a stream start drains what was there, tells the sink and ope
   CHECK(bench.recorder.pictures == expected);
 }
 
+TEST_CASE("decoder: another codec without a stream start drains what was there too") {
+  const std::string first = scratch_path("before.ts");
+  const std::string second = scratch_path("behind.ts");
+  make_video(first, "testsrc2=size=176x144:rate=25:duration=1", "-c:v mpeg2video -bf 2");
+  make_video(second, "testsrc2=size=176x144:rate=25:duration=1", "-c:v libx264 -bf 3");
+  Bench bench;
+  REQUIRE(bench.feed(Codec::kMpeg2Video, pes_packets(read_file(first), kFirstPid), 999).ok());
+  REQUIRE(bench.feed(Codec::kH264, pes_packets(read_file(second), kFirstPid), 999).ok());
+  REQUIRE(bench.decoder.drain().ok());
+  std::vector<FrameLine> expected = ffmpeg_video_frames(first);
+  const std::vector<FrameLine> rest = ffmpeg_video_frames(second);
+  expected.insert(expected.end(), rest.begin(), rest.end());
+  CHECK(bench.recorder.pictures == expected);
+}
+
 TEST_CASE("decoder: an unknown codec is counted and reported once") {
   Bench bench;
   const std::vector<PesPacket> packets(3, PesPacket{.payload = std::vector<std::byte>(1000)});
