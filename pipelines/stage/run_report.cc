@@ -152,7 +152,8 @@ std::string stage_summary(const StageState& stage, std::size_t width) {
     parts.push_back("restarts " + std::to_string(stage.status.restart_count));
   }
   for (const NumberState& number : stage.numbers) {
-    if (number.value != 0) parts.push_back(number.name + " " + std::to_string(number.value));
+    if (number.value == 0 || is_private_entry(number.name)) continue;
+    parts.push_back(number.name + " " + std::to_string(number.value));
   }
   if (parts.empty()) parts.emplace_back("nothing counted");
   return "  " + stage.name + std::string(width - stage.name.size() + 2, ' ') +

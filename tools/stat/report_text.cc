@@ -144,6 +144,7 @@ std::string board_text(const Comparison& comparison, const BoardSample& board, b
   head += ", life " + std::to_string(board.stage.incarnation) + "\n";
   Table table({{""}, {"", Align::kRight}, {"", Align::kRight}});
   for (const BoardObserver::Entry& entry : board.entries) {
+    if (is_private_entry(entry.name)) continue;
     const std::optional<double> rate = comparison.rate(board, entry);
     table.add_row({"  " + std::string(entry.name), std::to_string(entry.value),
                    rate && *rate > 0 ? si_amount(*rate) + "/s" : ""});

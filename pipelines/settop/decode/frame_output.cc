@@ -20,8 +20,8 @@ FrameOutput::FrameOutput(Stage& stage, LinkReader& input, LinkWriter& output)
       input_(input),
       output_(output),
       pool_(*output.pool()),
-      published_(stage.gauge("resume_position"), stage.gauge("resume_stamp"),
-                 stage.gauge("resume_stamp_next")),
+      published_(stage.gauge(".resume_position"), stage.gauge(".resume_stamp"),
+                 stage.gauge(".resume_stamp_next")),
       sent_until_pts_(published_.last(output.position())) {}
 
 bool FrameOutput::is_wanted() const noexcept {

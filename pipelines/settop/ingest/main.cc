@@ -42,8 +42,8 @@ class Ingest {
         kernel_drops_(stage.counter("kernel_dropped_datagrams")),
         full_waits_(stage.counter("ring_full_waits")),
         listening_(stage.gauge("is_listening")),
-        resume_(stage.counter("resume_position"), stage.counter("resume_offset_bytes"),
-                stage.counter("resume_offset_next_bytes")),
+        resume_(stage.counter(".resume_position"), stage.counter(".resume_offset_bytes"),
+                stage.counter(".resume_offset_next_bytes")),
         idle_end_ns_(static_cast<std::uint64_t>(stage.option_number("idle_end_ms", 0, 86'400'000)) *
                      1'000'000) {}
 

@@ -65,7 +65,7 @@ class RenderStage {
         numbers_(stage),
         clock_(presentation_options(stage)),
         files_({stage.option("y4m"), stage.option("wav"), stage.option("digest")},
-               stage.gauge("y4m_file_number"),
+               stage.gauge(".y4m_file_number"),
                [this](const std::string& path, const Error& error) { complain(path, error); }),
         png_path_(stage.option("png")),
         png_interval_ns_(
