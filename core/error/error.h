@@ -21,6 +21,7 @@ enum class ErrorCode : std::uint8_t {
   kVersion,          // a segment of another layout version or another ABI
   kCorruptPeer,      // shared memory holds a value that no correct peer writes
   kUnsupported,      // this kernel or processor cannot do it
+  kDamagedData,      // a stream from outside is broken, and no peer of ours is to blame
   kInterrupted,      // a stop was asked for while waiting
   kClosed,           // the other end has finished for good
   kSystem,           // a system call failed; os_errno says how
@@ -49,6 +50,8 @@ enum class ErrorCode : std::uint8_t {
       return "corrupt peer";
     case ErrorCode::kUnsupported:
       return "unsupported";
+    case ErrorCode::kDamagedData:
+      return "damaged data";
     case ErrorCode::kInterrupted:
       return "interrupted";
     case ErrorCode::kClosed:

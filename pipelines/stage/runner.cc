@@ -321,7 +321,9 @@ int run(PipelinePlan plan, const RunOptions& options) {
                            "see SLIPRING_DIR"}};
     return refuse(report, plan, {refusal});
   }
-  return run_checked(plan, *directory, report);
+  const int answer = run_checked(plan, *directory, report);
+  directory->remove_if_unused();
+  return answer;
 }
 
 }  // namespace slipring

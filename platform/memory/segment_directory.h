@@ -33,6 +33,11 @@ class SegmentDirectory {
   // Where open() looks.
   [[nodiscard]] static std::string default_path();
 
+  // Takes an empty default directory away, so that nothing stays in /dev/shm; one that was chosen
+  // by the caller or by $SLIPRING_DIR, or is not empty, stays.  Whoever creates a segment in it at
+  // that very moment gets kNotFound, and opens the directory again.
+  void remove_if_unused() const noexcept;
+
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
 

@@ -74,6 +74,13 @@ std::string SegmentDirectory::default_path() {
   return "/dev/shm/slipring-" + std::to_string(::geteuid());
 }
 
+void SegmentDirectory::remove_if_unused() const noexcept {
+  const char* chosen = ::secure_getenv("SLIPRING_DIR");
+  if ((chosen != nullptr && *chosen != '\0') || path_ != default_path()) return;
+  // Fails where somebody else's segment lies in it, as it should.
+  static_cast<void>(::rmdir(path_.c_str()));
+}
+
 Result<SegmentDirectory> SegmentDirectory::open() noexcept {
   return open_at(default_path());
 }

@@ -31,6 +31,7 @@ enum class [[nodiscard]] ExitStatus : int{
     case ErrorCode::kLockLimit:
     case ErrorCode::kCorruptPeer:
     case ErrorCode::kUnsupported:
+    case ErrorCode::kDamagedData:
     case ErrorCode::kInterrupted:
     case ErrorCode::kClosed:
     case ErrorCode::kSystem:

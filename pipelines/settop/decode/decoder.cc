@@ -77,7 +77,7 @@ Status Decoder::feed(const ElementaryRecord& record, std::span<const std::byte> 
   parser_.push(record, bytes);
   if (parser_.bytes_dropped() != dropped_before) {
     stats_.bytes_shapeless += parser_.bytes_dropped() - dropped_before;
-    complain({.code = ErrorCode::kCorruptPeer, .doing = "looking for a picture or sound frame"},
+    complain({.code = ErrorCode::kDamagedData, .doing = "looking for a picture or sound frame"},
              kShapeless);
   }
   return decode_ready_units();
@@ -226,7 +226,7 @@ void Decoder::count_codec_error(int av_error) {
   ++stats_.decode_errors;
   // Who joins a stream in the middle gets data without a beginning: nothing to report.
   if (!has_given_frame_) return;
-  complain({.code = ErrorCode::kCorruptPeer,
+  complain({.code = ErrorCode::kDamagedData,
             .os_errno = av_error > -4096 ? -av_error : 0,  // libavcodec's own codes are larger
             .doing = "decoding damaged data"},
            kCodecError);

@@ -52,11 +52,16 @@ class DemuxStage final : public DemuxSink, public RoomFinder {
         input_(*stage.input("ts")),
         video_(stage.output("video"), *this),
         audio_(stage.output("audio"), *this),
-        demultiplexer_(options(stage)),
+        kept_program_(stage.gauge(".program_asked")),
+        kept_change_ns_(stage.gauge(".change_ns")),
+        kept_source_change_ns_(stage.gauge(".source_change_ns")),
+        demultiplexer_(options(stage, kept_program_)),
         report_(stage),
         changes_(stage.counter("channel_changes")),
         redelivered_(stage.counter("redelivered_records")),
-        aborted_(stage.counter("aborted_inputs")) {}
+        aborted_(stage.counter("aborted_inputs")),
+        change_ns_(kept_change_ns_.get()),
+        source_change_ns_(kept_source_change_ns_.get()) {}
 
   int run() {
     for (;;) {
@@ -133,8 +138,12 @@ class DemuxStage final : public DemuxSink, public RoomFinder {
   }
 
  private:
-  static DemuxOptions options(const Stage& stage) {
-    return {static_cast<std::uint16_t>(stage.option_number("program", 0, 65535)),
+  // A successor goes on with the programme that its predecessor was told to show.  One more is
+  // kept, so that 0 says that nothing is.
+  static DemuxOptions options(const Stage& stage, Board::Number& kept_program) {
+    const auto asked = static_cast<std::uint16_t>(stage.option_number("program", 0, 65535));
+    const std::uint64_t kept = kept_program.get();
+    return {kept == 0 ? asked : static_cast<std::uint16_t>(kept - 1),
             static_cast<std::uint16_t>(stage.option_number("video_pid", 0, 8190)),
             static_cast<std::uint16_t>(stage.option_number("audio_pid", 0, 8190))};
   }
@@ -158,10 +167,13 @@ class DemuxStage final : public DemuxSink, public RoomFinder {
     change_.reset();
     stage_.log(Severity::kInfo, "channel change to programme %u", change.program_number);
     changes_.add();
+    kept_program_.set(std::uint64_t{change.program_number} + 1);
     change_ns_ = change.issued_ns;
+    kept_change_ns_.set(change_ns_);
     video_.abort();
     audio_.abort();
     demultiplexer_.select_program(change.program_number, *this);
+    report_.update(demultiplexer_, true);
     if (demultiplexer_.selection_state() != SelectionState::kSelected) {
       stage_.log(Severity::kWarning, "programme %u: %s", change.program_number,
                  name_of(demultiplexer_.selection_state()));
@@ -197,6 +209,8 @@ class DemuxStage final : public DemuxSink, public RoomFinder {
     was_aborted_ = false;
     source_change_ns_ = change_ns;
     change_ns_ = change_ns;
+    kept_source_change_ns_.set(change_ns);
+    kept_change_ns_.set(change_ns);
     video_.abort();
     audio_.abort();
     demultiplexer_.restart(*this);
@@ -216,14 +230,17 @@ class DemuxStage final : public DemuxSink, public RoomFinder {
   LinkReader& input_;
   ElementaryOutput video_;
   ElementaryOutput audio_;
+  Board::Number kept_program_;
+  Board::Number kept_change_ns_;
+  Board::Number kept_source_change_ns_;
   Demultiplexer demultiplexer_;
   DemuxReport report_;
   Board::Number changes_;
   Board::Number redelivered_;
   Board::Number aborted_;
   std::optional<ChannelChange> change_;
-  std::uint64_t change_ns_ = 0;         // of what is handed on now
-  std::uint64_t source_change_ns_ = 0;  // of the newest transport record
+  std::uint64_t change_ns_;         // of what is handed on now
+  std::uint64_t source_change_ns_;  // of the newest transport record
   bool was_aborted_ = false;
   bool is_over_ = false;
   bool failed_ = false;
