@@ -37,6 +37,9 @@ DemuxReport::DemuxReport(Stage& stage)
     entry.base = entry.number.get();
     entries_.push_back(entry);
   });
+  // What a predecessor had selected is not selected yet.
+  state_.set(0);
+  program_.set(0);
   told_ns_ = monotonic_ns();
 }
 
