@@ -21,8 +21,8 @@ namespace slipring {
 inline constexpr std::uint32_t kMaxBoardEntries = 96;
 inline constexpr std::size_t kBoardNameBytes = 40;
 
-// An entry that a stage keeps for its own successor, such as where to go on: a name that begins with
-// a dot.  Tools leave it out of what they show to people.
+// An entry that a stage keeps for its own successor, such as where to go on: a name that begins
+// with a dot.  Tools leave it out of what they show to people.
 [[nodiscard]] constexpr bool is_private_entry(std::string_view name) noexcept {
   return name.starts_with('.');
 }

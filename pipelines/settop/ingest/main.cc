@@ -5,8 +5,8 @@
 #include <optional>
 #include <string>
 
+#include "pipelines/link/published_word.h"
 #include "pipelines/settop/ingest/byte_source.h"
-#include "pipelines/settop/ingest/resume_point.h"
 #include "pipelines/settop/ingest/source_address.h"
 #include "pipelines/settop/media_record.h"
 #include "pipelines/stage/stage.h"
@@ -65,7 +65,7 @@ class Ingest {
       return false;
     }
     const bool resuming = first && address->kind == SourceAddress::Kind::kFile;
-    const std::uint64_t offset_bytes = resuming ? resume_.offset_bytes(output_.position()) : 0;
+    const std::uint64_t offset_bytes = resuming ? resume_.value(output_.position()) : 0;
     Result<ByteSource> source = ByteSource::open(*address, offset_bytes);
     if (!source) {
       stage_.log(Severity::kError, "source '%s': %s", url.c_str(),
@@ -73,6 +73,7 @@ class Ingest {
       return false;
     }
     source_.emplace(std::move(source).value());
+    offset_bytes_ = offset_bytes;
     drops_before_ = kernel_drops_.get();
     if (source_->is_live()) {
       if (source_->receive_buffer_bytes() < address->receive_buffer_bytes) {
@@ -151,9 +152,12 @@ class Ingest {
     last_data_ns_ = monotonic_ns();
     const TransportRecord header{last_data_ns_, change_ns_};
     std::memcpy(place.data(), &header, sizeof header);
-    if (!source_->is_live()) resume_.before_publish(output_.position(), size_bytes);
+    if (!source_->is_live()) {
+      resume_.before_publish(output_.position(), offset_bytes_ + size_bytes);
+    }
     output_.commit(sizeof header + size_bytes);
     if (!source_->is_live()) resume_.after_publish();
+    offset_bytes_ += size_bytes;
     received_bytes_.add(size_bytes);
     received_count_.add();
     if (source_->kernel_drop_count() != 0) {
@@ -168,8 +172,9 @@ class Ingest {
   Board::Number kernel_drops_;
   Board::Number full_waits_;
   Board::Number listening_;
-  ResumePoint resume_;
+  PublishedWord resume_;  // where in the file a successor goes on
   std::optional<ByteSource> source_;
+  std::uint64_t offset_bytes_ = 0;  // of the source, behind what is published
   std::uint64_t idle_end_ns_;
   std::uint64_t last_data_ns_ = 0;
   std::uint64_t change_ns_ = 0;
