@@ -1,5 +1,9 @@
 // Passes numbers on, and marks those that it may be passing on a second time.
+//
+// It finishes a number only when kHeldCount more have been passed on, so that whenever it is killed
+// there are some that its successor is sent again.
 #include <cstring>
+#include <deque>
 
 #include "pipelines/stage/stage.h"
 #include "tests/pipelines/stage/counting.h"
@@ -14,6 +18,8 @@ const slipring::StageDescription kDescription = {
     {},
 };
 
+constexpr std::size_t kHeldCount = 4;
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -24,6 +30,7 @@ int main(int argc, char** argv) {
   LinkReader* input = stage->input("in");
   LinkWriter* output = stage->output("out");
   Board::Number repeated = stage->counter("redelivered");
+  std::deque<Message> held;
   while (!stage->stop_requested()) {
     Message message;
     if (input->try_peek(message) != Transfer::kDone) {
@@ -42,7 +49,11 @@ int main(int argc, char** argv) {
     }
     std::memcpy(place.data(), &record, sizeof record);
     output->commit(sizeof record);
-    input->release(message);
+    held.push_back(message);
+    if (held.size() <= kHeldCount) continue;
+    input->release(held.front());
+    held.pop_front();
   }
+  if (!held.empty()) input->release(held.back());
   return stage->finish();
 }
