@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <type_traits>
 
 #include "core/error/check.h"
@@ -123,6 +124,23 @@ static_assert(sizeof(SegmentHeader) == 480);
     free_from = region.offset_bytes + region.size_bytes;
   }
   return {};
+}
+
+// The header of a segment that has no regions and parameters yet; lock_inode, created_ns and check
+// are left to the creator.  A name too long for the header is cut.
+[[nodiscard]] inline SegmentHeader begin_header(SegmentKind kind, std::span<const char> name,
+                                                std::uint64_t page_bytes) noexcept {
+  SegmentHeader header{};
+  header.magic = kSegmentMagic;
+  header.version = kSegmentVersion;
+  header.header_bytes = sizeof header;
+  header.kind = kind;
+  header.page_bytes = static_cast<std::uint32_t>(page_bytes);
+  header.total_bytes = page_bytes;  // the header has the first page to itself
+  const std::size_t name_bytes =
+      name.size() < kSegmentNameBytes ? name.size() : std::size_t{kSegmentNameBytes - 1};
+  if (name_bytes != 0) std::memcpy(header.name, name.data(), name_bytes);
+  return header;
 }
 
 // Lays the next region out behind those there are.  Requires: room for it; size_bytes below 2^62.

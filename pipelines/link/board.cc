@@ -30,14 +30,7 @@ namespace {
 
 Status create_board(const SegmentDirectory& directory, std::string_view name,
                     const SegmentOptions& options) noexcept {
-  SegmentHeader header{};
-  header.magic = kSegmentMagic;
-  header.version = kSegmentVersion;
-  header.header_bytes = sizeof header;
-  header.kind = SegmentKind::kBoard;
-  header.page_bytes = static_cast<std::uint32_t>(page_size_bytes());
-  header.total_bytes = header.page_bytes;
-  std::memcpy(header.name, name.data(), std::min(name.size(), std::size_t{kSegmentNameBytes - 1}));
+  SegmentHeader header = begin_header(SegmentKind::kBoard, name, page_size_bytes());
   add_region(header, Role::kWriter, sizeof(BoardPage));
   return create_segment(directory, name, header, options);
 }

@@ -1,8 +1,5 @@
 #include "pipelines/link/link_layout.h"
 
-#include <algorithm>
-#include <cstring>
-
 namespace slipring {
 namespace {
 
@@ -67,12 +64,7 @@ LinkParts parts_of(const LinkShape& shape, std::uint64_t page_bytes) noexcept {
 
 SegmentHeader make_link_header(const LinkShape& shape, std::string_view name,
                                std::uint64_t page_bytes) noexcept {
-  SegmentHeader header{};
-  header.magic = kSegmentMagic;
-  header.version = kSegmentVersion;
-  header.header_bytes = sizeof header;
-  header.kind = shape.kind;
-  header.page_bytes = static_cast<std::uint32_t>(page_bytes);
+  SegmentHeader header = begin_header(shape.kind, name, page_bytes);
   header.parameter_count = kParameterCount;
   header.parameters[kCapacityBytes] = shape.capacity_bytes;
   header.parameters[kSlotCount] = shape.slot_count;
@@ -80,11 +72,9 @@ SegmentHeader make_link_header(const LinkShape& shape, std::string_view name,
   header.parameters[kPoolBufferCount] = shape.pool_buffer_count;
   header.parameters[kPoolBufferBytes] = shape.pool_buffer_bytes;
   header.parameters[kCreditCount] = shape.credit_count;
-  header.total_bytes = page_bytes;
   const LinkParts parts = parts_of(shape, page_bytes);
   add_region(header, Role::kWriter, parts.writer_bytes);
   add_region(header, Role::kReader, parts.reader_bytes);
-  std::memcpy(header.name, name.data(), std::min(name.size(), std::size_t{kSegmentNameBytes - 1}));
   return header;
 }
 

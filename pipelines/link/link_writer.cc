@@ -83,7 +83,6 @@ Transfer LinkWriter::try_reserve(std::uint64_t size_bytes, std::span<std::byte>&
   }
   if (answer == Transfer::kBlocked) {
     count(own().counters.blocked_count);
-    ++blocked_count_;
   } else if (answer == Transfer::kCorruptPeer) {
     corrupt_ = true;
     count(own().counters.corrupt_count);
@@ -140,6 +139,10 @@ WaitPoint LinkWriter::space_point() noexcept {
 
 std::uint64_t LinkWriter::max_message_bytes() const noexcept {
   return slots_ ? slots_->slot_bytes() : records_->max_payload_bytes();
+}
+
+std::uint64_t LinkWriter::blocked_count() const noexcept {
+  return own().counters.blocked_count.load(std::memory_order_relaxed);  // relaxed: our own word
 }
 
 std::uint32_t LinkWriter::incarnation() const noexcept {

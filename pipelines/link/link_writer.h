@@ -67,7 +67,8 @@ class LinkWriter {
   }
   // For whoever waits on this end, perhaps together with others.
   void count_sleep(std::uint64_t more = 1) noexcept { count(own().counters.sleep_count, more); }
-  [[nodiscard]] std::uint64_t blocked_count() const noexcept { return blocked_count_; }
+  // Times try_reserve() answered kBlocked, over all incarnations.
+  [[nodiscard]] std::uint64_t blocked_count() const noexcept;
 
  private:
   LinkWriter(LinkHold hold) noexcept;
@@ -83,7 +84,6 @@ class LinkWriter {
   std::optional<RecordProducer> records_;  // holds a value
   std::optional<PoolOwner> pool_;
   Doorbell doorbell_;
-  std::uint64_t blocked_count_ = 0;
   bool corrupt_ = false;  // stays: a peer that was corrupt once is not believed again
 };
 
