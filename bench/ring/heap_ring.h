@@ -12,7 +12,7 @@
 #include "core/cpu/cache_line.h"
 #include "core/cpu/relax.h"
 #include "core/ring/record_ring.h"
-#include "core/ring/spsc_ring.h"
+#include "core/ring/slot_ring.h"
 
 namespace slipring {
 
@@ -34,18 +34,18 @@ class HeapBytes {
 };
 
 struct HeapSlotRing {
-  explicit HeapSlotRing(const SpscGeometry& geometry)
-      : slots(spsc_slots_bytes(geometry)),
+  explicit HeapSlotRing(const SlotGeometry& geometry)
+      : slots(slot_slots_bytes(geometry)),
         producer(
-            SpscProducer::attach(producer_page, slots.data(), consumer_page, geometry).value()),
+            SlotProducer::attach(producer_page, slots.data(), consumer_page, geometry).value()),
         consumer(
-            SpscConsumer::attach(consumer_page, producer_page, slots.data(), geometry).value()) {}
+            SlotConsumer::attach(consumer_page, producer_page, slots.data(), geometry).value()) {}
 
   ProducerPage producer_page{};
   ConsumerPage consumer_page{};
   HeapBytes slots;
-  alignas(kAbiLineBytes) SpscProducer producer;
-  alignas(kAbiLineBytes) SpscConsumer consumer;
+  alignas(kAbiLineBytes) SlotProducer producer;
+  alignas(kAbiLineBytes) SlotConsumer consumer;
 };
 
 struct HeapRecordRing {

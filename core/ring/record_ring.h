@@ -12,7 +12,7 @@
 // A record takes at most half of the ring, header and padding included: then it always fits sooner
 // or later, wherever the ring stands.
 //
-// Abort.  As in spsc_ring.h: everything before abort_before is no longer wanted.
+// Abort.  As in slot_ring.h: everything before abort_before is no longer wanted.
 //
 // Crash.  What lies beyond tail never existed.  A consumer that dies between taken and done has
 // these records delivered again to its successor, marked `redelivered`.

@@ -34,7 +34,7 @@ enum class Role : std::uint32_t {
 inline constexpr std::uint32_t kRoleCount = 3;
 
 enum class SegmentKind : std::uint32_t {
-  kSlotLink = 1,    // spsc_ring.h, with or without a buffer pool
+  kSlotLink = 1,    // slot_ring.h, with or without a buffer pool
   kRecordLink = 2,  // record_ring.h
   kBoard = 3,       // a stage's counters
 };

@@ -34,10 +34,10 @@ Status validate_shape(const LinkShape& shape) noexcept {
     return Error{ErrorCode::kInvalidArgument, 0, "not a kind of link",
                  static_cast<std::uint64_t>(shape.kind), 0};
   }
-  if (Status valid = spsc_validate(slot_geometry(shape)); !valid) return valid;
-  if (spsc_slots_bytes(slot_geometry(shape)) > kMaxRingBytes) {
+  if (Status valid = slot_validate(slot_geometry(shape)); !valid) return valid;
+  if (slot_slots_bytes(slot_geometry(shape)) > kMaxRingBytes) {
     return Error{ErrorCode::kInvalidArgument, 0, "slots take more than 16 TiB",
-                 spsc_slots_bytes(slot_geometry(shape)), kMaxRingBytes};
+                 slot_slots_bytes(slot_geometry(shape)), kMaxRingBytes};
   }
   if (shape.pool_buffer_count == 0) return {};
   if (shape.slot_bytes < sizeof(BufferHandle)) {
@@ -53,7 +53,7 @@ LinkParts parts_of(const LinkShape& shape, std::uint64_t page_bytes) noexcept {
   parts.ring_offset = round_up(kTableOffset + table_bytes, page_bytes);
   parts.ring_bytes = shape.kind == SegmentKind::kRecordLink
                          ? shape.capacity_bytes
-                         : spsc_slots_bytes(slot_geometry(shape));
+                         : slot_slots_bytes(slot_geometry(shape));
   parts.buffers_offset = parts.ring_offset + round_up(parts.ring_bytes, page_bytes);
   parts.writer_bytes =
       parts.buffers_offset +

@@ -19,7 +19,7 @@
 #include "core/pool/buffer_pool.h"
 #include "core/ring/cursor_page.h"
 #include "core/ring/record_ring.h"
-#include "core/ring/spsc_ring.h"
+#include "core/ring/slot_ring.h"
 #include "core/segment/segment_layout.h"
 #include "platform/wait/doorbell.h"
 
@@ -88,7 +88,7 @@ struct LinkParts {
   std::uint64_t reader_bytes = 0;
 };
 
-[[nodiscard]] inline SpscGeometry slot_geometry(const LinkShape& shape) noexcept {
+[[nodiscard]] inline SlotGeometry slot_geometry(const LinkShape& shape) noexcept {
   return {shape.slot_count, shape.slot_bytes, 0};
 }
 [[nodiscard]] inline RecordGeometry record_geometry(const LinkShape& shape) noexcept {

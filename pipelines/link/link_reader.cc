@@ -24,8 +24,8 @@ Status LinkReader::attach_ring() noexcept {
   const auto& producer = *reinterpret_cast<const ProducerPage*>(region);
   const std::byte* ring = region + hold_.parts.ring_offset;
   if (hold_.shape.kind == SegmentKind::kSlotLink) {
-    Result<SpscConsumer> end =
-        SpscConsumer::attach(consumer, producer, ring, slot_geometry(hold_.shape));
+    Result<SlotConsumer> end =
+        SlotConsumer::attach(consumer, producer, ring, slot_geometry(hold_.shape));
     if (!end) return end.error();
     slots_.emplace(std::move(end).value());
     return {};
@@ -53,7 +53,7 @@ Transfer LinkReader::try_peek(Message& message) noexcept {
   if (corrupt_) return Transfer::kCorruptPeer;
   Transfer answer = Transfer::kBlocked;
   if (slots_) {
-    SpscView view;
+    SlotView view;
     answer = slots_->try_peek(view);
     if (answer == Transfer::kDone) {
       message = {view.message, view.redelivered, view.aborted, view.position, view.position + 1};

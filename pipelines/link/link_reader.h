@@ -83,7 +83,7 @@ class LinkReader {
   void ring_for_credit() noexcept;
 
   LinkHold hold_;
-  std::optional<SpscConsumer> slots_;      // exactly one of the two
+  std::optional<SlotConsumer> slots_;      // exactly one of the two
   std::optional<RecordConsumer> records_;  // holds a value
   std::optional<PoolReader> pool_;
   Doorbell doorbell_;

@@ -26,8 +26,8 @@ Status LinkWriter::attach_ring() noexcept {
   const auto& consumer = *reinterpret_cast<const ConsumerPage*>(hold_.peer.bytes().data());
   std::byte* ring = region + hold_.parts.ring_offset;
   if (hold_.shape.kind == SegmentKind::kSlotLink) {
-    Result<SpscProducer> end =
-        SpscProducer::attach(producer, ring, consumer, slot_geometry(hold_.shape));
+    Result<SlotProducer> end =
+        SlotProducer::attach(producer, ring, consumer, slot_geometry(hold_.shape));
     if (!end) return end.error();
     slots_.emplace(std::move(end).value());
     return {};

@@ -80,7 +80,7 @@ class LinkWriter {
   [[nodiscard]] bool is_credit_used_up() const noexcept;
 
   LinkHold hold_;
-  std::optional<SpscProducer> slots_;      // exactly one of the two
+  std::optional<SlotProducer> slots_;      // exactly one of the two
   std::optional<RecordProducer> records_;  // holds a value
   std::optional<PoolOwner> pool_;
   Doorbell doorbell_;

@@ -30,7 +30,7 @@ constexpr void require_precondition(bool holds) {
 #include <utility>
 
 #include "core/pool/buffer_pool.h"
-#include "core/ring/spsc_ring.h"
+#include "core/ring/slot_ring.h"
 #include "pipelines/link/link_layout.h"
 
 namespace slipring {
@@ -586,7 +586,7 @@ class PipelineReader {
       link.slot_bytes =
           static_cast<std::uint32_t>(reader.size("slot_bytes", {1, kMaxSlotBytes}).value_or(0));
     }
-    const std::uint64_t ring_bytes = spsc_slots_bytes({link.slot_count, link.slot_bytes, 0});
+    const std::uint64_t ring_bytes = slot_slots_bytes({link.slot_count, link.slot_bytes, 0});
     if (ring_bytes > kMaxRegionBytes) {
       reader.report(reader.line("slots"), "ring too large",
                     std::to_string(link.slot_count) + " slots of " + format_bytes(link.slot_bytes),

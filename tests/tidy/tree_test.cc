@@ -45,7 +45,7 @@ TEST_CASE("tidy: the source tree keeps the house's rules") {
   const Tree tree = read_tree(source_root());
   // Fewer would mean that the tree was not found.
   REQUIRE(tree.size() > 50);
-  REQUIRE(tree.count("core/ring/spsc_ring.h") == 1);
+  REQUIRE(tree.count("core/ring/slot_ring.h") == 1);
   for (const Finding& finding : check_tree(tree)) {
     const std::string text = to_string(finding);
     FAIL_CHECK(text);

@@ -17,14 +17,14 @@
 #include "core/cpu/relax.h"
 #include "core/pool/buffer_pool.h"
 #include "core/ring/record_ring.h"
-#include "core/ring/spsc_ring.h"
+#include "core/ring/slot_ring.h"
 #include "core/segment/segment_layout.h"
 
 namespace slipring {
 namespace {
 
 constexpr std::uint64_t kStart = (std::uint64_t{1} << 32) - 4096;
-constexpr SpscGeometry kSlots{64, 40, kStart};
+constexpr SlotGeometry kSlots{64, 40, kStart};
 constexpr RecordGeometry kRecords{4096, kStart};
 
 // The whole file; every part has its place on both processors, or the static_asserts of the
@@ -74,8 +74,8 @@ class Patience {
 };
 
 bool produce(Shared& shared, std::uint64_t count) {
-  Result<SpscProducer> slots =
-      SpscProducer::attach(shared.slot_producer, shared.slots, shared.slot_consumer, kSlots);
+  Result<SlotProducer> slots =
+      SlotProducer::attach(shared.slot_producer, shared.slots, shared.slot_consumer, kSlots);
   Result<RecordProducer> records = RecordProducer::attach(shared.record_producer, shared.records,
                                                           shared.record_consumer, kRecords);
   if (!slots || !records) return false;
@@ -97,14 +97,14 @@ bool produce(Shared& shared, std::uint64_t count) {
 }
 
 bool consume(Shared& shared, std::uint64_t count) {
-  Result<SpscConsumer> slots =
-      SpscConsumer::attach(shared.slot_consumer, shared.slot_producer, shared.slots, kSlots);
+  Result<SlotConsumer> slots =
+      SlotConsumer::attach(shared.slot_consumer, shared.slot_producer, shared.slots, kSlots);
   Result<RecordConsumer> records = RecordConsumer::attach(
       shared.record_consumer, shared.record_producer, shared.records, kRecords);
   if (!slots || !records) return false;
   for (std::uint64_t i = 0; i < count; ++i) {
     Patience patience;
-    SpscView slot;
+    SlotView slot;
     while (slots->try_peek(slot) != Transfer::kDone) {
       if (!patience.wait()) return false;
     }

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/ring/record_ring.h"
-#include "core/ring/spsc_ring.h"
+#include "core/ring/slot_ring.h"
 #include "tests/core/ring/ring_memory.h"
 
 namespace slipring {
@@ -52,10 +52,10 @@ std::uint64_t sum(std::span<const std::byte> bytes) {
 
 // All that a consumer can do, as often as a ring could need; then its own page must still be one
 // that a successor takes over.
-void exercise_consumer(SpscMemory& memory, SpscConsumer& consumer) {
+void exercise_consumer(SlotRingMemory& memory, SlotConsumer& consumer) {
   for (std::uint64_t i = 0; i < 2 * memory.geometry.slot_count + 2; ++i) {
     static_cast<void>(consumer.has_message());
-    SpscView view;
+    SlotView view;
     if (consumer.try_peek(view) != Transfer::kDone) break;
     REQUIRE(memory.slots.contains(view.message));
     static_cast<void>(sum(view.message));
@@ -71,8 +71,8 @@ void exercise_consumer(SpscMemory& memory, SpscConsumer& consumer) {
   }
 }
 
-struct SpscScene {
-  explicit SpscScene(std::uint64_t filled, std::uint64_t start)
+struct SlotScene {
+  explicit SlotScene(std::uint64_t filled, std::uint64_t start)
       : memory({8, 24, start}), producer(memory.producer()), consumer(memory.consumer()) {
     std::array<std::byte, 24> message{};
     for (std::uint64_t i = 0; i < 5 + filled; ++i) {
@@ -85,25 +85,25 @@ struct SpscScene {
       }
     }
   }
-  SpscMemory memory;
-  SpscProducer producer;
-  SpscConsumer consumer;
+  SlotRingMemory memory;
+  SlotProducer producer;
+  SlotConsumer consumer;
 };
 
-TEST_CASE("hostile spsc: any value in any word of the producer's memory") {
+TEST_CASE("hostile slots: any value in any word of the producer's memory") {
   int attack_count = 0;
   for (const std::uint64_t start : {std::uint64_t{0}, (std::uint64_t{1} << 32) - 3}) {
     for (const std::uint64_t filled : {0U, 1U, 5U, 8U}) {
       for (int word = 0; word < 10; ++word) {
         for (const std::uint64_t value : interesting(start + 5 + filled, 8)) {
-          SpscScene scene(filled, start);
+          SlotScene scene(filled, start);
           std::atomic<std::uint64_t>& target =
               word == 0   ? scene.memory.producer_page->tail
               : word == 1 ? scene.memory.producer_page->abort_before
                           : scene.memory.sequence(static_cast<std::uint64_t>(word - 2));
           target.store(value, std::memory_order_relaxed);
           exercise_consumer(scene.memory, scene.consumer);
-          if (Result<SpscConsumer> late = scene.memory.try_consumer(); late) {
+          if (Result<SlotConsumer> late = scene.memory.try_consumer(); late) {
             exercise_consumer(scene.memory, late.value());
           }
           ++attack_count;
@@ -115,19 +115,19 @@ TEST_CASE("hostile spsc: any value in any word of the producer's memory") {
   CHECK(attack_count == 2 * 4 * 10 * 23);
 }
 
-TEST_CASE("hostile spsc: any value in any word of the consumer's page") {
+TEST_CASE("hostile slots: any value in any word of the consumer's page") {
   int attack_count = 0;
   for (const std::uint64_t start : {std::uint64_t{0}, (std::uint64_t{1} << 32) - 3}) {
     for (const std::uint64_t filled : {0U, 1U, 7U, 8U}) {
       for (int word = 0; word < 3; ++word) {
         for (const std::uint64_t value : interesting(start + 5, 8)) {
-          SpscScene scene(filled, start);
+          SlotScene scene(filled, start);
           ConsumerPage& page = *scene.memory.consumer_page;
           (word == 0   ? page.credit
            : word == 1 ? page.done
                        : page.taken)
               .store(value, std::memory_order_relaxed);
-          const auto fill = [&](SpscProducer& producer) {
+          const auto fill = [&](SlotProducer& producer) {
             const std::uint64_t first = producer.position();
             for (std::uint64_t done = producer.done(); done != first; ++done) {
               REQUIRE(scene.memory.slots.contains(producer.published(done)));
@@ -145,7 +145,7 @@ TEST_CASE("hostile spsc: any value in any word of the consumer's page") {
             REQUIRE(producer.position() - first <= 16);
           };
           fill(scene.producer);
-          if (Result<SpscProducer> late = scene.memory.try_producer(); late) fill(late.value());
+          if (Result<SlotProducer> late = scene.memory.try_producer(); late) fill(late.value());
           ++attack_count;
         }
       }
@@ -155,9 +155,9 @@ TEST_CASE("hostile spsc: any value in any word of the consumer's page") {
   CHECK(attack_count == 2 * 4 * 3 * 23);
 }
 
-TEST_CASE("hostile spsc: the impossible is answered with kCorruptPeer, and a waiter is woken") {
-  SpscScene scene(0, 0);
-  SpscView view;
+TEST_CASE("hostile slots: the impossible is answered with kCorruptPeer, and a waiter is woken") {
+  SlotScene scene(0, 0);
+  SlotView view;
   for (const std::uint64_t sequence : {std::uint64_t{1}, std::uint64_t{5}, std::uint64_t{7},
                                        std::uint64_t{14}, UINT64_MAX, UINT64_MAX - 7}) {
     scene.memory.sequence(5).store(sequence, std::memory_order_relaxed);
@@ -181,20 +181,20 @@ TEST_CASE("hostile spsc: the impossible is answered with kCorruptPeer, and a wai
   CHECK(scene.producer.try_reserve(slot) == Transfer::kCorruptPeer);
 }
 
-TEST_CASE("hostile spsc: a slot overwritten while all are held is not handed out twice") {
-  SpscScene scene(8, 0);
-  std::array<SpscView, 8> views;
-  for (SpscView& view : views) REQUIRE(scene.consumer.try_peek(view) == Transfer::kDone);
+TEST_CASE("hostile slots: a slot overwritten while all are held is not handed out twice") {
+  SlotScene scene(8, 0);
+  std::array<SlotView, 8> views;
+  for (SlotView& view : views) REQUIRE(scene.consumer.try_peek(view) == Transfer::kDone);
   scene.memory.sequence(13).store(14, std::memory_order_relaxed);
-  SpscView ninth;
+  SlotView ninth;
   CHECK(scene.consumer.try_peek(ninth) == Transfer::kCorruptPeer);
   CHECK(scene.memory.consumer_page->taken.load(std::memory_order_relaxed) == 13);
   scene.consumer.release(views[7]);
   CHECK(scene.memory.try_consumer().ok());
 }
 
-TEST_CASE("hostile spsc: an abort fence beyond what is published is not followed") {
-  SpscScene scene(2, 0);
+TEST_CASE("hostile slots: an abort fence beyond what is published is not followed") {
+  SlotScene scene(2, 0);
   for (const std::uint64_t fence : {std::uint64_t{8}, std::uint64_t{13}, std::uint64_t{14},
                                     std::uint64_t{1} << 40, UINT64_MAX}) {
     scene.memory.producer_page->abort_before.store(fence, std::memory_order_relaxed);
@@ -206,16 +206,16 @@ TEST_CASE("hostile spsc: an abort fence beyond what is published is not followed
   CHECK(scene.consumer.skip_aborted() == 2);
 }
 
-TEST_CASE("hostile spsc: an end does not attach to cursors that contradict the ring") {
+TEST_CASE("hostile slots: an end does not attach to cursors that contradict the ring") {
   {
-    SpscScene scene(2, 0);
+    SlotScene scene(2, 0);
     for (const std::uint64_t done : {std::uint64_t{8}, UINT64_MAX}) {
       scene.memory.consumer_page->done.store(done, std::memory_order_relaxed);
       CHECK_FALSE(scene.memory.try_producer().ok());
     }
   }
   {
-    SpscScene scene(2, 0);
+    SlotScene scene(2, 0);
     scene.memory.consumer_page->done.store(9, std::memory_order_relaxed);
     CHECK_FALSE(scene.memory.try_consumer().ok());
     scene.memory.consumer_page->done.store(8, std::memory_order_relaxed);
@@ -225,7 +225,7 @@ TEST_CASE("hostile spsc: an end does not attach to cursors that contradict the r
     CHECK_FALSE(scene.memory.try_consumer().ok());
   }
   {
-    SpscScene scene(2, 0);
+    SlotScene scene(2, 0);
     for (const std::uint64_t tail :
          {std::uint64_t{3}, std::uint64_t{9}, std::uint64_t{12}, std::uint64_t{15}, UINT64_MAX}) {
       scene.memory.producer_page->tail.store(tail, std::memory_order_relaxed);

@@ -17,7 +17,7 @@
 #include "core/cpu/cache_line.h"
 #include "core/ring/cursor_page.h"
 #include "core/ring/record_ring.h"
-#include "core/ring/spsc_ring.h"
+#include "core/ring/slot_ring.h"
 
 namespace slipring {
 
@@ -50,24 +50,24 @@ class ExactBytes {
   std::unique_ptr<std::byte, Free> bytes_;
 };
 
-struct SpscMemory {
-  explicit SpscMemory(const SpscGeometry& shape)
-      : geometry(shape), slots(spsc_slots_bytes(shape)) {}
+struct SlotRingMemory {
+  explicit SlotRingMemory(const SlotGeometry& shape)
+      : geometry(shape), slots(slot_slots_bytes(shape)) {}
 
-  [[nodiscard]] Result<SpscProducer> try_producer() {
-    return SpscProducer::attach(*producer_page, slots.data(), *consumer_page, geometry);
+  [[nodiscard]] Result<SlotProducer> try_producer() {
+    return SlotProducer::attach(*producer_page, slots.data(), *consumer_page, geometry);
   }
-  [[nodiscard]] Result<SpscConsumer> try_consumer() {
-    return SpscConsumer::attach(*consumer_page, *producer_page, slots.data(), geometry);
+  [[nodiscard]] Result<SlotConsumer> try_consumer() {
+    return SlotConsumer::attach(*consumer_page, *producer_page, slots.data(), geometry);
   }
-  [[nodiscard]] SpscProducer producer() { return try_producer().value(); }
-  [[nodiscard]] SpscConsumer consumer() { return try_consumer().value(); }
+  [[nodiscard]] SlotProducer producer() { return try_producer().value(); }
+  [[nodiscard]] SlotConsumer consumer() { return try_consumer().value(); }
   [[nodiscard]] std::atomic<std::uint64_t>& sequence(std::uint64_t position) const {
     return slots.word((position & (geometry.slot_count - 1)) *
-                      spsc_stride_bytes(geometry.slot_bytes));
+                      slot_stride_bytes(geometry.slot_bytes));
   }
 
-  SpscGeometry geometry;
+  SlotGeometry geometry;
   ExactBytes producer_bytes{sizeof(ProducerPage)};
   ExactBytes consumer_bytes{sizeof(ConsumerPage)};
   ProducerPage* producer_page = reinterpret_cast<ProducerPage*>(producer_bytes.data());

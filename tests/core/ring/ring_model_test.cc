@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/ring/record_ring.h"
-#include "core/ring/spsc_ring.h"
+#include "core/ring/slot_ring.h"
 #include "tests/core/ring/ring_memory.h"
 
 namespace slipring {
@@ -67,9 +67,9 @@ struct Oracle {
 };
 
 // One random walk over an spsc ring.
-class SpscWalk {
+class SlotWalk {
  public:
-  SpscWalk(std::uint64_t seed, const SpscGeometry& geometry)
+  SlotWalk(std::uint64_t seed, const SlotGeometry& geometry)
       : random_(seed), memory_(geometry), start_(geometry.start_position), credit_floor_(start_) {}
 
   void step() {
@@ -118,7 +118,7 @@ class SpscWalk {
     oracle_.add(slot.size(), producer_.position());
   }
   void peek() {
-    SpscView view;
+    SlotView view;
     const bool has_more = oracle_.held_count < oracle_.messages.size();
     REQUIRE(consumer_.has_message() == has_more);
     REQUIRE(consumer_.try_peek(view) == (has_more ? Transfer::kDone : Transfer::kBlocked));
@@ -164,12 +164,12 @@ class SpscWalk {
   }
 
   std::mt19937_64 random_;
-  SpscMemory memory_;
+  SlotRingMemory memory_;
   std::uint64_t start_;
   std::uint64_t credit_floor_;  // what the producer must know to be free
-  SpscProducer producer_ = memory_.producer();
-  SpscConsumer consumer_ = memory_.consumer();
-  std::deque<SpscView> held_;
+  SlotProducer producer_ = memory_.producer();
+  SlotConsumer consumer_ = memory_.consumer();
+  std::deque<SlotView> held_;
   Oracle oracle_;
 };
 
@@ -310,7 +310,7 @@ TEST_CASE("model: the spsc ring behaves as a deque, deaths and aborts included")
            {std::uint64_t{0}, (std::uint64_t{1} << 32) - 50, (std::uint64_t{1} << 63) - 50}) {
         ++seed;
         CAPTURE(seed);
-        SpscWalk walk(seed, {count, bytes, start});
+        SlotWalk walk(seed, {count, bytes, start});
         for (int i = 0; i < kStepCount; ++i) walk.step();
         delivered_count += walk.oracle().delivered_count;
         blocked_count += walk.oracle().blocked_count;

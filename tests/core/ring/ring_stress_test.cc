@@ -11,7 +11,7 @@
 
 #include "core/cpu/relax.h"
 #include "core/ring/record_ring.h"
-#include "core/ring/spsc_ring.h"
+#include "core/ring/slot_ring.h"
 #include "tests/core/ring/ring_memory.h"
 
 namespace slipring {
@@ -108,12 +108,12 @@ void run_pair(std::string_view name, Produce produce, Consume consume) {
   CHECK(received.wrong_count == 0);
 }
 
-void stress_spsc(const SpscGeometry& geometry) {
-  SpscMemory memory(geometry);
-  SpscProducer producer = memory.producer();
-  SpscConsumer consumer = memory.consumer();
+void stress_slots(const SlotGeometry& geometry) {
+  SlotRingMemory memory(geometry);
+  SlotProducer producer = memory.producer();
+  SlotConsumer consumer = memory.consumer();
   run_pair(
-      "spsc",
+      "slot",
       [&](Outcome& outcome) {
         std::span<std::byte> slot;
         if (producer.try_reserve(slot) != Transfer::kDone) return false;
@@ -122,7 +122,7 @@ void stress_spsc(const SpscGeometry& geometry) {
         return true;
       },
       [&](Outcome& outcome) {
-        SpscView view;
+        SlotView view;
         const Transfer answer = consumer.try_peek(view);
         if (answer == Transfer::kBlocked) return false;
         if (answer != Transfer::kDone || !words_are(view.message, outcome.message_count)) {
@@ -170,12 +170,12 @@ void stress_record(std::uint64_t capacity, std::uint64_t start, std::uint64_t ba
       });
 }
 
-TEST_CASE("stress: spsc slots arrive whole and in order between two threads") {
+TEST_CASE("stress: slots arrive whole and in order between two threads") {
   for (const std::uint64_t count : {2U, 16U, 1024U}) {
     for (const std::uint32_t bytes : {8U, 56U, 504U}) {
       CAPTURE(count);
       CAPTURE(bytes);
-      stress_spsc({count, bytes, (std::uint64_t{1} << 32) - 1000});
+      stress_slots({count, bytes, (std::uint64_t{1} << 32) - 1000});
     }
   }
 }

@@ -17,7 +17,7 @@
 #include "core/pool/buffer_pool.h"
 #include "core/ring/cursor_page.h"
 #include "core/ring/record_ring.h"
-#include "core/ring/spsc_ring.h"
+#include "core/ring/slot_ring.h"
 #include "core/segment/segment_layout.h"
 #include "tests/core/ring/ring_memory.h"
 
@@ -187,13 +187,13 @@ TEST_CASE("LAYOUT.md: the worked record ring is the one that the code writes") {
 }
 
 TEST_CASE("LAYOUT.md: the worked slots are those that the code writes") {
-  SpscMemory memory({4, 8, 0});
-  SpscProducer producer = memory.producer();
-  SpscConsumer consumer = memory.consumer();
+  SlotRingMemory memory({4, 8, 0});
+  SlotProducer producer = memory.producer();
+  SlotConsumer consumer = memory.consumer();
   for (std::uint64_t i = 0; i < 5; ++i) {
     const std::uint64_t message = 0x1111'1111'1111'1111 * (i + 1);
     if (i == 4) {
-      SpscView view;
+      SlotView view;
       REQUIRE(consumer.try_peek(view) == Transfer::kDone);
       consumer.release(view);
     }

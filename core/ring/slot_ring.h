@@ -14,14 +14,14 @@
 // Abort.  abort_before marks everything before that position as no longer wanted; the consumer
 // learns it at its next peek and can leave it all behind in one step.
 //
-// Crash.  A producer that dies before spsc.A leaves nothing visible; its successor finds the first
+// Crash.  A producer that dies before slot.A leaves nothing visible; its successor finds the first
 // slot without a current sequence.  A consumer that dies between taken and done has these messages
 // delivered again to its successor, marked `redelivered`.
 //
-// Ordering.  spsc.A -> spsc.B  publish: who sees the sequence sees the payload.
-//            spsc.C -> spsc.D  credit: the producer overwrites only what has been read.
-//            spsc.E -> spsc.F  done: a successor of either side starts behind what is finished.
-//            spsc.G -> spsc.H  abort_before: who sees it sees the messages that it lets live.
+// Ordering.  slot.A -> slot.B  publish: who sees the sequence sees the payload.
+//            slot.C -> slot.D  credit: the producer overwrites only what has been read.
+//            slot.E -> slot.F  done: a successor of either side starts behind what is finished.
+//            slot.G -> slot.H  abort_before: who sees it sees the messages that it lets live.
 // The idea of keeping the signal in the data's line is FastForward's (Giacomoni et al., PPoPP
 // 2008).
 #pragma once
@@ -47,7 +47,7 @@ inline constexpr std::uint32_t kMaxSlotBytes = 1U << 20;
 
 // Where a ring lies and how it is cut.  The memory must outlive the ends and be zero when the first
 // producer attaches.
-struct SpscGeometry {
+struct SlotGeometry {
   std::uint64_t slot_count;      // a power of two, 2 to kMaxSlotCount
   std::uint32_t slot_bytes;      // payload of a slot, 1 to kMaxSlotBytes
   std::uint64_t start_position;  // the first message's position; below 2^63
@@ -55,19 +55,19 @@ struct SpscGeometry {
 
 // Bytes from one slot to the next: the sequence word and the payload, small slots packed into
 // lines, large ones starting on a line of their own.
-[[nodiscard]] constexpr std::uint64_t spsc_stride_bytes(std::uint32_t slot_bytes) noexcept {
+[[nodiscard]] constexpr std::uint64_t slot_stride_bytes(std::uint32_t slot_bytes) noexcept {
   const std::uint64_t whole = std::uint64_t{slot_bytes} + 8;
   if (whole <= 16) return 16;
   if (whole <= 32) return 32;
   return (whole + kCacheLineBytes - 1) / kCacheLineBytes * kCacheLineBytes;
 }
 
-[[nodiscard]] constexpr std::uint64_t spsc_slots_bytes(const SpscGeometry& geometry) noexcept {
-  return geometry.slot_count * spsc_stride_bytes(geometry.slot_bytes);
+[[nodiscard]] constexpr std::uint64_t slot_slots_bytes(const SlotGeometry& geometry) noexcept {
+  return geometry.slot_count * slot_stride_bytes(geometry.slot_bytes);
 }
 
 // Errors: kInvalidArgument with the offending value.
-[[nodiscard]] inline Status spsc_validate(const SpscGeometry& geometry) noexcept {
+[[nodiscard]] inline Status slot_validate(const SlotGeometry& geometry) noexcept {
   const std::uint64_t count = geometry.slot_count;
   if (count < 2 || count > kMaxSlotCount || (count & (count - 1)) != 0) {
     return Error{ErrorCode::kInvalidArgument, 0, "slot count is not a power of two from 2 to 2^32",
@@ -85,16 +85,16 @@ struct SpscGeometry {
 }
 
 // The producer's end.  One thread at a time.
-class SpscProducer {
+class SlotProducer {
  public:
   // Takes the producing role over at the position that the memory shows.  The caller holds the role
   // (certificate of death of a predecessor, or fresh memory).  Errors: kInvalidArgument;
   // kCorruptPeer when the consumer's cursor and the slots contradict each other.
-  [[nodiscard]] static Result<SpscProducer> attach(ProducerPage& own, std::byte* slots,
+  [[nodiscard]] static Result<SlotProducer> attach(ProducerPage& own, std::byte* slots,
                                                    const ConsumerPage& peer,
-                                                   const SpscGeometry& geometry) noexcept {
-    if (Status valid = spsc_validate(geometry); !valid) return valid.error();
-    SpscProducer end(own, slots, peer, geometry);
+                                                   const SlotGeometry& geometry) noexcept {
+    if (Status valid = slot_validate(geometry); !valid) return valid.error();
+    SlotProducer end(own, slots, peer, geometry);
     // relaxed: only our predecessor wrote tail and the sequences, and attaching ordered us after
     // it. It may have died with tail one ahead of or one behind the sequences; the sequences
     // decide.
@@ -102,7 +102,7 @@ class SpscProducer {
     if (position < geometry.start_position) position = geometry.start_position;
     if (position > geometry.start_position && !end.is_published(position - 1)) --position;
     if (end.is_published(position)) ++position;
-    // spsc.F pairs with spsc.E.
+    // slot.F pairs with slot.E.
     std::uint64_t done = peer.done.load(std::memory_order_acquire);
     if (done < geometry.start_position) done = geometry.start_position;
     if (done > position || position - done > geometry.slot_count) {
@@ -124,7 +124,7 @@ class SpscProducer {
   // slot.
   [[nodiscard]] Transfer try_reserve(std::span<std::byte>& slot) noexcept {
     if (position_ - credit_seen_ >= count_) {
-      // spsc.D pairs with spsc.C.
+      // slot.D pairs with slot.C.
       const std::uint64_t credit = peer_->credit.load(std::memory_order_acquire);
       // An older credit than `done` is ordinary after a take-over.  One beyond our own position is
       // impossible, and may not make us overwrite what is unread.
@@ -140,7 +140,7 @@ class SpscProducer {
   // visible to the consumer whose try_peek() returns it.
   void commit() noexcept {
     sequence_at(position_).store(position_ + 1,
-                                 std::memory_order_release);  // spsc.A pairs with spsc.B
+                                 std::memory_order_release);  // slot.A pairs with slot.B
     ++position_;
     // relaxed: observers, and a successor that asks the sequences first.
     own_->tail.store(position_, std::memory_order_relaxed);
@@ -150,7 +150,7 @@ class SpscProducer {
   [[nodiscard]] bool has_space() const noexcept {
     if (position_ - credit_seen_ < count_) return true;
     const std::uint64_t credit =
-        peer_->credit.load(std::memory_order_acquire);  // spsc.D pairs with spsc.C
+        peer_->credit.load(std::memory_order_acquire);  // slot.D pairs with slot.C
     return credit > position_ || (credit > credit_seen_ && position_ - credit < count_);
   }
 
@@ -166,7 +166,7 @@ class SpscProducer {
 
   // Everything published so far is no longer wanted; the consumer may skip it in one step.
   void abort_published() noexcept {
-    own_->abort_before.store(position_, std::memory_order_release);  // spsc.G pairs with spsc.H
+    own_->abort_before.store(position_, std::memory_order_release);  // slot.G pairs with slot.H
   }
 
   [[nodiscard]] std::uint64_t position() const noexcept { return position_; }
@@ -181,19 +181,19 @@ class SpscProducer {
   // The consumer's exact cursor, bounded by what we know to be possible.
   [[nodiscard]] std::uint64_t done() const noexcept {
     const std::uint64_t done =
-        peer_->done.load(std::memory_order_acquire);  // spsc.F pairs with spsc.E
+        peer_->done.load(std::memory_order_acquire);  // slot.F pairs with slot.E
     if (done > position_) return position_;
     return done < credit_seen_ ? credit_seen_ : done;
   }
 
  private:
-  SpscProducer(ProducerPage& own, std::byte* slots, const ConsumerPage& peer,
-               const SpscGeometry& geometry) noexcept
+  SlotProducer(ProducerPage& own, std::byte* slots, const ConsumerPage& peer,
+               const SlotGeometry& geometry) noexcept
       : own_(&own),
         slots_(slots),
         peer_(&peer),
         count_(geometry.slot_count),
-        stride_(spsc_stride_bytes(geometry.slot_bytes)),
+        stride_(slot_stride_bytes(geometry.slot_bytes)),
         slot_bytes_(geometry.slot_bytes) {}
 
   [[nodiscard]] bool is_published(std::uint64_t position) const noexcept {
@@ -218,7 +218,7 @@ class SpscProducer {
 };
 
 // A message in place.  `message` is valid until it is released.
-struct SpscView {
+struct SlotView {
   std::span<const std::byte> message;
   std::uint64_t position = 0;
   bool redelivered = false;  // a predecessor had taken it and not finished it
@@ -226,14 +226,14 @@ struct SpscView {
 };
 
 // The consumer's end.  One thread at a time.
-class SpscConsumer {
+class SlotConsumer {
  public:
   // Takes the consuming role over at the cursor that its own page shows.
   // Errors: kInvalidArgument; kCorruptPeer when the own page's cursor is impossible.
-  [[nodiscard]] static Result<SpscConsumer> attach(ConsumerPage& own, const ProducerPage& peer,
+  [[nodiscard]] static Result<SlotConsumer> attach(ConsumerPage& own, const ProducerPage& peer,
                                                    const std::byte* slots,
-                                                   const SpscGeometry& geometry) noexcept {
-    if (Status valid = spsc_validate(geometry); !valid) return valid.error();
+                                                   const SlotGeometry& geometry) noexcept {
+    if (Status valid = slot_validate(geometry); !valid) return valid.error();
     // relaxed: only our predecessor wrote them, and attaching ordered us after it.
     std::uint64_t done = own.done.load(std::memory_order_relaxed);
     std::uint64_t taken = own.taken.load(std::memory_order_relaxed);
@@ -243,7 +243,7 @@ class SpscConsumer {
       return Error{ErrorCode::kCorruptPeer, 0, "the cursor has taken more than a whole ring", taken,
                    done + geometry.slot_count};
     }
-    // relaxed: who finished a message had seen its sequence (spsc.B), and tail was one short of it
+    // relaxed: who finished a message had seen its sequence (slot.B), and tail was one short of it
     // at least.  A producer in the middle of its first commit has not stored tail at all.
     std::uint64_t tail = peer.tail.load(std::memory_order_relaxed);
     if (tail < geometry.start_position) tail = geometry.start_position;
@@ -251,21 +251,21 @@ class SpscConsumer {
       return Error{ErrorCode::kCorruptPeer, 0, "the cursor has finished what was never published",
                    done, tail};
     }
-    return SpscConsumer(own, peer, slots, geometry, done, taken);
+    return SlotConsumer(own, peer, slots, geometry, done, taken);
   }
 
   // Looks at the next message without copying it.  Several may be held at once.
-  [[nodiscard]] Transfer try_peek(SpscView& view) noexcept {
+  [[nodiscard]] Transfer try_peek(SlotView& view) noexcept {
     const std::byte* slot = slots_ + (next_ & (count_ - 1)) * stride_;
     const auto& word = *reinterpret_cast<const std::atomic<std::uint64_t>*>(slot);
     const std::uint64_t sequence =
-        word.load(std::memory_order_acquire);  // spsc.B pairs with spsc.A
+        word.load(std::memory_order_acquire);  // slot.B pairs with slot.A
     if (sequence != next_ + 1 || next_ - done_ == count_) [[unlikely]] {
       if (!is_empty_sequence(sequence)) return Transfer::kCorruptPeer;
       publish_credit();  // idle: nobody gains from our keeping it back
       return Transfer::kBlocked;
     }
-    // spsc.H pairs with spsc.G.
+    // slot.H pairs with slot.G.
     const std::uint64_t abort_before = peer_->abort_before.load(std::memory_order_acquire);
     view = {{slot + 8, slot_bytes_}, next_, next_ < redeliver_before_, next_ < abort_before};
     ++next_;
@@ -278,15 +278,15 @@ class SpscConsumer {
     const auto& word = *reinterpret_cast<const std::atomic<std::uint64_t>*>(
         slots_ + (next_ & (count_ - 1)) * stride_);
     const std::uint64_t sequence =
-        word.load(std::memory_order_acquire);  // spsc.B pairs with spsc.A
+        word.load(std::memory_order_acquire);  // slot.B pairs with slot.A
     return !is_empty_sequence(sequence);
   }
 
   // Finishes `view` and everything before it.
-  void release(const SpscView& view) noexcept {
+  void release(const SlotView& view) noexcept {
     check(view.position >= done_ && view.position < next_, "release of what is not held");
     done_ = view.position + 1;
-    own_->done.store(done_, std::memory_order_release);  // spsc.E pairs with spsc.F
+    own_->done.store(done_, std::memory_order_release);  // slot.E pairs with slot.F
     if (done_ - credit_given_ >= count_ / 4) publish_credit();
   }
 
@@ -294,11 +294,11 @@ class SpscConsumer {
   // messages were skipped.  Requires: nothing is held.
   std::uint64_t skip_aborted() noexcept {
     check(next_ == done_, "skipping while messages are held");
-    // spsc.H pairs with spsc.G.
+    // slot.H pairs with slot.G.
     const std::uint64_t abort_before = peer_->abort_before.load(std::memory_order_acquire);
     if (abort_before <= next_ || abort_before - next_ > count_) return 0;
     // A fence beyond what is published is a lie, and following it would lose what comes.
-    // relaxed: spsc.H has made visible what was published before an honest fence.
+    // relaxed: slot.H has made visible what was published before an honest fence.
     const auto& last = *reinterpret_cast<const std::atomic<std::uint64_t>*>(
         slots_ + ((abort_before - 1) & (count_ - 1)) * stride_);
     if (last.load(std::memory_order_relaxed) != abort_before) return 0;
@@ -306,7 +306,7 @@ class SpscConsumer {
     next_ = abort_before;
     mark_taken();
     done_ = next_;
-    own_->done.store(done_, std::memory_order_release);  // spsc.E pairs with spsc.F
+    own_->done.store(done_, std::memory_order_release);  // slot.E pairs with slot.F
     publish_credit();
     return skipped;
   }
@@ -315,12 +315,12 @@ class SpscConsumer {
   void publish_credit() noexcept {
     if (credit_given_ == done_) return;
     credit_given_ = done_;
-    own_->credit.store(done_, std::memory_order_release);  // spsc.C pairs with spsc.D
+    own_->credit.store(done_, std::memory_order_release);  // slot.C pairs with slot.D
   }
 
   // Copies the next message out, as much of it as `message` holds, and finishes it.
   [[nodiscard]] Transfer try_pop(std::span<std::byte> message) noexcept {
-    SpscView view;
+    SlotView view;
     if (const Transfer answer = try_peek(view); answer != Transfer::kDone) return answer;
     const std::size_t size = message.size() < slot_bytes_ ? message.size() : slot_bytes_;
     if (size != 0) std::memcpy(message.data(), view.message.data(), size);
@@ -332,20 +332,20 @@ class SpscConsumer {
   [[nodiscard]] std::uint64_t done() const noexcept { return done_; }
   // Whether the producer has aborted something that is not finished yet, held messages included.
   [[nodiscard]] bool has_abort() const noexcept {
-    // spsc.H pairs with spsc.G.
+    // slot.H pairs with slot.G.
     return peer_->abort_before.load(std::memory_order_acquire) > done_;
   }
   // The credit that the producer was last given; who wakes producers compares it.
   [[nodiscard]] std::uint64_t credit_given() const noexcept { return credit_given_; }
 
  private:
-  SpscConsumer(ConsumerPage& own, const ProducerPage& peer, const std::byte* slots,
-               const SpscGeometry& geometry, std::uint64_t done, std::uint64_t taken) noexcept
+  SlotConsumer(ConsumerPage& own, const ProducerPage& peer, const std::byte* slots,
+               const SlotGeometry& geometry, std::uint64_t done, std::uint64_t taken) noexcept
       : own_(&own),
         peer_(&peer),
         slots_(slots),
         count_(geometry.slot_count),
-        stride_(spsc_stride_bytes(geometry.slot_bytes)),
+        stride_(slot_stride_bytes(geometry.slot_bytes)),
         slot_bytes_(geometry.slot_bytes),
         start_(geometry.start_position),
         next_(done),

@@ -15,7 +15,7 @@ namespace {
 constexpr std::uint64_t kSlotCount = 1024;
 constexpr const char* kWrong = "a message was lost, repeated, torn, or out of order";
 
-SpscGeometry geometry_of(const benchmark::State& state) {
+SlotGeometry geometry_of(const benchmark::State& state) {
   return {kSlotCount, static_cast<std::uint32_t>(state.range(0)), 0};
 }
 
@@ -24,7 +24,7 @@ void count(benchmark::State& state, std::int64_t messages_an_iteration) {
   state.SetBytesProcessed(state.iterations() * messages_an_iteration * state.range(0));
 }
 
-bool push(SpscProducer& producer, std::uint64_t number) {
+bool push(SlotProducer& producer, std::uint64_t number) {
   std::span<std::byte> slot;
   if (producer.try_reserve(slot) != Transfer::kDone) return false;
   write_words(slot, number);
@@ -33,8 +33,8 @@ bool push(SpscProducer& producer, std::uint64_t number) {
 }
 
 // False when there is nothing yet; `wrong` when it is not the message that it should be.
-bool pop(SpscConsumer& consumer, std::uint64_t number, bool& wrong) {
-  SpscView view;
+bool pop(SlotConsumer& consumer, std::uint64_t number, bool& wrong) {
+  SlotView view;
   const Transfer answer = consumer.try_peek(view);
   if (answer == Transfer::kBlocked) return false;
   wrong = answer != Transfer::kDone || !words_are(view.message, number);
@@ -42,7 +42,7 @@ bool pop(SpscConsumer& consumer, std::uint64_t number, bool& wrong) {
   return true;
 }
 
-void BM_SpscRing_PushPop(benchmark::State& state) {
+void BM_SlotRing_PushPop(benchmark::State& state) {
   HeapSlotRing ring(geometry_of(state));
   std::uint64_t number = 0;
   bool wrong = false;
@@ -55,14 +55,14 @@ void BM_SpscRing_PushPop(benchmark::State& state) {
   count(state, 1);
 }
 
-void BM_SpscRing_Batch(benchmark::State& state) {
+void BM_SlotRing_Batch(benchmark::State& state) {
   HeapSlotRing ring(geometry_of(state));
   const auto batch_count = static_cast<std::uint64_t>(state.range(1));
   std::uint64_t number = 0;
   for (auto _ : state) {
     bool right = true;
     for (std::uint64_t i = 0; i < batch_count; ++i) right &= push(ring.producer, number + i);
-    SpscView view;
+    SlotView view;
     for (std::uint64_t i = 0; i < batch_count; ++i) {
       right &= ring.consumer.try_peek(view) == Transfer::kDone;
       right &= words_are(view.message, number + i);
@@ -74,7 +74,7 @@ void BM_SpscRing_Batch(benchmark::State& state) {
   count(state, state.range(1));
 }
 
-void BM_SpscRing_TwoThreads(benchmark::State& state) {
+void BM_SlotRing_TwoThreads(benchmark::State& state) {
   HeapSlotRing ring(geometry_of(state));
   std::atomic<bool> stop = false;
   std::thread peer([&] {
@@ -100,7 +100,7 @@ void BM_SpscRing_TwoThreads(benchmark::State& state) {
   count(state, 1);
 }
 
-void BM_SpscRing_RoundTrip(benchmark::State& state) {
+void BM_SlotRing_RoundTrip(benchmark::State& state) {
   HeapSlotRing there(geometry_of(state));
   HeapSlotRing back(geometry_of(state));
   std::atomic<bool> stop = false;
@@ -178,11 +178,11 @@ void BM_Raw_LineBounce(benchmark::State& state) {
   peer.join();
 }
 
-BENCHMARK(BM_SpscRing_PushPop)->Arg(8)->Arg(64);
+BENCHMARK(BM_SlotRing_PushPop)->Arg(8)->Arg(64);
 BENCHMARK(BM_Raw_CopyInOut)->Arg(8)->Arg(64);
-BENCHMARK(BM_SpscRing_Batch)->Args({8, 32})->Args({64, 32});
-BENCHMARK(BM_SpscRing_TwoThreads)->Arg(8)->Arg(64)->UseRealTime();
-BENCHMARK(BM_SpscRing_RoundTrip)->Arg(8)->Arg(64)->UseRealTime();
+BENCHMARK(BM_SlotRing_Batch)->Args({8, 32})->Args({64, 32});
+BENCHMARK(BM_SlotRing_TwoThreads)->Arg(8)->Arg(64)->UseRealTime();
+BENCHMARK(BM_SlotRing_RoundTrip)->Arg(8)->Arg(64)->UseRealTime();
 BENCHMARK(BM_Raw_LineBounce)->UseRealTime();
 
 }  // namespace

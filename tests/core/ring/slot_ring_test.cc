@@ -1,4 +1,4 @@
-#include "core/ring/spsc_ring.h"
+#include "core/ring/slot_ring.h"
 
 #include <doctest/doctest.h>
 
@@ -13,7 +13,7 @@ namespace {
 constexpr std::uint64_t kNear32 = (std::uint64_t{1} << 32) - 3;
 constexpr std::uint64_t kNear63 = (std::uint64_t{1} << 63) - 1;
 
-Transfer push(SpscProducer& producer, std::uint64_t number) {
+Transfer push(SlotProducer& producer, std::uint64_t number) {
   std::span<std::byte> slot;
   const Transfer answer = producer.try_reserve(slot);
   if (answer == Transfer::kDone) {
@@ -24,57 +24,57 @@ Transfer push(SpscProducer& producer, std::uint64_t number) {
 }
 
 // The next message's number is its position in every test here.
-bool pop_in_order(SpscConsumer& consumer) {
+bool pop_in_order(SlotConsumer& consumer) {
   const std::uint64_t number = consumer.position();
-  SpscView view;
+  SlotView view;
   if (consumer.try_peek(view) != Transfer::kDone) return false;
   const bool right = view.position == number && has_pattern(view.message, number);
   consumer.release(view);
   return right;
 }
 
-TEST_CASE("spsc_ring: a geometry out of range is refused with the offending value") {
-  CHECK(spsc_validate({2, 1, 0}).ok());
-  CHECK(spsc_validate({kMaxSlotCount, kMaxSlotBytes, kNear63}).ok());
+TEST_CASE("slot_ring: a geometry out of range is refused with the offending value") {
+  CHECK(slot_validate({2, 1, 0}).ok());
+  CHECK(slot_validate({kMaxSlotCount, kMaxSlotBytes, kNear63}).ok());
   for (const std::uint64_t count :
        {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{3}, kMaxSlotCount * 2, UINT64_MAX}) {
-    const Status refused = spsc_validate({count, 8, 0});
+    const Status refused = slot_validate({count, 8, 0});
     REQUIRE_FALSE(refused.ok());
     CHECK(refused.error().code == ErrorCode::kInvalidArgument);
     CHECK(refused.error().found == count);
   }
   for (const std::uint32_t bytes : {std::uint32_t{0}, kMaxSlotBytes + 1, UINT32_MAX}) {
-    CHECK_FALSE(spsc_validate({8, bytes, 0}).ok());
+    CHECK_FALSE(slot_validate({8, bytes, 0}).ok());
   }
-  CHECK_FALSE(spsc_validate({8, 8, kNear63 + 1}).ok());
-  CHECK_FALSE(spsc_validate({8, 8, UINT64_MAX}).ok());
+  CHECK_FALSE(slot_validate({8, 8, kNear63 + 1}).ok());
+  CHECK_FALSE(slot_validate({8, 8, UINT64_MAX}).ok());
 }
 
-TEST_CASE("spsc_ring: strides keep sequence words aligned and small slots within one line") {
+TEST_CASE("slot_ring: strides keep sequence words aligned and small slots within one line") {
   for (std::uint32_t bytes = 1; bytes <= 4096; ++bytes) {
-    const std::uint64_t stride = spsc_stride_bytes(bytes);
+    const std::uint64_t stride = slot_stride_bytes(bytes);
     CAPTURE(bytes);
     REQUIRE(stride >= bytes + 8U);
     REQUIRE(stride % 16 == 0);
     REQUIRE((stride <= kCacheLineBytes ? kCacheLineBytes % stride : stride % kCacheLineBytes) == 0);
   }
-  CHECK(spsc_stride_bytes(8) == 16);
-  CHECK(spsc_stride_bytes(9) == 32);
-  CHECK(spsc_stride_bytes(25) == 64);
-  CHECK(spsc_stride_bytes(56) == 64);
-  CHECK(spsc_stride_bytes(57) == 128);
+  CHECK(slot_stride_bytes(8) == 16);
+  CHECK(slot_stride_bytes(9) == 32);
+  CHECK(slot_stride_bytes(25) == 64);
+  CHECK(slot_stride_bytes(56) == 64);
+  CHECK(slot_stride_bytes(57) == 128);
 }
 
-TEST_CASE("spsc_ring: holds exactly slot_count messages, in order, from any start position") {
+TEST_CASE("slot_ring: holds exactly slot_count messages, in order, from any start position") {
   for (const std::uint64_t start : {std::uint64_t{0}, std::uint64_t{5}, kNear32, kNear63}) {
     for (const std::uint64_t count : {2U, 4U, 64U}) {
       for (const std::uint32_t bytes : {1U, 8U, 24U, 56U, 200U}) {
         CAPTURE(start);
         CAPTURE(count);
         CAPTURE(bytes);
-        SpscMemory memory({count, bytes, start});
-        SpscProducer producer = memory.producer();
-        SpscConsumer consumer = memory.consumer();
+        SlotRingMemory memory({count, bytes, start});
+        SlotProducer producer = memory.producer();
+        SlotConsumer consumer = memory.consumer();
         for (int lap = 0; lap < 3; ++lap) {
           CHECK_FALSE(consumer.has_message());
           for (std::uint64_t i = 0; i < count; ++i) {
@@ -85,7 +85,7 @@ TEST_CASE("spsc_ring: holds exactly slot_count messages, in order, from any star
           CHECK(push(producer, 0) == Transfer::kBlocked);
           CHECK(consumer.has_message());
           for (std::uint64_t i = 0; i < count; ++i) REQUIRE(pop_in_order(consumer));
-          SpscView none;
+          SlotView none;
           CHECK(consumer.try_peek(none) == Transfer::kBlocked);
         }
         CHECK(producer.position() == start + 3 * count);
@@ -95,25 +95,25 @@ TEST_CASE("spsc_ring: holds exactly slot_count messages, in order, from any star
   }
 }
 
-TEST_CASE("spsc_ring: what is reserved and not committed is invisible and is reserved again") {
-  SpscMemory memory({4, 8, 0});
-  SpscProducer producer = memory.producer();
-  SpscConsumer consumer = memory.consumer();
+TEST_CASE("slot_ring: what is reserved and not committed is invisible and is reserved again") {
+  SlotRingMemory memory({4, 8, 0});
+  SlotProducer producer = memory.producer();
+  SlotConsumer consumer = memory.consumer();
   std::span<std::byte> first;
   std::span<std::byte> again;
   REQUIRE(producer.try_reserve(first) == Transfer::kDone);
   write_pattern(first, 99);
-  SpscView view;
+  SlotView view;
   CHECK(consumer.try_peek(view) == Transfer::kBlocked);
   REQUIRE(producer.try_reserve(again) == Transfer::kDone);
   CHECK(again.data() == first.data());
   CHECK(again.size() == 8);
 }
 
-TEST_CASE("spsc_ring: try_push and try_pop copy, and take shorter messages and none") {
-  SpscMemory memory({4, 8, 0});
-  SpscProducer producer = memory.producer();
-  SpscConsumer consumer = memory.consumer();
+TEST_CASE("slot_ring: try_push and try_pop copy, and take shorter messages and none") {
+  SlotRingMemory memory({4, 8, 0});
+  SlotProducer producer = memory.producer();
+  SlotConsumer consumer = memory.consumer();
   const std::array<std::byte, 3> short_message{std::byte{1}, std::byte{2}, std::byte{3}};
   CHECK(producer.try_push(short_message) == Transfer::kDone);
   CHECK(producer.try_push({}) == Transfer::kDone);
@@ -129,14 +129,14 @@ TEST_CASE("spsc_ring: try_push and try_pop copy, and take shorter messages and n
   }));
 }
 
-TEST_CASE("spsc_ring: several messages are held at once and finished by one release") {
-  SpscMemory memory({4, 8, 0});
-  SpscProducer producer = memory.producer();
-  SpscConsumer consumer = memory.consumer();
+TEST_CASE("slot_ring: several messages are held at once and finished by one release") {
+  SlotRingMemory memory({4, 8, 0});
+  SlotProducer producer = memory.producer();
+  SlotConsumer consumer = memory.consumer();
   for (std::uint64_t i = 0; i < 4; ++i) REQUIRE(push(producer, i) == Transfer::kDone);
-  std::array<SpscView, 4> views;
-  for (SpscView& view : views) REQUIRE(consumer.try_peek(view) == Transfer::kDone);
-  SpscView fifth;
+  std::array<SlotView, 4> views;
+  for (SlotView& view : views) REQUIRE(consumer.try_peek(view) == Transfer::kDone);
+  SlotView fifth;
   CHECK(consumer.try_peek(fifth) == Transfer::kBlocked);
   CHECK_FALSE(consumer.has_message());
   CHECK(push(producer, 4) == Transfer::kBlocked);
@@ -150,10 +150,10 @@ TEST_CASE("spsc_ring: several messages are held at once and finished by one rele
   CHECK(has_pattern(views[3].message, 3));
 }
 
-TEST_CASE("spsc_ring: credit is given a quarter lap at a time, and whole when idle") {
-  SpscMemory memory({16, 8, 0});
-  SpscProducer producer = memory.producer();
-  SpscConsumer consumer = memory.consumer();
+TEST_CASE("slot_ring: credit is given a quarter lap at a time, and whole when idle") {
+  SlotRingMemory memory({16, 8, 0});
+  SlotProducer producer = memory.producer();
+  SlotConsumer consumer = memory.consumer();
   const auto credit = [&] { return memory.consumer_page->credit.load(std::memory_order_relaxed); };
   for (std::uint64_t i = 0; i < 16; ++i) REQUIRE(push(producer, i) == Transfer::kDone);
   for (std::uint64_t i = 0; i < 16; ++i) {
@@ -165,7 +165,7 @@ TEST_CASE("spsc_ring: credit is given a quarter lap at a time, and whole when id
   REQUIRE(push(producer, 16) == Transfer::kDone);
   REQUIRE(pop_in_order(consumer));
   CHECK(credit() == 16);
-  SpscView none;
+  SlotView none;
   CHECK(consumer.try_peek(none) == Transfer::kBlocked);
   CHECK(credit() == 17);
   REQUIRE(push(producer, 17) == Transfer::kDone);
@@ -174,7 +174,7 @@ TEST_CASE("spsc_ring: credit is given a quarter lap at a time, and whole when id
   CHECK(credit() == 18);
 }
 
-TEST_CASE("spsc_ring: a producer's death before, between and after the stores of a commit") {
+TEST_CASE("slot_ring: a producer's death before, between and after the stores of a commit") {
   for (const std::uint64_t start : {std::uint64_t{0}, kNear32, kNear63}) {
     for (std::uint64_t already = 0; already < 12; ++already) {
       // tail_offset: what tail shows beside the number of stored sequences.  The two stores are not
@@ -184,10 +184,10 @@ TEST_CASE("spsc_ring: a producer's death before, between and after the stores of
         CAPTURE(already);
         CAPTURE(tail_offset);
         if (tail_offset == -1 && already == 0) continue;
-        SpscMemory memory({4, 8, start});
-        SpscConsumer consumer = memory.consumer();
+        SlotRingMemory memory({4, 8, start});
+        SlotConsumer consumer = memory.consumer();
         {
-          SpscProducer producer = memory.producer();
+          SlotProducer producer = memory.producer();
           for (std::uint64_t i = 0; i < already; ++i) {
             if (i >= 4) REQUIRE(pop_in_order(consumer));
             REQUIRE(push(producer, producer.position()) == Transfer::kDone);
@@ -199,7 +199,7 @@ TEST_CASE("spsc_ring: a producer's death before, between and after the stores of
         memory.producer_page->tail.store(
             start + already + static_cast<std::uint64_t>(std::int64_t{tail_offset}),
             std::memory_order_relaxed);
-        SpscProducer successor = memory.producer();
+        SlotProducer successor = memory.producer();
         CHECK(successor.position() == start + already);
         CHECK(memory.producer_page->tail.load(std::memory_order_relaxed) == start + already);
         for (std::uint64_t i = successor.done(); i != successor.position(); ++i) {
@@ -216,37 +216,37 @@ TEST_CASE("spsc_ring: a producer's death before, between and after the stores of
   }
 }
 
-TEST_CASE("spsc_ring: a dead consumer's taken and unfinished messages come again, marked") {
+TEST_CASE("slot_ring: a dead consumer's taken and unfinished messages come again, marked") {
   for (const std::uint64_t start : {std::uint64_t{0}, std::uint64_t{6}, kNear32, kNear63}) {
     for (std::uint64_t taken = 0; taken <= 4; ++taken) {
       for (std::uint64_t done = 0; done <= taken; ++done) {
         CAPTURE(start);
         CAPTURE(taken);
         CAPTURE(done);
-        SpscMemory memory({4, 8, start});
-        SpscProducer producer = memory.producer();
+        SlotRingMemory memory({4, 8, start});
+        SlotProducer producer = memory.producer();
         for (std::uint64_t i = 0; i < 4; ++i) {
           REQUIRE(push(producer, producer.position()) == Transfer::kDone);
         }
         {
-          SpscConsumer consumer = memory.consumer();
-          std::array<SpscView, 4> views;
+          SlotConsumer consumer = memory.consumer();
+          std::array<SlotView, 4> views;
           for (std::uint64_t i = 0; i < taken; ++i) {
             REQUIRE(consumer.try_peek(views[i]) == Transfer::kDone);
             REQUIRE_FALSE(views[i].redelivered);
           }
           if (done != 0) consumer.release(views[done - 1]);
         }
-        SpscConsumer successor = memory.consumer();
+        SlotConsumer successor = memory.consumer();
         for (std::uint64_t i = done; i < 4; ++i) {
-          SpscView view;
+          SlotView view;
           REQUIRE(successor.try_peek(view) == Transfer::kDone);
           CHECK(view.position == start + i);
           CHECK(view.redelivered == (i < taken));
           CHECK(has_pattern(view.message, start + i));
           successor.release(view);
         }
-        SpscView none;
+        SlotView none;
         CHECK(successor.try_peek(none) == Transfer::kBlocked);
         for (int i = 0; i < 4; ++i) {
           REQUIRE(push(producer, producer.position()) == Transfer::kDone);
@@ -259,46 +259,46 @@ TEST_CASE("spsc_ring: a dead consumer's taken and unfinished messages come again
   }
 }
 
-TEST_CASE("spsc_ring: credit that a dead consumer kept back is given by its successor") {
-  SpscMemory memory({16, 8, 0});
-  SpscProducer producer = memory.producer();
+TEST_CASE("slot_ring: credit that a dead consumer kept back is given by its successor") {
+  SlotRingMemory memory({16, 8, 0});
+  SlotProducer producer = memory.producer();
   for (std::uint64_t i = 0; i < 16; ++i) REQUIRE(push(producer, i) == Transfer::kDone);
   {
-    SpscConsumer consumer = memory.consumer();
+    SlotConsumer consumer = memory.consumer();
     for (int i = 0; i < 3; ++i) REQUIRE(pop_in_order(consumer));
   }
   CHECK(push(producer, 16) == Transfer::kBlocked);
-  SpscConsumer successor = memory.consumer();
+  SlotConsumer successor = memory.consumer();
   REQUIRE(pop_in_order(successor));
   CHECK(memory.consumer_page->credit.load(std::memory_order_relaxed) == 4);
   CHECK(push(producer, 16) == Transfer::kDone);
 }
 
-TEST_CASE("spsc_ring: a producer's successor trusts done above an older credit") {
-  SpscMemory memory({16, 8, 0});
-  SpscConsumer consumer = memory.consumer();
+TEST_CASE("slot_ring: a producer's successor trusts done above an older credit") {
+  SlotRingMemory memory({16, 8, 0});
+  SlotConsumer consumer = memory.consumer();
   {
-    SpscProducer producer = memory.producer();
+    SlotProducer producer = memory.producer();
     for (std::uint64_t i = 0; i < 16; ++i) REQUIRE(push(producer, i) == Transfer::kDone);
   }
   for (int i = 0; i < 3; ++i) REQUIRE(pop_in_order(consumer));
-  SpscProducer successor = memory.producer();
+  SlotProducer successor = memory.producer();
   for (std::uint64_t i = 16; i < 19; ++i) REQUIRE(push(successor, i) == Transfer::kDone);
   CHECK(push(successor, 19) == Transfer::kBlocked);
   for (int i = 0; i < 16; ++i) REQUIRE(pop_in_order(consumer));
   CHECK(push(successor, 19) == Transfer::kDone);
 }
 
-TEST_CASE("spsc_ring: abort marks what was published before it, and nothing after") {
+TEST_CASE("slot_ring: abort marks what was published before it, and nothing after") {
   for (const std::uint64_t start : {std::uint64_t{0}, kNear32, kNear63}) {
     for (std::uint64_t before = 0; before <= 4; ++before) {
       for (std::uint64_t read = 0; read <= before; ++read) {
         CAPTURE(start);
         CAPTURE(before);
         CAPTURE(read);
-        SpscMemory memory({4, 8, start});
-        SpscProducer producer = memory.producer();
-        SpscConsumer consumer = memory.consumer();
+        SlotRingMemory memory({4, 8, start});
+        SlotProducer producer = memory.producer();
+        SlotConsumer consumer = memory.consumer();
         for (std::uint64_t i = 0; i < before; ++i) {
           REQUIRE(push(producer, producer.position()) == Transfer::kDone);
         }
@@ -307,15 +307,15 @@ TEST_CASE("spsc_ring: abort marks what was published before it, and nothing afte
         if (producer.has_space()) {
           REQUIRE(push(producer, producer.position()) == Transfer::kDone);
         }
-        SpscConsumer looking = memory.consumer();
-        for (SpscView view; looking.try_peek(view) == Transfer::kDone;) {
+        SlotConsumer looking = memory.consumer();
+        for (SlotView view; looking.try_peek(view) == Transfer::kDone;) {
           CHECK(view.aborted == (view.position < start + before));
         }
         CHECK(consumer.skip_aborted() == before - read);
         CHECK(consumer.done() == start + before);
         CHECK(consumer.skip_aborted() == 0);
         while (consumer.has_message()) {
-          SpscView view;
+          SlotView view;
           REQUIRE(consumer.try_peek(view) == Transfer::kDone);
           CHECK_FALSE(view.aborted);
           CHECK(has_pattern(view.message, view.position));
@@ -327,12 +327,12 @@ TEST_CASE("spsc_ring: abort marks what was published before it, and nothing afte
   }
 }
 
-TEST_CASE("spsc_ring: skipping while messages are held is a bug of the caller") {
-  SpscMemory memory({4, 8, 0});
-  SpscProducer producer = memory.producer();
-  SpscConsumer consumer = memory.consumer();
+TEST_CASE("slot_ring: skipping while messages are held is a bug of the caller") {
+  SlotRingMemory memory({4, 8, 0});
+  SlotProducer producer = memory.producer();
+  SlotConsumer consumer = memory.consumer();
   REQUIRE(push(producer, 0) == Transfer::kDone);
-  SpscView view;
+  SlotView view;
   REQUIRE(consumer.try_peek(view) == Transfer::kDone);
   CHECK(dies([&] { consumer.skip_aborted(); }));
 }
