@@ -8,20 +8,26 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <optional>
 #include <string_view>
 
 #include "platform/machine/processor.h"
 #include "platform/memory/mapping.h"
+#include "platform/memory/memory_file.h"
+#include "platform/memory/numa.h"
+#include "platform/memory/page_size.h"
 #include "platform/memory/segment_directory.h"
 #include "platform/process/affinity.h"
 #include "platform/process/certificate.h"
 #include "platform/process/descriptor.h"
 #include "platform/process/peer.h"
 #include "platform/process/proc_file.h"
+#include "platform/wait/event_bell.h"
 #include "platform/wait/futex.h"
 #include "platform/wait/membarrier.h"
+#include "platform/wait/processor_wait.h"
 
 namespace slipring {
 
@@ -127,18 +133,66 @@ Capability certificates() {
   return judge("fcntl_locks", works, Verdict::kFail, works ? "work" : "do not work", kRemedy);
 }
 
+// What merging gives in the segment directory: tried, since kernel, mount and policy all have a
+// say.
+Capability merged_huge_pages() {
+  constexpr const char* kRemedy =
+      "Linux 6.1 or later merges pages whatever the policy, unless "
+      "/sys/kernel/mm/transparent_hugepage/shmem_enabled is deny; before that mount the directory "
+      "with huge=advise";
+  constexpr const char* kName = "huge_pages_shared";
+  const std::uint64_t huge_bytes = huge_page_size_bytes();
+  if (huge_bytes == 0) return {kName, Verdict::kWarn, "not in this kernel", kRemedy};
+  Result<SegmentDirectory> directory = SegmentDirectory::open();
+  const Descriptor file(
+      directory.ok() ? ::openat(directory->fd(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : -1);
+  if (!file.is_open() || ::ftruncate(file.get(), static_cast<off_t>(huge_bytes)) != 0) {
+    return {kName, Verdict::kWarn, "no file to try them on", kRemedy};
+  }
+  MappingOptions options;
+  options.access = Access::kReadWrite;
+  options.memory_lock = MemoryLock::kOff;
+  options.huge_pages = true;
+  Result<Mapping> mapping = Mapping::map(file.get(), 0, huge_bytes, options);
+  const bool works = mapping.ok() && mapping->huge_pages() == HugePages::kAll;
+  return judge(
+      kName, works, Verdict::kWarn,
+      works ? "a segment gets them (" + mebibytes(huge_bytes) + " each)" : "a segment gets none",
+      kRemedy);
+}
+
 void add_huge_pages(std::vector<Capability>& all) {
-  const std::string policy = file_text("/sys/kernel/mm/transparent_hugepage/shmem_enabled");
-  const std::string chosen(bracketed_word(policy));
-  const bool shared =
-      chosen == "always" || chosen == "within_size" || chosen == "advise" || chosen == "force";
-  all.push_back(judge("huge_pages_shared", shared, Verdict::kWarn,
-                      policy.empty() ? "not in this kernel" : "shmem_enabled is " + chosen,
-                      "echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled"));
+  all.push_back(merged_huge_pages());
   const std::string meminfo = file_text("/proc/meminfo");
   const auto pool = proc_field(meminfo, "HugePages_Total");
+  const auto unused = proc_field(meminfo, "HugePages_Free");
   const std::uint64_t count = pool ? leading_number(*pool).value_or(0) : 0;
-  all.push_back({"huge_pages_pool", Verdict::kOk, std::to_string(count) + " reserved", {}});
+  const std::uint64_t free_count = unused ? leading_number(*unused).value_or(0) : 0;
+  all.push_back({"huge_pages_pool",
+                 Verdict::kOk,
+                 std::to_string(count) + " reserved, " + std::to_string(free_count) + " free",
+                 {}});
+}
+
+void add_placement(std::vector<Capability>& all) {
+  MappingOptions options;
+  options.access = Access::kReadWrite;
+  options.memory_lock = MemoryLock::kOff;
+  options.numa = {NumaPolicy::kLocal, 0};
+  Result<MemoryFile> file = make_memory_file(page_size_bytes(), false);
+  Result<Mapping> mapping = file.ok()
+                                ? Mapping::map(file->descriptor.get(), 0, file->size_bytes, options)
+                                : Result<Mapping>(file.error());
+  const bool populates = mapping.ok() && mapping->report().prefault == Prefault::kPopulated;
+  all.push_back(judge("prefault", populates, Verdict::kWarn,
+                      populates ? "in one call" : "page by page: attaching takes longer",
+                      "Linux 5.14 or later, and no filter on madvise"));
+  const int node_count = std::popcount(numa_nodes());
+  const bool places = mapping.ok() && mapping->report().numa.outcome != NumaOutcome::kUnavailable;
+  all.push_back(judge("numa", places || node_count == 1, Verdict::kWarn,
+                      (node_count == 1 ? "1 node" : std::to_string(node_count) + " nodes") +
+                          (places ? "" : ", and memory cannot be placed"),
+                      "allow mbind and set_mempolicy: a kernel with CONFIG_NUMA, and no filter"));
 }
 
 void add_seals(std::vector<Capability>& all) {
@@ -170,11 +224,18 @@ void add_waiting(std::vector<Capability>& all) {
   all.push_back(judge("pidfd", ourselves.ok(), Verdict::kFail,
                       ourselves.ok() ? "available" : "missing: the runner cannot watch stages",
                       "Linux 5.3 or later, and no filter on pidfd_open"));
-  const std::string instructions = waiting_instructions();
-  all.push_back({"waiting_instructions",
-                 Verdict::kOk,
-                 instructions.empty() ? "pause only" : instructions,
-                 {}});
+  const LineWait offered = offered_line_wait();
+  const bool is_used = offered == usable_line_wait();
+  std::string found = name_of(usable_line_wait());
+  if (offered == LineWait::kNone) found = "pause: nothing better is offered to user space";
+  if (!is_used) found = std::string(name_of(offered)) + " is offered but returns at once: pause";
+  all.push_back(judge("processor_wait", is_used, Verdict::kWarn, std::move(found),
+                      "the hypervisor lets it pass: give the guest the instruction (for KVM, "
+                      "-overcommit cpu-pm=on), or hide it"));
+  Result<EventBell> event = EventBell::create();
+  all.push_back(judge("eventfd", event.ok(), Verdict::kWarn,
+                      event.ok() ? "available" : "missing: no waiting on links in epoll",
+                      "raise the limit of open files, and allow eventfd2"));
 }
 
 void add_processors(std::vector<Capability>& all) {
@@ -246,6 +307,7 @@ std::vector<Capability> inspect_machine() {
   add_directory(all);
   all.push_back(certificates());
   add_huge_pages(all);
+  add_placement(all);
   add_seals(all);
   add_waiting(all);
   add_processors(all);

@@ -1,7 +1,7 @@
 #include "platform/machine/processor.h"
 
 #include <algorithm>
-#include <array>
+#include <string>
 #include <string_view>
 
 #include "platform/process/proc_file.h"
@@ -33,18 +33,6 @@ bool has_flag(const std::string& flags, std::string_view flag) {
 }
 
 }  // namespace
-
-std::string waiting_instructions() {
-  constexpr std::array<std::string_view, 3> kWanted = {"waitpkg", "mwaitx", "wfxt"};
-  const std::string flags = processor_flags();
-  std::string found;
-  for (const std::string_view flag : kWanted) {
-    if (!has_flag(flags, flag)) continue;
-    if (!found.empty()) found += ", ";
-    found += flag;
-  }
-  return found;
-}
 
 bool runs_under_hypervisor() {
   return has_flag(processor_flags(), "hypervisor");

@@ -7,6 +7,15 @@
 // Mapped means ready: not inherited by fork (a forked child keeps a mapping but not the certificate
 // that goes with it), left out of core dumps unless asked, pre-faulted, and locked by policy.
 // Nothing is allocated or faulted in afterwards.
+//
+// Locking, huge pages and placement are wishes that a machine may not grant.  MappingReport says
+// what became of each, as the kernel shows it afterwards and not as it was asked for.
+//
+// Huge pages come in two ways.  On hugetlbfs (a pool that the machine's owner reserves) there are
+// no others: ranges begin at multiples of their size.  Elsewhere the pages of a range are merged
+// into huge ones at map (MADV_COLLAPSE, Linux 6.1, which no policy of the machine but "deny"
+// forbids); before that the kernel's policy for the file system decides.  A huge page must lie
+// within the range, at a multiple of its size in the file.
 #pragma once
 
 #include <cstddef>
@@ -14,6 +23,9 @@
 #include <span>
 
 #include "core/error/result.h"
+#include "platform/memory/mapping_report.h"
+#include "platform/memory/numa.h"
+#include "platform/memory/page_size.h"
 
 namespace slipring {
 
@@ -25,27 +37,23 @@ enum class MemoryLock : std::uint8_t {
   kOff,
 };
 
-enum class HugePages : std::uint8_t {
-  kNotAsked,
-  kAdvised,      // the kernel was asked, and its policy for shared memory allows it
-  kUnavailable,  // the kernel's policy for shared memory forbids it; small pages are used
-};
-
 struct MappingOptions {
   Access access = Access::kReadOnly;
   MemoryLock memory_lock = MemoryLock::kTry;
   bool huge_pages = false;
   bool in_core_dump = false;
+  NumaRequest numa = {};
 };
 
 // Unmaps (and thereby unlocks) what it holds.  Move-only; the address never changes.
 class Mapping {
  public:
   // Maps [offset_bytes, offset_bytes + size_bytes) of `fd`, which may be closed afterwards.
-  // Errors: kInvalidArgument (offset not page-aligned, size 0, read-only from a writable
-  // descriptor), kCorruptPeer (the file ends before the range: found, wanted in bytes), kLockLimit
-  // (found = RLIMIT_MEMLOCK, wanted = what the process would hold locked, both in bytes), kNoSpace,
-  // kPermission, kSystem.
+  // Errors: kInvalidArgument (offset not a multiple of the file's page size, which is `wanted`;
+  // size 0; read-only from a writable descriptor), kCorruptPeer (the file ends before the range:
+  // found, wanted in bytes), kLockLimit (found = RLIMIT_MEMLOCK, wanted = what the process would
+  // hold locked, both in bytes), kNoSpace (memory, or a 32-bit process's addresses), kPermission,
+  // kSystem.  Huge pages and placement never fail: see report().
   static Result<Mapping> map(int fd, std::uint64_t offset_bytes, std::uint64_t size_bytes,
                              const MappingOptions& options) noexcept;
 
@@ -62,23 +70,23 @@ class Mapping {
   [[nodiscard]] std::span<std::byte> writable_bytes() const noexcept;
   [[nodiscard]] std::size_t size_bytes() const noexcept { return size_bytes_; }
 
-  [[nodiscard]] bool is_locked() const noexcept { return locked_; }
+  [[nodiscard]] bool is_locked() const noexcept { return report_.is_locked; }
   // Why the memory is not locked although kTry asked for it; 0 if it is, or if nobody asked.
-  [[nodiscard]] int lock_errno() const noexcept { return lock_errno_; }
-  [[nodiscard]] HugePages huge_pages() const noexcept { return huge_pages_; }
+  [[nodiscard]] int lock_errno() const noexcept { return report_.lock_errno; }
+  [[nodiscard]] HugePages huge_pages() const noexcept { return report_.huge_pages; }
+  // What became of each wish, as seen at map.
+  [[nodiscard]] const MappingReport& report() const noexcept { return report_; }
 
  private:
+  Status make_ready(const MappingOptions& options) noexcept;
   void unmap() noexcept;
 
   std::byte* data_ = nullptr;
   std::size_t size_bytes_ = 0;
-  int lock_errno_ = 0;
+  std::size_t mapped_bytes_ = 0;  // whole pages of the file
   Access access_ = Access::kReadOnly;
-  HugePages huge_pages_ = HugePages::kNotAsked;
-  bool locked_ = false;
+  MappingReport report_;
 };
-
-[[nodiscard]] std::size_t page_size_bytes() noexcept;
 
 // What this process may lock.  The runner asks before it starts anything.
 struct MemlockBudget {

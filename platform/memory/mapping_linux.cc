@@ -12,27 +12,38 @@
 #include <utility>
 
 #include "core/error/check.h"
+#include "platform/memory/residency.h"
 #include "platform/process/proc_file.h"
 
 namespace slipring {
 
 namespace {
 
-constexpr int kCapIpcLockBit = 14;  // linux/capability.h: CAP_IPC_LOCK
+static_assert(sizeof(off_t) == 8, "32-bit systems must be asked for 64-bit offsets");
 
-std::uint64_t whole_pages(std::uint64_t size_bytes) noexcept {
-  const std::uint64_t mask = page_size_bytes() - 1;
-  return (size_bytes + mask) & ~mask;
+constexpr int kCapIpcLockBit = 14;   // linux/capability.h: CAP_IPC_LOCK
+constexpr int kAdviseCollapse = 25;  // MADV_COLLAPSE, newer than some headers
+
+std::uint64_t round_up(std::uint64_t size_bytes, std::uint64_t page_bytes) noexcept {
+  return (size_bytes + page_bytes - 1) / page_bytes * page_bytes;
 }
 
 Status judge_range(int fd, std::uint64_t offset_bytes, std::uint64_t size_bytes,
-                   Access access) noexcept {
-  if (size_bytes == 0 || size_bytes > static_cast<std::uint64_t>(PTRDIFF_MAX)) {
+                   std::uint64_t page_bytes, Access access) noexcept {
+  if (size_bytes == 0 || size_bytes > static_cast<std::uint64_t>(INT64_MAX)) {
     return Error{ErrorCode::kInvalidArgument, 0, "map a range of this size", size_bytes};
   }
-  if (offset_bytes % page_size_bytes() != 0) {
+  // Room for the rounding and aligning, too.
+  constexpr std::uint64_t kAddressable = PTRDIFF_MAX / 2;
+  if (size_bytes > kAddressable) {
+    return Error{ErrorCode::kNoSpace, ENOMEM,
+                 "map a range that is larger than this process's addresses (a 64-bit process has "
+                 "more)",
+                 kAddressable, size_bytes};
+  }
+  if (offset_bytes % page_bytes != 0) {
     return Error{ErrorCode::kInvalidArgument, 0, "map a range that begins inside a page",
-                 offset_bytes, page_size_bytes()};
+                 offset_bytes, page_bytes};
   }
   struct stat found = {};
   if (::fstat(fd, &found) != 0) return Error{ErrorCode::kSystem, errno, "look at a segment"};
@@ -60,15 +71,19 @@ void touch_every_page(const std::byte* data, std::size_t size_bytes) noexcept {
   }
 }
 
-Status prefault(std::byte* data, std::size_t size_bytes, Access access) noexcept {
+Status prefault(std::byte* data, std::size_t size_bytes, Access access, Prefault& report) noexcept {
   const int advice = access == Access::kReadWrite ? MADV_POPULATE_WRITE : MADV_POPULATE_READ;
+  report = Prefault::kPopulated;
   while (::madvise(data, size_bytes, advice) != 0) {
     switch (errno) {
       case EINTR:
       case EAGAIN:
         continue;
-      case EINVAL:
+      case EINVAL:  // Linux before 5.14
+      case ENOSYS:  // a filter's answers
+      case EPERM:
         touch_every_page(data, size_bytes);
+        report = Prefault::kTouched;
         return {};
       case EFAULT:
         return Error{ErrorCode::kNoSpace, EFAULT, "fault in a segment whose memory is missing"};
@@ -79,24 +94,62 @@ Status prefault(std::byte* data, std::size_t size_bytes, Access access) noexcept
   return {};
 }
 
-bool shared_huge_pages_allowed() noexcept {
-  Result<std::string> policy = read_proc_file("/sys/kernel/mm/transparent_hugepage/shmem_enabled");
-  if (!policy.ok()) return false;
-  const std::string_view chosen = bracketed_word(*policy);
-  return chosen == "always" || chosen == "within_size" || chosen == "advise" || chosen == "force";
+// Where huge pages can lie: the address and the offset are alike modulo their size.
+void* map_aligned(int fd, std::uint64_t offset_bytes, std::size_t mapped_bytes, int protection,
+                  std::size_t huge_bytes) noexcept {
+  const std::size_t room_bytes = mapped_bytes + huge_bytes;
+  void* room =
+      ::mmap(nullptr, room_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED) return MAP_FAILED;
+  const auto begin = reinterpret_cast<std::uintptr_t>(room);
+  const auto phase = static_cast<std::size_t>(offset_bytes % huge_bytes);
+  const std::size_t skip = (huge_bytes + phase - begin % huge_bytes) % huge_bytes;
+  auto* wanted = static_cast<std::byte*>(room) + skip;
+  void* address = ::mmap(wanted, mapped_bytes, protection, MAP_SHARED | MAP_FIXED, fd,
+                         static_cast<off_t>(offset_bytes));
+  const int failed = errno;
+  const bool is_mapped = address != MAP_FAILED;
+  if (!is_mapped) {
+    check(::munmap(room, room_bytes) == 0, "munmap of our own reservation");
+    errno = failed;
+    return MAP_FAILED;
+  }
+  if (skip != 0) check(::munmap(room, skip) == 0, "munmap of our own reservation");
+  const std::size_t rest = room_bytes - skip - mapped_bytes;
+  if (rest != 0) check(::munmap(wanted + mapped_bytes, rest) == 0, "munmap of our reservation");
+  return address;
 }
 
-HugePages advise_huge_pages(std::byte* data, std::size_t size_bytes) noexcept {
-  if (!shared_huge_pages_allowed()) return HugePages::kUnavailable;
-  if (::madvise(data, size_bytes, MADV_HUGEPAGE) != 0) return HugePages::kUnavailable;
-  return HugePages::kAdvised;
+// Merges the pages of every huge page that lies within the range; they are there already.
+int collapse(std::byte* data, std::size_t size_bytes, std::size_t huge_bytes) noexcept {
+  const auto begin = reinterpret_cast<std::uintptr_t>(data);
+  const std::size_t skip = (huge_bytes - begin % huge_bytes) % huge_bytes;
+  if (size_bytes < skip + huge_bytes) return EINVAL;  // None does.
+  const std::size_t whole = (size_bytes - skip) / huge_bytes * huge_bytes;
+  int tries = 0;
+  while (::madvise(data + skip, whole, kAdviseCollapse) != 0) {
+    // EAGAIN: a page was in use just then.
+    if (errno != EAGAIN && errno != EINTR) return errno;
+    if (++tries == 8) return EAGAIN;
+  }
+  return 0;
+}
+
+// What was asked for has been tried; now see what came of it.
+void report_huge_pages(const std::byte* data, std::size_t size_bytes,
+                       MappingReport& report) noexcept {
+  Result<Residency> residency = residency_of(data, size_bytes);
+  report.huge_bytes = residency.ok() ? residency->huge_bytes : 0;
+  report.huge_pages = report.huge_bytes == 0            ? HugePages::kNone
+                      : report.huge_bytes >= size_bytes ? HugePages::kAll
+                                                        : HugePages::kPartly;
 }
 
 Error lock_refused(int os_errno, std::uint64_t size_bytes) noexcept {
   Error error{ErrorCode::kSystem, os_errno, "lock a segment in memory"};
   Result<MemlockBudget> budget = memlock_budget();
   if (!budget.ok()) return error;
-  const std::uint64_t need = whole_pages(size_bytes);
+  const std::uint64_t need = round_up(size_bytes, page_size_bytes());
   if (os_errno != EPERM && budget->allows(need)) return error;
   error.code = ErrorCode::kLockLimit;
   error.doing =
@@ -109,19 +162,22 @@ Error lock_refused(int os_errno, std::uint64_t size_bytes) noexcept {
 
 }  // namespace
 
-std::size_t page_size_bytes() noexcept {
-  static const auto size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  return size;
-}
-
 Result<Mapping> Mapping::map(int fd, std::uint64_t offset_bytes, std::uint64_t size_bytes,
                              const MappingOptions& options) noexcept {
-  if (Status judged = judge_range(fd, offset_bytes, size_bytes, options.access); !judged.ok()) {
+  Result<std::uint64_t> page_bytes = file_page_size_bytes(fd);
+  if (!page_bytes.ok()) return page_bytes.error();
+  if (Status judged = judge_range(fd, offset_bytes, size_bytes, *page_bytes, options.access);
+      !judged.ok()) {
     return judged.error();
   }
   const int protection = options.access == Access::kReadWrite ? PROT_READ | PROT_WRITE : PROT_READ;
-  void* address = ::mmap(nullptr, static_cast<std::size_t>(size_bytes), protection, MAP_SHARED, fd,
-                         static_cast<off_t>(offset_bytes));
+  const auto mapped_bytes = static_cast<std::size_t>(round_up(size_bytes, *page_bytes));
+  const auto huge_bytes = static_cast<std::size_t>(huge_page_size_bytes());
+  const bool aligns =
+      options.huge_pages && huge_bytes != 0 && *page_bytes < huge_bytes && size_bytes >= huge_bytes;
+  void* address = aligns ? map_aligned(fd, offset_bytes, mapped_bytes, protection, huge_bytes)
+                         : ::mmap(nullptr, mapped_bytes, protection, MAP_SHARED, fd,
+                                  static_cast<off_t>(offset_bytes));
   if (address == MAP_FAILED) {
     const ErrorCode code = errno == ENOMEM                     ? ErrorCode::kNoSpace
                            : errno == EACCES || errno == EPERM ? ErrorCode::kPermission
@@ -131,50 +187,58 @@ Result<Mapping> Mapping::map(int fd, std::uint64_t offset_bytes, std::uint64_t s
   Mapping mapping;  // From here on an early return unmaps.
   mapping.data_ = static_cast<std::byte*>(address);
   mapping.size_bytes_ = static_cast<std::size_t>(size_bytes);
+  mapping.mapped_bytes_ = mapped_bytes;
   mapping.access_ = options.access;
+  mapping.report_.size_bytes = size_bytes;
+  mapping.report_.page_bytes = *page_bytes;
+  if (Status ready = mapping.make_ready(options); !ready.ok()) return ready.error();
+  return mapping;
+}
 
-  if (::madvise(address, mapping.size_bytes_, MADV_DONTFORK) != 0) {
+Status Mapping::make_ready(const MappingOptions& options) noexcept {
+  if (::madvise(data_, mapped_bytes_, MADV_DONTFORK) != 0) {
     return Error{ErrorCode::kSystem, errno, "keep a segment out of forked children"};
   }
-  if (!options.in_core_dump && ::madvise(address, mapping.size_bytes_, MADV_DONTDUMP) != 0) {
+  if (!options.in_core_dump && ::madvise(data_, mapped_bytes_, MADV_DONTDUMP) != 0) {
     return Error{ErrorCode::kSystem, errno, "keep a segment out of core dumps"};
   }
-  if (options.huge_pages) {
-    mapping.huge_pages_ = advise_huge_pages(mapping.data_, mapping.size_bytes_);
+  const bool merges = options.huge_pages && report_.page_bytes == page_size_bytes();
+  // A wish: where it is refused, merging may yet succeed, and the report tells.
+  if (merges) static_cast<void>(::madvise(data_, mapped_bytes_, MADV_HUGEPAGE));
+  if (Status ready = prefault(data_, mapped_bytes_, access_, report_.prefault); !ready.ok()) {
+    return ready;
   }
-  if (Status ready = prefault(mapping.data_, mapping.size_bytes_, options.access); !ready.ok()) {
-    return ready.error();
+  // Before merging, since huge pages move as little as they are split.
+  report_.numa = place_on_nodes(data_, mapped_bytes_, options.numa);
+  if (merges) {
+    const auto huge_bytes = static_cast<std::size_t>(huge_page_size_bytes());
+    report_.huge_errno = huge_bytes == 0 ? ENOSYS : collapse(data_, mapped_bytes_, huge_bytes);
   }
-  if (options.memory_lock != MemoryLock::kOff) {
-    // Not mlock(): the sanitizers' one does nothing and says that it did.
-    mapping.locked_ = ::syscall(SYS_mlock, address, mapping.size_bytes_) == 0;
-    if (!mapping.locked_) {
-      mapping.lock_errno_ = errno;
-      if (options.memory_lock == MemoryLock::kRequire) {
-        return lock_refused(mapping.lock_errno_, size_bytes);
-      }
-    }
-  }
-  return mapping;
+  if (options.huge_pages) report_huge_pages(data_, mapped_bytes_, report_);
+  if (options.memory_lock == MemoryLock::kOff) return {};
+  // Not mlock(): the sanitizers' one does nothing and says that it did.
+  report_.is_locked = ::syscall(SYS_mlock, data_, mapped_bytes_) == 0;
+  if (report_.is_locked) return {};
+  report_.lock_errno = errno;
+  if (options.memory_lock == MemoryLock::kTry) return {};
+  return lock_refused(report_.lock_errno, mapped_bytes_);
 }
 
 Mapping::Mapping(Mapping&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)),
       size_bytes_(std::exchange(other.size_bytes_, 0)),
-      lock_errno_(other.lock_errno_),
+      mapped_bytes_(std::exchange(other.mapped_bytes_, 0)),
       access_(other.access_),
-      huge_pages_(other.huge_pages_),
-      locked_(other.locked_) {}
+      report_(other.report_) {}
 
 Mapping& Mapping::operator=(Mapping&& other) noexcept {
   if (this != &other) {
     unmap();
     data_ = std::exchange(other.data_, nullptr);
     size_bytes_ = std::exchange(other.size_bytes_, 0);
-    lock_errno_ = other.lock_errno_;
+    mapped_bytes_ = std::exchange(other.mapped_bytes_, 0);
     access_ = other.access_;
-    huge_pages_ = other.huge_pages_;
-    locked_ = other.locked_;
+    report_ = other.report_;
   }
   return *this;
 }
@@ -190,9 +254,10 @@ std::span<std::byte> Mapping::writable_bytes() const noexcept {
 
 void Mapping::unmap() noexcept {
   if (data_ == nullptr) return;
-  check(::munmap(data_, size_bytes_) == 0, "munmap of our own mapping");
+  check(::munmap(data_, mapped_bytes_) == 0, "munmap of our own mapping");
   data_ = nullptr;
   size_bytes_ = 0;
+  mapped_bytes_ = 0;
 }
 
 Result<MemlockBudget> memlock_budget() noexcept {

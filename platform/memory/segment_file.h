@@ -30,6 +30,7 @@
 #include <string_view>
 
 #include "core/error/result.h"
+#include "platform/memory/numa.h"
 #include "platform/memory/segment_directory.h"
 #include "platform/process/certificate.h"
 #include "platform/process/descriptor.h"
@@ -42,13 +43,14 @@ inline constexpr std::uint32_t kCreatorByte = kRoleByteCount - 1;
 struct SegmentOptions {
   mode_t mode = 0600;               // at most 0660
   std::optional<gid_t> group = {};  // the files' group; ours if empty
+  NumaRequest numa = {};            // where its memory is taken; see numa()
 };
 
 // A segment that nobody can see yet.  Destroying it unpublished leaves no trace.
 class NewSegment {
  public:
-  // Requires: `directory` outlives the object.  size_bytes > 0, any multiple of a byte; the memory
-  // reads as zeros.
+  // Requires: `directory` outlives the object.  size_bytes > 0, any multiple of a byte (rounded up
+  // to whole huge pages on hugetlbfs); the memory reads as zeros.
   // Errors: kInvalidArgument (name, size, mode), kExists (the name is taken already), kNoSpace
   // (wanted = size_bytes), kUnsupported (no O_TMPFILE on this file system), kPermission, kSystem.
   static Result<NewSegment> create(const SegmentDirectory& directory, std::string_view name,
@@ -61,6 +63,8 @@ class NewSegment {
   // Goes into the segment's header, so that a lock file of another segment is noticed.
   [[nodiscard]] std::uint64_t lock_inode() const noexcept { return lock_.inode(); }
   [[nodiscard]] const LockFile& lock_file() const noexcept { return lock_; }
+  // What became of the wish for certain nodes.
+  [[nodiscard]] const NumaReport& numa() const noexcept { return numa_; }
 
   // Makes the finished segment visible.  At most once.  Memory ordering: whoever opens the segment
   // sees what was stored before publish (the kernel's directory lock orders it).
@@ -83,6 +87,7 @@ class NewSegment {
   Descriptor data_;
   LockFile lock_;
   std::uint64_t size_bytes_;
+  NumaReport numa_;
   bool published_ = false;
 };
 

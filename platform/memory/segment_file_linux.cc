@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/error/check.h"
+#include "platform/memory/page_size.h"
 #include "platform/memory/segment_name.h"
 
 namespace slipring {
@@ -18,6 +19,8 @@ namespace {
 
 // How often a name may be replaced under an opener before it gives up.
 constexpr int kOpenAttempts = 16;
+
+static_assert(sizeof(off_t) == 8, "32-bit systems must be asked for 64-bit offsets");
 
 constexpr Error kBadName{ErrorCode::kInvalidArgument, 0,
                          "use a segment name of other than 1 to 80 of A-Z a-z 0-9 . _ -"};
@@ -63,13 +66,22 @@ Result<Descriptor> make_unnamed(int directory_fd, const SegmentOptions& options)
   return file;
 }
 
-Status allocate(int fd, std::uint64_t size_bytes) noexcept {
+// Takes the memory, `wanted_bytes` rounded up to the file system's pages, on the nodes asked for.
+Status allocate(int fd, std::uint64_t wanted_bytes, const NumaRequest& numa,
+                NumaReport& numa_report) noexcept {
+  Result<std::uint64_t> page_bytes = file_page_size_bytes(fd);
+  if (!page_bytes.ok()) return page_bytes.error();
+  // Ordinary files end at any byte, the pool's only at a page.
+  const std::uint64_t grain_bytes = *page_bytes == page_size_bytes() ? 1 : *page_bytes;
+  const std::uint64_t size_bytes = (wanted_bytes + grain_bytes - 1) / grain_bytes * grain_bytes;
   const auto refuse = [&](int os_errno) {
     Error error = from_errno(os_errno, "allocate a segment's memory");
     if (os_errno == EOPNOTSUPP) error.code = ErrorCode::kUnsupported;
     error.wanted = size_bytes;
     return error;
   };
+  const NumaScope scope(numa);
+  numa_report = scope.report();
   int answer = 0;
   do {
     answer = ::ftruncate(fd, static_cast<off_t>(size_bytes));
@@ -174,7 +186,8 @@ Result<NewSegment> NewSegment::create(const SegmentDirectory& directory, std::st
   }
   Result<Descriptor> data = make_unnamed(directory.fd(), options);
   if (!data.ok()) return data.error();
-  if (Status allocated = allocate(data->get(), size_bytes); !allocated.ok()) {
+  NumaReport numa;
+  if (Status allocated = allocate(data->get(), size_bytes, options.numa, numa); !allocated.ok()) {
     return allocated.error();
   }
   struct stat made = {};
@@ -185,8 +198,10 @@ Result<NewSegment> NewSegment::create(const SegmentDirectory& directory, std::st
   Result<LockFile> lock = LockFile::adopt(lock_fd->release());
   if (!lock.ok()) return lock.error();
   std::string lock_name = lock_file_name(segment_name, made.st_ino);
-  return NewSegment(directory, std::move(segment_name), std::move(*data), std::move(*lock),
-                    size_bytes, std::move(lock_name));
+  NewSegment segment(directory, std::move(segment_name), std::move(*data), std::move(*lock),
+                     static_cast<std::uint64_t>(made.st_size), std::move(lock_name));
+  segment.numa_ = numa;
+  return segment;
 }
 
 Status NewSegment::publish() noexcept {

@@ -35,6 +35,14 @@
 // the sleeper reads waker_registered after the fence of B.  So either the sleeper sees the promise,
 // or the waker's first look at armed sees the arming (E pairs with B, as in step 1).
 //
+// A sleeper in epoll arms likewise and sleeps on an eventfd (platform/wait/event_bell.h), which the
+// ring of C signals after the bell.  Steps 1 and 2 hold as they are; instead of 3 and 4, the
+// eventfd was drained before the arming, so that the ring's signal makes it readable and leaves it
+// so.
+//
+// A waker with many sleepers keeps a Doorbell for each; they may share one bell, since one thread
+// rings it: in step 3 the bell then differs from v all the more, and a foreign ring is a look.
+//
 // Crash.  A waker killed between publish and wake leaves the sleeper asleep: every sleep is bounded
 // (platform/wait/waiter.h) and merely looks again.  A successor goes on with the words as they are.
 #pragma once
@@ -94,6 +102,10 @@ class Doorbell {
       ring(armed);
   }
 
+  // The sleeper's eventfd, which every later ring signals; -1: none.  Borrowed: it stays open for
+  // as long as the doorbell may ring.
+  void attach_event(int event_fd) noexcept { event_fd_ = event_fd; }
+
   // Wakes whoever sleeps, armed or not: for closing, when the sleeper must look now.
   void ring_always() noexcept;
 
@@ -113,6 +125,7 @@ class Doorbell {
   std::atomic<std::uint32_t>* bell_;
   const std::atomic<std::uint32_t>* armed_;
   std::uint32_t rung_for_ = 0;  // Private: the last arming rung for; even values are never armed.
+  int event_fd_ = -1;
   bool fence_free_ = false;
 };
 
@@ -121,9 +134,11 @@ struct WaitPoint {
   const std::atomic<std::uint32_t>* bell;
   const std::atomic<std::uint32_t>* waker_registered;
   std::atomic<std::uint32_t>* armed;
+  bool signals_event = false;  // The waker's Doorbell has our event bell's descriptor.
 
-  static WaitPoint of(const BellLine& bell_line, ArmLine& arm_line) noexcept {
-    return {&bell_line.bell, &bell_line.waker_registered, &arm_line.armed};
+  static WaitPoint of(const BellLine& bell_line, ArmLine& arm_line,
+                      bool signals_event = false) noexcept {
+    return {&bell_line.bell, &bell_line.waker_registered, &arm_line.armed, signals_event};
   }
 };
 

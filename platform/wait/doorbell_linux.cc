@@ -1,5 +1,6 @@
 #include "platform/wait/doorbell.h"
 
+#include "platform/wait/event_bell.h"
 #include "platform/wait/futex.h"
 #include "platform/wait/membarrier.h"
 
@@ -32,6 +33,7 @@ void Doorbell::ring_always() noexcept {
   const std::uint32_t rings = bell_->load(std::memory_order_relaxed);
   bell_->store(rings + 1, std::memory_order_release);  // doorbell.C pairs with doorbell.A
   futex_wake(*bell_, kEverySleeper);
+  if (event_fd_ >= 0) EventBell::signal_event(event_fd_);
 }
 
 void disarm(std::atomic<std::uint32_t>& armed) noexcept {

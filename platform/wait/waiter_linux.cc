@@ -1,5 +1,6 @@
 #include "platform/wait/waiter.h"
 
+#include <poll.h>
 #include <sched.h>
 #include <time.h>
 
@@ -11,54 +12,78 @@
 #include "core/error/check.h"
 #include "platform/process/affinity.h"
 #include "platform/wait/futex.h"
-#include "platform/wait/membarrier.h"
+#include "platform/wait/processor_wait.h"
 
 namespace slipring {
 
-static_assert(kWaitPointCountMax <= kFutexWordCountMax);
-
 namespace {
 
-constexpr std::uint32_t kSpinBudgetMin = 16;
-// A sleep shorter than this would have been shorter still as a spin.
-constexpr std::uint64_t kWorthSpinningNs = 50'000;
-// The bound of a sleep that no bell, or not every bell, can end.
-constexpr std::uint64_t kBlindSleepNs = 1'000'000;
+// Blind sleeps of a wait before it takes longer ones.
+constexpr std::uint32_t kShortBlindSleeps = 64;
 // Reading the clock costs about as much as a pause.
 constexpr std::uint32_t kSpinsPerClockRead = 64;
 // Gives an oversubscribed machine's other threads a chance against a poller.
 constexpr std::uint32_t kPollsPerYield = 4096;
+// A poller's looks at its descriptors cost a system call.
+constexpr std::uint32_t kPollsPerDescriptorLook = 256;
+// A wait in the processor ends at least this often for a look: the word named may be the wrong one.
+constexpr std::uint64_t kProcessorWaitSliceNs = 10'000;
 
 std::uint64_t sum_or_never(std::uint64_t time_ns, std::uint64_t more_ns) noexcept {
   return more_ns >= kNoDeadline - time_ns ? kNoDeadline : time_ns + more_ns;
 }
 
+struct timespec to_timespec(std::uint64_t time_ns) noexcept {
+  struct timespec spec = {};
+  // No farther than a 32-bit time_t reaches; a wait that ends there looks and sleeps on.
+  spec.tv_sec = static_cast<time_t>(std::min<std::uint64_t>(time_ns / 1'000'000'000u, INT32_MAX));
+  spec.tv_nsec = static_cast<long>(time_ns % 1'000'000'000u);
+  return spec;
+}
+
 void nap_until(std::uint64_t deadline_ns) noexcept {
-  struct timespec until = {};
-  until.tv_sec = static_cast<time_t>(deadline_ns / 1'000'000'000u);
-  until.tv_nsec = static_cast<long>(deadline_ns % 1'000'000'000u);
+  const struct timespec until = to_timespec(deadline_ns);
   const int failed = ::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
   check(failed == 0 || failed == EINTR, "a nap until a valid time");
 }
 
-// A new odd value, also where a predecessor died armed.
-void arm(std::atomic<std::uint32_t>& armed) noexcept {
-  // relaxed, both: nobody else writes it, and the fence of doorbell.B follows the store.
-  const std::uint32_t value = armed.load(std::memory_order_relaxed);
-  armed.store(value + 1 + (value & 1u), std::memory_order_relaxed);
+bool sleeps_in_poll(const WaitAids& aids) noexcept {
+  return aids.event != nullptr || !aids.descriptors.empty();
 }
 
-// Puts the arming before the look that follows.  Returns false if a waker relies on a membarrier
-// that this process cannot have: then only a short sleep is safe.
-bool order_arming(std::span<const WaitPoint> points) noexcept {
-  std::atomic_thread_fence(std::memory_order_seq_cst);  // doorbell.B pairs with doorbell.D and .E
-  for (const WaitPoint& point : points) {
-    // relaxed: the fence above orders it after the arming, as doorbell.E wants.
-    if (point.waker_registered->load(std::memory_order_relaxed) != 0) {
-      return membarrier_all_registered();
-    }
+// Sleeps until a descriptor or the event is ready, or until `until_ns` (0: only looks).
+FutexAnswer poll_until(const WaitAids& aids, std::uint64_t until_ns) noexcept {
+  std::array<struct pollfd, kWaitDescriptorCountMax + 1> polled;
+  nfds_t count = 0;
+  for (const WaitDescriptor& descriptor : aids.descriptors) {
+    const int wanted =
+        (descriptor.wants_read ? POLLIN : 0) | (descriptor.wants_write ? POLLOUT : 0);
+    polled[count++] = {descriptor.fd, static_cast<short>(wanted), 0};
   }
-  return true;
+  if (aids.event != nullptr) polled[count++] = {aids.event->fd(), POLLIN, 0};
+  const std::uint64_t now_ns = until_ns == 0 ? 0 : monotonic_ns();
+  const struct timespec duration = to_timespec(until_ns > now_ns ? until_ns - now_ns : 0);
+  const int ready_count = ::ppoll(polled.data(), count, &duration, nullptr);
+  if (ready_count < 0) {
+    check(errno == EINTR || errno == ENOMEM, "poll of valid arguments");
+    return FutexAnswer::kInterrupted;
+  }
+  for (std::size_t i = 0; i < aids.descriptors.size(); ++i) {
+    check((polled[i].revents & POLLNVAL) == 0, "a wait on a descriptor that is not open");
+    aids.descriptors[i].is_ready = polled[i].revents != 0;
+  }
+  return ready_count > 0 ? FutexAnswer::kWoken : FutexAnswer::kTimedOut;
+}
+
+bool is_any_ready(const WaitAids& aids) noexcept {
+  return std::any_of(aids.descriptors.begin(), aids.descriptors.end(),
+                     [](const WaitDescriptor& descriptor) { return descriptor.is_ready; });
+}
+
+WaitOutcome last_look(const WaitAids& aids, bool is_ready) noexcept {
+  if (is_ready) return WaitOutcome::kReady;
+  if (!aids.descriptors.empty()) poll_until(aids, 0);
+  return is_any_ready(aids) ? WaitOutcome::kDescriptor : WaitOutcome::kDeadline;
 }
 
 FutexAnswer sleep_on(std::span<const FutexWord> words, std::uint64_t until_ns) noexcept {
@@ -75,105 +100,154 @@ FutexAnswer sleep_on(std::span<const FutexWord> words, std::uint64_t until_ns) n
 }  // namespace
 
 Waiter::Waiter(const WaiterOptions& options) noexcept
-    : options_(options),
-      spin_budget_(std::min(options.spin_count_max, 8 * kSpinBudgetMin)),
-      alone_(allowed_cpu_count() == 1) {}
+    : options_(options), budget_(options.spin_count_max), shared_(online_cpu_count() == 1) {}
+
+void Waiter::yield() noexcept {
+  const std::uint64_t start_ns = monotonic_ns();
+  ::sched_yield();
+  shared_.yielded_for(monotonic_ns() - start_ns);
+}
 
 WaitOutcome Waiter::wait_slow(std::span<const WaitPoint> points, ReadyRef ready,
-                              std::uint64_t deadline_ns) noexcept {
+                              std::uint64_t deadline_ns, const WaitAids& aids) noexcept {
   check(points.size() <= kWaitPointCountMax, "a waiter has at most 128 points");
-  if (options_.strategy == WaitStrategy::kPoll) return poll(ready, deadline_ns);
+  check(aids.descriptors.size() <= kWaitDescriptorCountMax, "a wait has at most 64 descriptors");
+  for (WaitDescriptor& descriptor : aids.descriptors) descriptor.is_ready = false;
+  if (options_.strategy == WaitStrategy::kPoll) return poll(ready, deadline_ns, aids);
   const std::uint64_t start_ns = monotonic_ns();
-  if (start_ns >= deadline_ns) return ready() ? WaitOutcome::kReady : WaitOutcome::kDeadline;
+  if (start_ns >= deadline_ns) return last_look(aids, ready());
   const bool spins = options_.strategy == WaitStrategy::kAdaptive;
-  if (spins && spin(ready, deadline_ns)) return WaitOutcome::kReady;
+  if (spins && climb(ready, deadline_ns, aids)) return WaitOutcome::kReady;
 
-  const std::uint64_t slept_from_ns = spins ? monotonic_ns() : start_ns;
-  for (;;) {
-    const bool found = sleep_once(points, ready, deadline_ns);
+  for (std::uint32_t sleep_number = 0;; ++sleep_number) {
+    const bool found = sleep_once(points, ready, deadline_ns, aids, sleep_number);
     const std::uint64_t now_ns = monotonic_ns();
     if (found) {
-      if (spins) learn(now_ns - slept_from_ns);
+      if (spins) budget_.slept(now_ns - start_ns);
       return WaitOutcome::kReady;
     }
-    if (now_ns >= deadline_ns) return ready() ? WaitOutcome::kReady : WaitOutcome::kDeadline;
+    if (is_any_ready(aids)) return WaitOutcome::kDescriptor;
+    if (now_ns >= deadline_ns) return last_look(aids, ready());
   }
 }
 
-WaitOutcome Waiter::poll(ReadyRef ready, std::uint64_t deadline_ns) noexcept {
+bool Waiter::may_wait_in_processor(const WaitAids& aids) const noexcept {
+  if (aids.watched_word == nullptr || shared_.is_wanted()) return false;
+  switch (options_.processor_wait) {
+    case ProcessorWait::kWhenPresent:
+      return usable_line_wait() != LineWait::kNone;
+    case ProcessorWait::kAlways:
+      return true;
+    case ProcessorWait::kNever:
+      return false;
+  }
+  return false;
+}
+
+WaitOutcome Waiter::poll(ReadyRef ready, std::uint64_t deadline_ns, const WaitAids& aids) noexcept {
   for (std::uint32_t turn = 1;; ++turn) {
     ++counts_.spins;
+    // The first looks are the quickest; a turn in the processor, or given away, is a long one.
+    const bool in_processor = turn >= kSpinsPerClockRead && may_wait_in_processor(aids);
+    const bool yields = shared_.is_wanted() || turn % kPollsPerYield == 0;
+    const bool is_long = in_processor || yields;
+    const std::uint64_t old =
+        // relaxed: compared only with itself; ready() looks with acquire.
+        in_processor ? aids.watched_word->load(std::memory_order_relaxed) : 0;
     if (ready()) return WaitOutcome::kReady;
-    if (alone_ || turn % kPollsPerYield == 0) {
-      ::sched_yield();
+    if (yields) {
+      yield();
+    } else if (in_processor) {
+      ++counts_.processor_waits;
+      processor_wait(*aids.watched_word, old, kProcessorWaitSliceNs);
     } else {
       relax();
     }
-    if ((alone_ || turn % kSpinsPerClockRead == 0) && monotonic_ns() >= deadline_ns) {
-      return ready() ? WaitOutcome::kReady : WaitOutcome::kDeadline;
+    if (!aids.descriptors.empty() && (is_long || turn % kPollsPerDescriptorLook == 0)) {
+      poll_until(aids, 0);
+      if (is_any_ready(aids)) return last_look(aids, ready());
+    }
+    if ((is_long || turn % kSpinsPerClockRead == 0) && monotonic_ns() >= deadline_ns) {
+      return last_look(aids, ready());
     }
   }
 }
 
-bool Waiter::spin(ReadyRef ready, std::uint64_t deadline_ns) noexcept {
-  if (alone_) return false;
-  for (std::uint32_t turn = 1; turn <= spin_budget_; ++turn) {
-    relax();
-    ++counts_.spins;
-    if (ready()) {
-      // Towards twice of what was needed, by an eighth of the way.
-      const std::int64_t target =
-          std::min<std::int64_t>(2 * std::int64_t{turn} + kSpinBudgetMin, options_.spin_count_max);
-      const std::int64_t budget = std::int64_t{spin_budget_};
-      spin_budget_ = static_cast<std::uint32_t>(budget + (target - budget) / 8);
-      return true;
-    }
-    if (turn % kSpinsPerClockRead == 0 && monotonic_ns() >= deadline_ns) return false;
+// The rungs before sleeping.
+bool Waiter::climb(ReadyRef ready, std::uint64_t deadline_ns, const WaitAids& aids) noexcept {
+  if (!shared_.is_wanted() && spin(ready, deadline_ns)) return true;
+  if (may_wait_in_processor(aids) && budget_.is_spinning_worth() &&
+      wait_in_processor(ready, deadline_ns, aids)) {
+    return true;
   }
   for (std::uint32_t turn = 0; turn < options_.yield_count; ++turn) {
-    ::sched_yield();
+    yield();
     ++counts_.spins;
     if (ready()) return true;
   }
   return false;
 }
 
-void Waiter::learn(std::uint64_t slept_ns) noexcept {
-  if (slept_ns < kWorthSpinningNs) {
-    spin_budget_ = std::min(2 * spin_budget_ + kSpinBudgetMin, options_.spin_count_max);
-  } else {
-    spin_budget_ = std::min(std::max(spin_budget_ / 2, kSpinBudgetMin), options_.spin_count_max);
+bool Waiter::spin(ReadyRef ready, std::uint64_t deadline_ns) noexcept {
+  const std::uint32_t look_count = budget_.begin();
+  std::uint64_t from_ns = 0;
+  for (std::uint32_t turn = 1; turn <= look_count; ++turn) {
+    relax();
+    ++counts_.spins;
+    if (ready()) {
+      budget_.found_at(turn);
+      return true;
+    }
+    if (turn % kSpinsPerClockRead != 0) continue;
+    const std::uint64_t now_ns = monotonic_ns();
+    if (from_ns != 0) budget_.measured(kSpinsPerClockRead, now_ns - from_ns);
+    from_ns = now_ns;
+    if (now_ns >= deadline_ns) return false;
   }
+  return false;
+}
+
+bool Waiter::wait_in_processor(ReadyRef ready, std::uint64_t deadline_ns,
+                               const WaitAids& aids) noexcept {
+  std::uint64_t now_ns = monotonic_ns();
+  const std::uint64_t until_ns =
+      std::min(deadline_ns, sum_or_never(now_ns, options_.processor_wait_ns));
+  while (now_ns < until_ns) {
+    // Before the look: what is stored after it ends the wait.
+    // relaxed: compared only with itself; ready() looks with acquire.
+    const std::uint64_t old = aids.watched_word->load(std::memory_order_relaxed);
+    if (ready()) return true;
+    ++counts_.processor_waits;
+    processor_wait(*aids.watched_word, old, std::min(until_ns - now_ns, kProcessorWaitSliceNs));
+    now_ns = monotonic_ns();
+  }
+  return ready();
 }
 
 bool Waiter::sleep_once(std::span<const WaitPoint> points, ReadyRef ready,
-                        std::uint64_t deadline_ns) noexcept {
-  std::array<FutexWord, kWaitPointCountMax> words;
-  for (std::size_t i = 0; i < points.size(); ++i) {
-    // Before arming: the ring for this arming must differ from what is slept on.
-    words[i] = {points[i].bell,
-                points[i].bell->load(std::memory_order_acquire)};  // doorbell.A pairs with .C
-    arm(*points[i].armed);
+                        std::uint64_t deadline_ns, const WaitAids& aids,
+                        std::uint32_t sleep_number) noexcept {
+  const bool polls = sleeps_in_poll(aids);
+  const Arming arming(points, aids.event);
+  if (ready()) return true;
+  const bool hears_only_one = !polls && points.size() > 1 && !futex_wait_any_is_available();
+  const bool is_deaf = polls && aids.event == nullptr && !points.empty();
+  const bool blind = arming.is_blind() || hears_only_one || is_deaf;
+  std::uint64_t bound_ns = options_.sleep_bound_ns;
+  if (blind) {
+    bound_ns =
+        std::min(bound_ns, sleep_number < kShortBlindSleeps ? kBlindSleepNs : kLongBlindSleepNs);
   }
-  const bool ordered = order_arming(points);
-  bool found = ready();
-  if (!found) {
-    const bool blind =
-        !ordered || points.empty() || (points.size() > 1 && !futex_wait_any_is_available());
-    const std::uint64_t bound_ns =
-        blind ? std::min(kBlindSleepNs, options_.sleep_bound_ns) : options_.sleep_bound_ns;
-    const std::uint64_t until_ns = sum_or_never(monotonic_ns(), bound_ns);
-    ++counts_.sleeps;
-    const FutexAnswer answer =
-        sleep_on({words.data(), points.size()}, std::min(until_ns, deadline_ns));
-    found = ready();
-    if (answer == FutexAnswer::kTimedOut && until_ns < deadline_ns) {
-      ++counts_.bound_expiries;
-      // A blind sleep finds things by its bound as a matter of course.
-      if (found && !blind) ++counts_.late_finds;
-    }
+  const std::uint64_t until_ns = sum_or_never(monotonic_ns(), bound_ns);
+  ++counts_.sleeps;
+  const std::uint64_t wake_ns = std::min(until_ns, deadline_ns);
+  const FutexAnswer answer = polls ? poll_until(aids, wake_ns) : sleep_on(arming.words(), wake_ns);
+  const bool found = ready();
+  if (answer == FutexAnswer::kTimedOut && until_ns < deadline_ns) {
+    ++counts_.bound_expiries;
+    // A blind sleep finds things by its bound as a matter of course.
+    if (found && !blind) ++counts_.late_finds;
   }
-  for (const WaitPoint& point : points) disarm(*point.armed);
   return found;
 }
 

@@ -29,8 +29,9 @@ TEST_CASE("capabilities: each has a name of its own, a finding, and a remedy unl
     CHECK_FALSE(one.found.empty());
     CHECK(one.remedy.empty() == (one.verdict == Verdict::kOk));
   }
-  for (const char* wanted : {"memlock", "directory", "fcntl_locks", "membarrier", "futex_waitv",
-                             "pidfd", "processors", "huge_pages_shared", "clocksource"}) {
+  for (const char* wanted :
+       {"memlock", "directory", "fcntl_locks", "membarrier", "futex_waitv", "pidfd", "processors",
+        "huge_pages_shared", "clocksource", "processor_wait", "eventfd", "numa", "prefault"}) {
     CAPTURE(wanted);
     CHECK(find(all, wanted) != nullptr);
   }

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 
 #include <array>
@@ -191,6 +192,58 @@ TEST_CASE("waiter: the spin budget follows what spinning achieves") {
   }
   CHECK(waiter.spin_budget() < grown);
   CHECK(waiter.spin_budget() > 0);
+}
+
+TEST_CASE("waiter: a word that the caller names is waited for in the processor before sleeping") {
+  if (allowed_cpu_count() == 1) {
+    MESSAGE("not run: with one processor nothing spins");
+    return;
+  }
+  Lines lines;
+  const std::atomic<std::uint64_t> word{0};
+  const WaitAids aids{.watched_word = &word};
+  const auto counts_of = [&](const WaiterOptions& options) {
+    Waiter waiter(options);
+    int looks = 0;
+    CHECK(waiter.wait(
+              {&lines.point, 1}, [&] { return ++looks > 24; }, kNoDeadline, aids) ==
+          WaitOutcome::kReady);
+    return waiter.counts();
+  };
+  // Few looks a pause apart, so that the rest of the ladder is needed.
+  WaiterOptions options{.spin_count_max = 2, .yield_count = 100};
+  options.processor_wait_ns = kFarNs;
+  options.processor_wait = ProcessorWait::kAlways;
+  CHECK(counts_of(options).processor_waits > 10);
+  CHECK(counts_of(options).sleeps == 0);
+  options.processor_wait = ProcessorWait::kNever;
+  CHECK(counts_of(options).processor_waits == 0);
+  options.strategy = WaitStrategy::kSleep;
+  options.processor_wait = ProcessorWait::kAlways;
+  options.sleep_bound_ns = 1;
+  CHECK(counts_of(options).processor_waits == 0);
+}
+
+TEST_CASE("waiter: a poller with a word of the caller's waits in the processor, and finds") {
+  if (allowed_cpu_count() == 1) {
+    MESSAGE("not run: with one processor nothing spins");
+    return;
+  }
+  std::atomic<std::uint64_t> word{0};
+  std::thread other([&] {
+    while (word.load() == 0) ::sched_yield();
+    word.store(2);
+  });
+  Waiter waiter({.strategy = WaitStrategy::kPoll, .processor_wait = ProcessorWait::kAlways});
+  int looks = 0;
+  const auto ready = [&] {
+    if (++looks == 100) word.store(1);
+    return word.load(std::memory_order_acquire) == 2;
+  };
+  CHECK(waiter.wait({}, ready, deadline_after(kFarNs), {.watched_word = &word}) ==
+        WaitOutcome::kReady);
+  CHECK(waiter.counts().processor_waits > 0);
+  other.join();
 }
 
 TEST_CASE("waiter: no spin budget is exceeded when none is allowed") {

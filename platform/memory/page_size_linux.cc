@@ -1,0 +1,37 @@
+#include "platform/memory/page_size.h"
+
+#include <linux/magic.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+
+#include "platform/process/proc_file.h"
+
+namespace slipring {
+
+std::size_t page_size_bytes() noexcept {
+  static const auto size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  return size;
+}
+
+std::uint64_t huge_page_size_bytes() noexcept {
+  static const std::uint64_t size = [] {
+    Result<std::string> text = read_proc_file("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
+    return text.ok() ? leading_number(*text).value_or(0) : 0;
+  }();
+  return size;
+}
+
+Result<std::uint64_t> file_page_size_bytes(int fd) noexcept {
+  struct statfs system = {};
+  while (::fstatfs(fd, &system) != 0) {
+    if (errno != EINTR) return Error{ErrorCode::kSystem, errno, "look at a file's system"};
+  }
+  // On 32-bit systems the field is signed, and the number has its top bit set.
+  if (static_cast<std::uint32_t>(system.f_type) != HUGETLBFS_MAGIC) return page_size_bytes();
+  return static_cast<std::uint64_t>(system.f_bsize);
+}
+
+}  // namespace slipring
