@@ -49,6 +49,7 @@ class [[nodiscard]] Result {
   }
   [[nodiscard]] T* operator->() noexcept { return &value(); }
   [[nodiscard]] T& operator*() & noexcept { return value(); }
+  [[nodiscard]] T&& operator*() && noexcept { return std::move(*this).value(); }
   [[nodiscard]] const Error& error() const noexcept {
     check(!ok_, "error() of a successful Result");
     return error_;

@@ -93,7 +93,7 @@ class PoolOwner {
   }
 
   // Takes back what the predecessor lent and never sent.  `in_flight` are the handles that the ring
-  // still carries, read after the consumer's cursor (record.F, slot.F), so that none is missing.
+  // still carries, read after the consumer's cursor (cursor.D), so that none is missing.
   // Answers how many buffers came back.
   std::uint32_t recover(std::span<const BufferHandle> in_flight) noexcept {
     std::array<bool, kMaxPoolBuffers> carried{};

@@ -4,9 +4,9 @@
 // seeing it costs one line transfer.  The message at position p lies in slot p % slot_count and is
 // there when the slot's sequence is p + 1.  The producer overwrites a slot only after the
 // consumer's credit has passed the position that the slot still holds.
-//   producer's page: slots, tail (how far it has published; for observers), abort_before
-//   consumer's page: credit (polled by a full producer, stored rarely), and on a line that nobody
-//                    polls done and taken (the exact cursor, for the consumer's successor)
+//   producer's page: tail (how far it has published; for observers), abort_before
+//   producer's bytes: the slots
+//   consumer's page: credit, done and taken, as consumer_cursor.h says
 // Invariants: credit <= done <= taken <= published <= done + slot_count; all only grow.  tail is
 // one off `published` only while a commit is under way, or after a death in one.
 // Each side keeps its own position privately: a peer that scribbles cannot move it.
@@ -19,9 +19,7 @@
 // delivered again to its successor, marked `redelivered`.
 //
 // Ordering.  slot.A -> slot.B  publish: who sees the sequence sees the payload.
-//            slot.C -> slot.D  credit: the producer overwrites only what has been read.
-//            slot.E -> slot.F  done: a successor of either side starts behind what is finished.
-//            slot.G -> slot.H  abort_before: who sees it sees the messages that it lets live.
+//            Reuse, take-over and abort: cursor.A to cursor.F in consumer_cursor.h.
 // The idea of keeping the signal in the data's line is FastForward's (Giacomoni et al., PPoPP
 // 2008).
 #pragma once
@@ -29,14 +27,16 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <type_traits>
 
 #include "core/cpu/cache_line.h"
 #include "core/error/check.h"
 #include "core/error/result.h"
+#include "core/ring/consumer_cursor.h"
 #include "core/ring/cursor_page.h"
+#include "core/ring/message_copy.h"
+#include "core/ring/producer_credit.h"
 #include "core/ring/transfer.h"
 
 namespace slipring {
@@ -84,6 +84,38 @@ struct SlotGeometry {
   return {};
 }
 
+namespace slot_detail {
+
+// Where the slots lie; Byte is const for the consumer, whose mapping is read-only.
+template <typename Byte>
+class SlotPlaces {
+ public:
+  SlotPlaces(Byte* slots, const SlotGeometry& geometry) noexcept
+      : slots_(slots),
+        mask_(geometry.slot_count - 1),
+        stride_(slot_stride_bytes(geometry.slot_bytes)),
+        slot_bytes_(geometry.slot_bytes) {}
+
+  [[nodiscard]] auto& sequence_at(std::uint64_t position) const noexcept {
+    using Word = std::conditional_t<std::is_const_v<Byte>, const std::atomic<std::uint64_t>,
+                                    std::atomic<std::uint64_t>>;
+    return *reinterpret_cast<Word*>(slots_ + (position & mask_) * stride_);
+  }
+  [[nodiscard]] std::span<Byte> payload_at(std::uint64_t position) const noexcept {
+    return {slots_ + (position & mask_) * stride_ + 8, slot_bytes_};
+  }
+  [[nodiscard]] std::uint64_t slot_count() const noexcept { return mask_ + 1; }
+  [[nodiscard]] std::uint32_t slot_bytes() const noexcept { return slot_bytes_; }
+
+ private:
+  Byte* slots_;
+  std::uint64_t mask_;
+  std::uint64_t stride_;
+  std::uint32_t slot_bytes_;
+};
+
+}  // namespace slot_detail
+
 // The producer's end.  One thread at a time.
 class SlotProducer {
  public:
@@ -94,53 +126,48 @@ class SlotProducer {
                                                    const ConsumerPage& peer,
                                                    const SlotGeometry& geometry) noexcept {
     if (Status valid = slot_validate(geometry); !valid) return valid.error();
-    SlotProducer end(own, slots, peer, geometry);
+    const Places places(slots, geometry);
+    const auto is_published = [&places](std::uint64_t wanted) {
+      // relaxed: only producers write sequences, and attaching ordered us after our predecessor.
+      return places.sequence_at(wanted).load(std::memory_order_relaxed) == wanted + 1;
+    };
     // relaxed: only our predecessor wrote tail and the sequences, and attaching ordered us after
     // it. It may have died with tail one ahead of or one behind the sequences; the sequences
     // decide.
     std::uint64_t position = own.tail.load(std::memory_order_relaxed);
     if (position < geometry.start_position) position = geometry.start_position;
-    if (position > geometry.start_position && !end.is_published(position - 1)) --position;
-    if (end.is_published(position)) ++position;
-    // slot.F pairs with slot.E.
-    std::uint64_t done = peer.done.load(std::memory_order_acquire);
-    if (done < geometry.start_position) done = geometry.start_position;
-    if (done > position || position - done > geometry.slot_count) {
-      return Error{ErrorCode::kCorruptPeer, 0,
-                   "the consumer's cursor is not within a ring's length", done, position};
-    }
-    for (std::uint64_t i = done; i != position; ++i) {
-      if (end.is_published(i)) continue;
+    if (position > geometry.start_position && !is_published(position - 1)) --position;
+    if (is_published(position)) ++position;
+    Result<ProducerCredit> credit =
+        ProducerCredit::attach(own, peer, geometry.start_position, position, geometry.slot_count);
+    if (!credit) return credit.error();
+    for (std::uint64_t i = credit.value().seen(); i != position; ++i) {
+      if (is_published(i)) continue;
       return Error{ErrorCode::kCorruptPeer, 0, "a slot below tail was never published", i,
                    position};
     }
-    end.position_ = position;
-    end.credit_seen_ = done;
     own.tail.store(position, std::memory_order_relaxed);  // relaxed: observers only
-    return end;
+    return SlotProducer(own, places, credit.value(), position);
   }
 
   // The next slot to fill, valid until commit().  Calling it again without commit() gives the same
   // slot.
   [[nodiscard]] Transfer try_reserve(std::span<std::byte>& slot) noexcept {
-    if (position_ - credit_seen_ >= count_) {
-      // slot.D pairs with slot.C.
-      const std::uint64_t credit = peer_->credit.load(std::memory_order_acquire);
-      // An older credit than `done` is ordinary after a take-over.  One beyond our own position is
-      // impossible, and may not make us overwrite what is unread.
-      if (credit > position_) return Transfer::kCorruptPeer;
-      if (credit > credit_seen_) credit_seen_ = credit;
-      if (position_ - credit_seen_ >= count_) return Transfer::kBlocked;
+    if (!credit_.covers(position_ + 1)) [[unlikely]] {
+      if (const Transfer answer = credit_.look(position_ + 1, position_);
+          answer != Transfer::kDone) {
+        return answer;
+      }
     }
-    slot = {payload_at(position_), slot_bytes_};
+    slot = places_.payload_at(position_);
     return Transfer::kDone;
   }
 
   // Publishes the reserved slot.  Memory ordering: what was written to the slot before commit() is
   // visible to the consumer whose try_peek() returns it.
   void commit() noexcept {
-    sequence_at(position_).store(position_ + 1,
-                                 std::memory_order_release);  // slot.A pairs with slot.B
+    places_.sequence_at(position_).store(position_ + 1,
+                                         std::memory_order_release);  // slot.A pairs with slot.B
     ++position_;
     // relaxed: observers, and a successor that asks the sequences first.
     own_->tail.store(position_, std::memory_order_relaxed);
@@ -148,73 +175,45 @@ class SlotProducer {
 
   // Whether try_reserve() would not answer kBlocked.  Changes nothing, so that a waiter may ask.
   [[nodiscard]] bool has_space() const noexcept {
-    if (position_ - credit_seen_ < count_) return true;
-    const std::uint64_t credit =
-        peer_->credit.load(std::memory_order_acquire);  // slot.D pairs with slot.C
-    return credit > position_ || (credit > credit_seen_ && position_ - credit < count_);
+    return credit_.would_cover(position_ + 1, position_);
   }
 
   // Copies one message of at most slot_bytes in and publishes it.
   [[nodiscard]] Transfer try_push(std::span<const std::byte> message) noexcept {
-    check(message.size() <= slot_bytes_, "a message larger than the slot");
+    check(message.size() <= slot_bytes(), "a message larger than the slot");
     std::span<std::byte> slot;
     if (const Transfer answer = try_reserve(slot); answer != Transfer::kDone) return answer;
-    if (!message.empty()) std::memcpy(slot.data(), message.data(), message.size());
+    copy_message(slot.data(), message.data(), message.size());
     commit();
     return Transfer::kDone;
   }
 
   // Everything published so far is no longer wanted; the consumer may skip it in one step.
-  void abort_published() noexcept {
-    own_->abort_before.store(position_, std::memory_order_release);  // slot.G pairs with slot.H
-  }
+  void abort_published() noexcept { credit_.abort_before(position_); }
 
   [[nodiscard]] std::uint64_t position() const noexcept { return position_; }
-  [[nodiscard]] std::uint64_t slot_count() const noexcept { return count_; }
-  [[nodiscard]] std::uint32_t slot_bytes() const noexcept { return slot_bytes_; }
+  [[nodiscard]] std::uint64_t slot_count() const noexcept { return places_.slot_count(); }
+  [[nodiscard]] std::uint32_t slot_bytes() const noexcept { return places_.slot_bytes(); }
 
   // A message that has been published and not yet finished by the consumer, for a successor that
   // has to know what is under way.  Requires: done() <= wanted < position().
   [[nodiscard]] std::span<const std::byte> published(std::uint64_t wanted) const noexcept {
-    return {payload_at(wanted), slot_bytes_};
+    return places_.payload_at(wanted);
   }
   // The consumer's exact cursor, bounded by what we know to be possible.
-  [[nodiscard]] std::uint64_t done() const noexcept {
-    const std::uint64_t done =
-        peer_->done.load(std::memory_order_acquire);  // slot.F pairs with slot.E
-    if (done > position_) return position_;
-    return done < credit_seen_ ? credit_seen_ : done;
-  }
+  [[nodiscard]] std::uint64_t done() const noexcept { return credit_.done(position_); }
 
  private:
-  SlotProducer(ProducerPage& own, std::byte* slots, const ConsumerPage& peer,
-               const SlotGeometry& geometry) noexcept
-      : own_(&own),
-        slots_(slots),
-        peer_(&peer),
-        count_(geometry.slot_count),
-        stride_(slot_stride_bytes(geometry.slot_bytes)),
-        slot_bytes_(geometry.slot_bytes) {}
+  using Places = slot_detail::SlotPlaces<std::byte>;
 
-  [[nodiscard]] bool is_published(std::uint64_t position) const noexcept {
-    // relaxed: only producers write sequences, and attaching ordered us after our predecessor.
-    return sequence_at(position).load(std::memory_order_relaxed) == position + 1;
-  }
-  [[nodiscard]] std::byte* payload_at(std::uint64_t position) const noexcept {
-    return slots_ + (position & (count_ - 1)) * stride_ + 8;
-  }
-  [[nodiscard]] std::atomic<std::uint64_t>& sequence_at(std::uint64_t position) const noexcept {
-    return *reinterpret_cast<std::atomic<std::uint64_t>*>(payload_at(position) - 8);
-  }
+  SlotProducer(ProducerPage& own, const Places& places, const ProducerCredit& credit,
+               std::uint64_t position) noexcept
+      : own_(&own), places_(places), position_(position), credit_(credit) {}
 
   ProducerPage* own_;
-  std::byte* slots_;
-  const ConsumerPage* peer_;
-  std::uint64_t count_;
-  std::uint64_t stride_;
-  std::uint32_t slot_bytes_;
-  std::uint64_t position_ = 0;     // private: a scribbled page cannot move our writes
-  std::uint64_t credit_seen_ = 0;  // stale is safe: it only understates the free space
+  Places places_;
+  std::uint64_t position_;  // private: a scribbled page cannot move our writes
+  ProducerCredit credit_;
 };
 
 // A message in place.  `message` is valid until it is released.
@@ -228,21 +227,18 @@ struct SlotView {
 // The consumer's end.  One thread at a time.
 class SlotConsumer {
  public:
+  using View = SlotView;
+
   // Takes the consuming role over at the cursor that its own page shows.
   // Errors: kInvalidArgument; kCorruptPeer when the own page's cursor is impossible.
   [[nodiscard]] static Result<SlotConsumer> attach(ConsumerPage& own, const ProducerPage& peer,
                                                    const std::byte* slots,
                                                    const SlotGeometry& geometry) noexcept {
     if (Status valid = slot_validate(geometry); !valid) return valid.error();
-    // relaxed: only our predecessor wrote them, and attaching ordered us after it.
-    std::uint64_t done = own.done.load(std::memory_order_relaxed);
-    std::uint64_t taken = own.taken.load(std::memory_order_relaxed);
-    if (done < geometry.start_position) done = geometry.start_position;
-    if (taken < done) taken = done;
-    if (taken - done > geometry.slot_count) {
-      return Error{ErrorCode::kCorruptPeer, 0, "the cursor has taken more than a whole ring", taken,
-                   done + geometry.slot_count};
-    }
+    Result<ConsumerCursor> cursor =
+        ConsumerCursor::attach(own, peer, geometry.start_position, geometry.slot_count);
+    if (!cursor) return cursor.error();
+    const std::uint64_t done = cursor.value().done();
     // relaxed: who finished a message had seen its sequence (slot.B), and tail was one short of it
     // at least.  A producer in the middle of its first commit has not stored tail at all.
     std::uint64_t tail = peer.tail.load(std::memory_order_relaxed);
@@ -251,131 +247,88 @@ class SlotConsumer {
       return Error{ErrorCode::kCorruptPeer, 0, "the cursor has finished what was never published",
                    done, tail};
     }
-    return SlotConsumer(own, peer, slots, geometry, done, taken);
+    return SlotConsumer(cursor.value(), slots, geometry);
   }
 
   // Looks at the next message without copying it.  Several may be held at once.
   [[nodiscard]] Transfer try_peek(SlotView& view) noexcept {
-    const std::byte* slot = slots_ + (next_ & (count_ - 1)) * stride_;
-    const auto& word = *reinterpret_cast<const std::atomic<std::uint64_t>*>(slot);
+    const std::uint64_t at = cursor_.next();
     const std::uint64_t sequence =
-        word.load(std::memory_order_acquire);  // slot.B pairs with slot.A
-    if (sequence != next_ + 1 || next_ - done_ == count_) [[unlikely]] {
+        places_.sequence_at(at).load(std::memory_order_acquire);  // slot.B pairs with slot.A
+    if (sequence != at + 1 || at - cursor_.done() == places_.slot_count()) [[unlikely]] {
       if (!is_empty_sequence(sequence)) return Transfer::kCorruptPeer;
-      publish_credit();  // idle: nobody gains from our keeping it back
+      cursor_.give_credit();  // idle: nobody gains from our keeping it back
       return Transfer::kBlocked;
     }
-    // slot.H pairs with slot.G.
-    const std::uint64_t abort_before = peer_->abort_before.load(std::memory_order_acquire);
-    view = {{slot + 8, slot_bytes_}, next_, next_ < redeliver_before_, next_ < abort_before};
-    ++next_;
-    mark_taken();
+    view = {places_.payload_at(at), at, at < cursor_.redeliver_before(),
+            at < cursor_.abort_before()};
+    cursor_.take(at + 1);
     return Transfer::kDone;
   }
 
   // Whether try_peek() would not answer kBlocked.  Changes nothing, so that a waiter may ask.
   [[nodiscard]] bool has_message() const noexcept {
-    const auto& word = *reinterpret_cast<const std::atomic<std::uint64_t>*>(
-        slots_ + (next_ & (count_ - 1)) * stride_);
     const std::uint64_t sequence =
-        word.load(std::memory_order_acquire);  // slot.B pairs with slot.A
+        places_.sequence_at(cursor_.next())
+            .load(std::memory_order_acquire);  // slot.B pairs with slot.A
     return !is_empty_sequence(sequence);
   }
 
   // Finishes `view` and everything before it.
-  void release(const SlotView& view) noexcept {
-    check(view.position >= done_ && view.position < next_, "release of what is not held");
-    done_ = view.position + 1;
-    own_->done.store(done_, std::memory_order_release);  // slot.E pairs with slot.F
-    if (done_ - credit_given_ >= count_ / 4) publish_credit();
-  }
+  void release(const SlotView& view) noexcept { cursor_.release(view.position + 1); }
 
   // Finishes all that the producer has aborted, in one step; 0 when nothing was.  Answers how many
   // messages were skipped.  Requires: nothing is held.
   std::uint64_t skip_aborted() noexcept {
-    check(next_ == done_, "skipping while messages are held");
-    // slot.H pairs with slot.G.
-    const std::uint64_t abort_before = peer_->abort_before.load(std::memory_order_acquire);
-    if (abort_before <= next_ || abort_before - next_ > count_) return 0;
+    const std::uint64_t next = cursor_.next();
+    check(next == cursor_.done(), "skipping while messages are held");
+    const std::uint64_t abort_before = cursor_.abort_before();
+    if (abort_before <= next || abort_before - next > places_.slot_count()) return 0;
     // A fence beyond what is published is a lie, and following it would lose what comes.
-    // relaxed: slot.H has made visible what was published before an honest fence.
-    const auto& last = *reinterpret_cast<const std::atomic<std::uint64_t>*>(
-        slots_ + ((abort_before - 1) & (count_ - 1)) * stride_);
-    if (last.load(std::memory_order_relaxed) != abort_before) return 0;
-    const std::uint64_t skipped = abort_before - next_;
-    next_ = abort_before;
-    mark_taken();
-    done_ = next_;
-    own_->done.store(done_, std::memory_order_release);  // slot.E pairs with slot.F
-    publish_credit();
-    return skipped;
+    // relaxed: cursor.F has made visible what was published before an honest fence.
+    if (places_.sequence_at(abort_before - 1).load(std::memory_order_relaxed) != abort_before) {
+      return 0;
+    }
+    cursor_.skip_to(abort_before);
+    return abort_before - next;
   }
 
   // Gives the producer all that is finished; before sleeping, for instance.
-  void publish_credit() noexcept {
-    if (credit_given_ == done_) return;
-    credit_given_ = done_;
-    own_->credit.store(done_, std::memory_order_release);  // slot.C pairs with slot.D
-  }
+  void publish_credit() noexcept { cursor_.give_credit(); }
 
   // Copies the next message out, as much of it as `message` holds, and finishes it.
   [[nodiscard]] Transfer try_pop(std::span<std::byte> message) noexcept {
     SlotView view;
     if (const Transfer answer = try_peek(view); answer != Transfer::kDone) return answer;
-    const std::size_t size = message.size() < slot_bytes_ ? message.size() : slot_bytes_;
-    if (size != 0) std::memcpy(message.data(), view.message.data(), size);
+    const bool fits = view.message.size() <= message.size();
+    copy_message(message.data(), view.message.data(), fits ? view.message.size() : message.size());
     release(view);
     return Transfer::kDone;
   }
 
-  [[nodiscard]] std::uint64_t position() const noexcept { return next_; }
-  [[nodiscard]] std::uint64_t done() const noexcept { return done_; }
+  [[nodiscard]] std::uint64_t position() const noexcept { return cursor_.next(); }
+  [[nodiscard]] std::uint64_t done() const noexcept { return cursor_.done(); }
   // Whether the producer has aborted something that is not finished yet, held messages included.
-  [[nodiscard]] bool has_abort() const noexcept {
-    // slot.H pairs with slot.G.
-    return peer_->abort_before.load(std::memory_order_acquire) > done_;
-  }
+  [[nodiscard]] bool has_abort() const noexcept { return cursor_.abort_before() > cursor_.done(); }
   // The credit that the producer was last given; who wakes producers compares it.
-  [[nodiscard]] std::uint64_t credit_given() const noexcept { return credit_given_; }
+  [[nodiscard]] std::uint64_t credit_given() const noexcept { return cursor_.credit_given(); }
 
  private:
-  SlotConsumer(ConsumerPage& own, const ProducerPage& peer, const std::byte* slots,
-               const SlotGeometry& geometry, std::uint64_t done, std::uint64_t taken) noexcept
-      : own_(&own),
-        peer_(&peer),
-        slots_(slots),
-        count_(geometry.slot_count),
-        stride_(slot_stride_bytes(geometry.slot_bytes)),
-        slot_bytes_(geometry.slot_bytes),
-        start_(geometry.start_position),
-        next_(done),
-        done_(done),
-        redeliver_before_(taken) {}
-
-  // Never backwards: what a predecessor had taken stays taken until it is finished, also for the
-  // successor of a successor.
-  void mark_taken() noexcept {
-    if (next_ <= redeliver_before_) return;
-    own_->taken.store(next_, std::memory_order_relaxed);  // relaxed: read after our death only
-  }
+  SlotConsumer(const ConsumerCursor& cursor, const std::byte* slots,
+               const SlotGeometry& geometry) noexcept
+      : places_(slots, geometry), start_(geometry.start_position), cursor_(cursor) {}
 
   // Whether a correct producer leaves this in the next slot while that holds nothing for us: the
   // lap before, or nothing yet.  With every slot held, the lap before is what we hold.
   [[nodiscard]] bool is_empty_sequence(std::uint64_t sequence) const noexcept {
-    return next_ - start_ < count_ ? sequence == 0 : sequence == next_ + 1 - count_;
+    const std::uint64_t next = cursor_.next();
+    const std::uint64_t count = places_.slot_count();
+    return next - start_ < count ? sequence == 0 : sequence == next + 1 - count;
   }
 
-  ConsumerPage* own_;
-  const ProducerPage* peer_;
-  const std::byte* slots_;
-  std::uint64_t count_;
-  std::uint64_t stride_;
-  std::uint32_t slot_bytes_;
+  slot_detail::SlotPlaces<const std::byte> places_;
   std::uint64_t start_;
-  std::uint64_t next_;  // first position not yet looked at
-  std::uint64_t done_;  // first position not yet finished
-  std::uint64_t redeliver_before_;
-  std::uint64_t credit_given_ = 0;
+  ConsumerCursor cursor_;
 };
 
 }  // namespace slipring

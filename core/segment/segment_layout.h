@@ -37,6 +37,7 @@ enum class SegmentKind : std::uint32_t {
   kSlotLink = 1,    // slot_ring.h, with or without a buffer pool
   kRecordLink = 2,  // record_ring.h
   kBoard = 3,       // a stage's counters
+  kValueLink = 4,   // spsc_ring.h
 };
 
 struct Region {

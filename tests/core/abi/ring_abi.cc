@@ -1,6 +1,7 @@
 // One side of a ring in a file, built for two processors: `ring_abi produce|consume FILE COUNT`.
 //
-// The producer fills a slot ring and a record ring, the consumer checks every byte and reports.
+// The producer fills a slot ring, a record ring and buffers of a pool, the consumer checks every
+// byte and reports.
 // Both run at once; the test starts one side as i386 and the other as x86-64.
 
 #include <fcntl.h>
@@ -16,16 +17,33 @@
 
 #include "core/cpu/relax.h"
 #include "core/pool/buffer_pool.h"
+#include "core/pool/pool_recovery.h"
+#include "core/pool/shared_pool.h"
+#include "core/ring/broadcast_ring.h"
+#include "core/ring/byte_stream.h"
+#include "core/ring/exchange_ring.h"
+#include "core/ring/mpmc_ring.h"
+#include "core/ring/mpsc_merge.h"
+#include "core/ring/mpsc_ring.h"
 #include "core/ring/record_ring.h"
 #include "core/ring/slot_ring.h"
 #include "core/segment/segment_layout.h"
 
 namespace slipring {
+
+// Compiled whole on every processor.
+template class TypedBroadcastWriter<std::uint64_t>;
+template class TypedBroadcastReader<std::uint64_t>;
+template class MpscConsumer<SlotConsumer>;
+template class MpscMerge<RecordConsumer>;
+
 namespace {
 
 constexpr std::uint64_t kStart = (std::uint64_t{1} << 32) - 4096;
 constexpr SlotGeometry kSlots{64, 40, kStart};
 constexpr RecordGeometry kRecords{4096, kStart};
+
+constexpr SharedPoolGeometry kPool{8, 2, 256};
 
 // The whole file; every part has its place on both processors, or the static_asserts of the
 // headers fail first.
@@ -36,8 +54,18 @@ struct Shared {
   ConsumerPage record_consumer;
   alignas(kAbiLineBytes) std::byte slots[64 * 64];
   alignas(kAbiLineBytes) std::byte records[4096];
+  alignas(kAbiLineBytes) std::atomic<std::uint64_t> pool_words[8];
+  std::atomic<std::uint64_t> pool_handle;  // on its way from one to the other; 0: none
+  alignas(kAbiLineBytes) std::byte pool_pages[2 * kPoolPageBytes];
+  std::byte pool_buffers[8 * 256];
 };
-static_assert(sizeof(Shared) == 4 * 256 + 4096 + 4096);
+static_assert(sizeof(Shared) == 4 * 256 + 4096 + 4096 + 128 + 8192 + 2048);
+static_assert(pool_pages_bytes(kPool) == 8192 && pool_buffers_bytes(kPool) == 2048);
+
+Result<SharedPool> attach_pool(Shared& shared, std::uint32_t participant) {
+  return SharedPool::attach({shared.pool_words, shared.pool_pages, shared.pool_buffers}, kPool,
+                            participant);
+}
 
 std::byte pattern(std::uint64_t number, std::size_t at) {
   return static_cast<std::byte>(number * 7 + at * 13);
@@ -78,10 +106,24 @@ bool produce(Shared& shared, std::uint64_t count) {
       SlotProducer::attach(shared.slot_producer, shared.slots, shared.slot_consumer, kSlots);
   Result<RecordProducer> records = RecordProducer::attach(shared.record_producer, shared.records,
                                                           shared.record_consumer, kRecords);
-  if (!slots || !records) return false;
+  Result<SharedPool> pool = attach_pool(shared, 0);
+  if (!slots || !records || !pool) return false;
   for (std::uint64_t i = 0; i < count; ++i) {
     std::span<std::byte> message;
     Patience patience;
+    PoolHandle buffer;
+    while (pool->try_acquire(buffer) != Transfer::kDone) {
+      if (!patience.wait()) return false;
+    }
+    fill(pool->bytes(buffer), i + 2);
+    const auto publish = [&](const PoolHandle& sent) {
+      std::uint64_t none = 0;
+      return shared.pool_handle.compare_exchange_strong(none, sent.bits) ? Transfer::kDone
+                                                                         : Transfer::kBlocked;
+    };
+    while (pool->send(buffer, 0, publish) != Transfer::kDone) {
+      if (!patience.wait()) return false;
+    }
     while (slots->try_reserve(message) != Transfer::kDone) {
       if (!patience.wait()) return false;
     }
@@ -101,9 +143,16 @@ bool consume(Shared& shared, std::uint64_t count) {
       SlotConsumer::attach(shared.slot_consumer, shared.slot_producer, shared.slots, kSlots);
   Result<RecordConsumer> records = RecordConsumer::attach(
       shared.record_consumer, shared.record_producer, shared.records, kRecords);
-  if (!slots || !records) return false;
+  Result<SharedPool> pool = attach_pool(shared, 1);
+  if (!slots || !records || !pool) return false;
   for (std::uint64_t i = 0; i < count; ++i) {
     Patience patience;
+    PoolHandle buffer;
+    while ((buffer.bits = shared.pool_handle.exchange(0)) == 0) {
+      if (!patience.wait()) return false;
+    }
+    if (!pool->claim(buffer) || !is_right(pool->bytes(buffer), i + 2)) return false;
+    if (!pool->give_back(buffer)) return false;
     SlotView slot;
     while (slots->try_peek(slot) != Transfer::kDone) {
       if (!patience.wait()) return false;
@@ -129,7 +178,7 @@ int run(std::string_view role, const char* path, std::uint64_t count) {
   Shared& shared = *static_cast<Shared*>(memory);
   const bool is_right_run =
       role == "produce" ? produce(shared, count) : role == "consume" && consume(shared, count);
-  std::printf("%zu-bit %.*s: %llu messages and records, %s\n", sizeof(void*) * 8,
+  std::printf("%zu-bit %.*s: %llu messages, records and buffers, %s\n", sizeof(void*) * 8,
               static_cast<int>(role.size()), role.data(), static_cast<unsigned long long>(count),
               is_right_run ? "all right" : "WRONG");
   return is_right_run ? 0 : 1;

@@ -17,7 +17,7 @@ fi
 
 share() {
   file="$TEST_TMPDIR/rings.$3"
-  head -c 9216 /dev/zero >"$file"
+  head -c 19584 /dev/zero >"$file"
   "$1" produce "$file" 50000 &
   producer=$!
   "$2" consume "$file" 50000

@@ -343,5 +343,150 @@ TEST_CASE("record_ring: abort marks what was published before it, and nothing af
   }
 }
 
+TEST_CASE("record_ring: messages are copied in and out, many by one publish") {
+  RecordMemory memory({256, 0});
+  RecordProducer producer = memory.producer();
+  RecordConsumer consumer = memory.consumer();
+  std::array<std::vector<std::byte>, 6> sent;
+  std::array<std::span<const std::byte>, 6> messages;
+  for (std::size_t i = 0; i < 6; ++i) {
+    sent[i].resize(i * 17);
+    write_pattern(sent[i], i);
+    messages[i] = sent[i];
+  }
+  std::size_t count = 0;
+  // 8, 32, 48, 64, 80 bytes whole: 232; the sixth needs 96 more.
+  CHECK(producer.try_push_many(messages, count) == Transfer::kBlocked);
+  CHECK(count == 5);
+  CHECK(producer.position() == 232);
+  CHECK(producer.try_push_many(std::span(messages).subspan(5), count) == Transfer::kBlocked);
+  CHECK(count == 0);
+  CHECK(producer.try_push_many({}, count) == Transfer::kDone);
+
+  std::array<RecordView, 3> views;
+  REQUIRE(consumer.try_peek_many(views, count) == Transfer::kDone);
+  CHECK(count == 3);
+  for (std::size_t i = 0; i < 3; ++i) CHECK(has_pattern(views[i].message, i));
+  consumer.release(views[2]);
+  CHECK(consumer.done() == 8 + 32 + 48);
+  std::array<std::byte, 60> copied;
+  std::uint64_t size = 0;
+  REQUIRE(consumer.try_pop(copied, size) == Transfer::kDone);
+  CHECK(size == 51);
+  CHECK(has_pattern(std::span(copied).first(51), 3));
+  REQUIRE(consumer.try_pop(copied, size) == Transfer::kDone);
+  CHECK(size == 68);  // as much of it as there was room for
+  CHECK(std::equal(copied.begin(), copied.end(), sent[4].begin()));
+  CHECK(consumer.try_pop(copied, size) == Transfer::kBlocked);
+  CHECK(consumer.try_peek_many(views, count) == Transfer::kBlocked);
+  CHECK(count == 0);
+  CHECK(producer.try_append(messages[5]) == Transfer::kDone);
+  CHECK_FALSE(consumer.has_message());
+  producer.publish();
+  CHECK(consumer.try_peek_many(views, count) == Transfer::kDone);
+  CHECK(count == 1);
+}
+
+TEST_CASE(
+    "record_ring: aeron PR 2015: no room at the end nor at the beginning overwrites nothing") {
+  // The record does not fit before the end, and the beginning is not free either: the unread must
+  // stay as it is, whatever the offset and the sizes.
+  int blocked_count = 0;
+  for (std::uint64_t offset = 0; offset < 128; offset += 8) {
+    for (std::uint64_t unread = 0; unread <= 56; ++unread) {
+      for (std::uint64_t more = 0; more <= 56; ++more) {
+        RecordMemory memory({128, 0});
+        RecordProducer producer = memory.producer();
+        RecordConsumer consumer = memory.consumer();
+        advance(producer, consumer, offset);
+        std::uint64_t pushed_count = 0;
+        REQUIRE(push(producer, unread, pushed_count++) == Transfer::kDone);
+        while (push(producer, more, pushed_count) == Transfer::kDone) ++pushed_count;
+        REQUIRE(producer.position() - consumer.done() <= 128);
+        ++blocked_count;
+        REQUIRE(pop(consumer, unread, 0));
+        for (std::uint64_t i = 1; i < pushed_count; ++i) REQUIRE(pop(consumer, more, i));
+      }
+    }
+  }
+  MESSAGE("rings filled: ", blocked_count);
+  CHECK(blocked_count == 16 * 57 * 57);
+}
+
+TEST_CASE(
+    "record_ring: agrona 22: where only a header fits before the end, it is padding or a record") {
+  for (const std::uint64_t size : {std::uint64_t{0}, std::uint64_t{1}}) {
+    RecordMemory memory({64, 0});
+    RecordProducer producer = memory.producer();
+    RecordConsumer consumer = memory.consumer();
+    advance(producer, consumer, 56);
+    REQUIRE(push(producer, size, 5) == Transfer::kDone);
+    const std::uint64_t last = memory.bytes.word(56).load(std::memory_order_relaxed);
+    CHECK(last ==
+          record_detail::pack(0, size == 0 ? record_detail::kData : record_detail::kPadding));
+    CHECK(producer.position() == (size == 0 ? 64 : 80));
+    CHECK(pop(consumer, size, 5));
+    CHECK_FALSE(consumer.has_message());
+  }
+}
+
+TEST_CASE("record_ring: agrona 159 and 160: a producer that dies at a full ring leaves it usable") {
+  for (std::uint64_t offset = 0; offset < 128; offset += 8) {
+    CAPTURE(offset);
+    RecordMemory memory({128, 0});
+    RecordConsumer consumer = memory.consumer();
+    std::uint64_t count = 0;
+    {
+      RecordProducer producer = memory.producer();
+      advance(producer, consumer, offset);
+      while (push(producer, 8, count) == Transfer::kDone) ++count;
+      std::span<std::byte> payload;
+      REQUIRE(producer.try_reserve(8, payload) == Transfer::kBlocked);
+    }
+    RecordProducer successor = memory.producer();
+    CHECK(push(successor, 8, 99) == Transfer::kBlocked);
+    for (std::uint64_t i = 0; i < count; ++i) REQUIRE(pop(consumer, 8, i));
+    RecordView none;
+    CHECK(consumer.try_peek(none) == Transfer::kBlocked);
+    CHECK(push(successor, 8, 7) == Transfer::kDone);
+    CHECK(pop(consumer, 8, 7));
+  }
+}
+
+TEST_CASE("record_ring: padding that does not fill its lap, or ends what is published, is a lie") {
+  constexpr std::uint64_t kPad = std::uint64_t{2} << 32;
+  struct Lie {
+    std::uint64_t at;
+    std::uint64_t header;
+    std::uint64_t tail;
+  };
+  for (const Lie& lie : {Lie{96, kPad | 24, 128}, Lie{96, kPad | 16, 160}, Lie{96, kPad | 32, 160},
+                         Lie{64, kPad | 56, 128}, Lie{96, kPad | 24, 96 + 24}}) {
+    CAPTURE(lie.at);
+    CAPTURE(lie.header);
+    RecordMemory memory({128, 0});
+    RecordProducer producer = memory.producer();
+    RecordConsumer consumer = memory.consumer();
+    advance(producer, consumer, lie.at);
+    memory.bytes.word(lie.at).store(lie.header, std::memory_order_relaxed);
+    memory.bytes.word(0).store(record_detail::pack(8, record_detail::kData),
+                               std::memory_order_relaxed);
+    memory.producer_page->tail.store(lie.tail, std::memory_order_relaxed);
+    RecordView view;
+    CHECK(consumer.try_peek(view) == Transfer::kCorruptPeer);
+    CHECK(consumer.position() == lie.at);
+  }
+  // Padding behind padding.
+  RecordMemory memory({128, 0});
+  RecordProducer producer = memory.producer();
+  RecordConsumer consumer = memory.consumer();
+  advance(producer, consumer, 96);
+  memory.bytes.word(96).store(kPad | 24, std::memory_order_relaxed);
+  memory.bytes.word(0).store(kPad | 8, std::memory_order_relaxed);
+  memory.producer_page->tail.store(160, std::memory_order_relaxed);
+  RecordView view;
+  CHECK(consumer.try_peek(view) == Transfer::kCorruptPeer);
+}
+
 }  // namespace
 }  // namespace slipring

@@ -18,6 +18,7 @@
 #include "core/ring/cursor_page.h"
 #include "core/ring/record_ring.h"
 #include "core/ring/slot_ring.h"
+#include "core/ring/spsc_ring.h"
 
 namespace slipring {
 
@@ -94,6 +95,29 @@ struct RecordMemory {
   ProducerPage* producer_page = reinterpret_cast<ProducerPage*>(producer_bytes.data());
   ConsumerPage* consumer_page = reinterpret_cast<ConsumerPage*>(consumer_bytes.data());
   ExactBytes bytes;
+};
+
+template <SpscValue T>
+struct SpscMemory {
+  explicit SpscMemory(const SpscGeometry& shape)
+      : geometry(shape), slots(spsc_place_count(shape) * sizeof(T)) {}
+
+  [[nodiscard]] Result<SpscProducer<T>> try_producer() {
+    return SpscProducer<T>::attach(*producer_page, first(), *consumer_page, geometry);
+  }
+  [[nodiscard]] Result<SpscConsumer<T>> try_consumer() {
+    return SpscConsumer<T>::attach(*consumer_page, *producer_page, first(), geometry);
+  }
+  [[nodiscard]] SpscProducer<T> producer() { return try_producer().value(); }
+  [[nodiscard]] SpscConsumer<T> consumer() { return try_consumer().value(); }
+  [[nodiscard]] T* first() const { return reinterpret_cast<T*>(slots.data()); }
+
+  SpscGeometry geometry;
+  ExactBytes producer_bytes{sizeof(ProducerPage)};
+  ExactBytes consumer_bytes{sizeof(ConsumerPage)};
+  ProducerPage* producer_page = reinterpret_cast<ProducerPage*>(producer_bytes.data());
+  ConsumerPage* consumer_page = reinterpret_cast<ConsumerPage*>(consumer_bytes.data());
+  ExactBytes slots;
 };
 
 // A message of `size` bytes that only `number` makes, so that a mixed-up or torn one is seen.

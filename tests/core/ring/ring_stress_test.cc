@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstring>
@@ -12,6 +14,7 @@
 #include "core/cpu/relax.h"
 #include "core/ring/record_ring.h"
 #include "core/ring/slot_ring.h"
+#include "core/ring/spsc_ring.h"
 #include "tests/core/ring/ring_memory.h"
 
 namespace slipring {
@@ -168,6 +171,73 @@ void stress_record(std::uint64_t capacity, std::uint64_t start, std::uint64_t ba
         if (answer == Transfer::kDone) consumer.release(view);
         return true;
       });
+}
+
+// `kStep` values at a time, in place every other time; 1 is one at a time.
+template <typename T, std::size_t kStep>
+void stress_spsc(const SpscGeometry& geometry) {
+  SpscMemory<T> memory(geometry);
+  SpscProducer<T> producer = memory.producer();
+  SpscConsumer<T> consumer = memory.consumer();
+  run_pair(
+      "spsc",
+      [&](Outcome& outcome) {
+        std::array<T, kStep> values;
+        const auto wanted = static_cast<std::size_t>(
+            std::min<std::uint64_t>(kStep, kMessageCount - outcome.message_count));
+        for (std::size_t i = 0; i < wanted; ++i) {
+          fill_words(std::as_writable_bytes(std::span(&values[i], 1)), outcome.message_count + i);
+        }
+        std::size_t pushed = 1;
+        if constexpr (kStep == 1) {
+          if (producer.try_push(values[0]) != Transfer::kDone) return false;
+        } else if (outcome.message_count % 2 == 0) {
+          const std::span<const T> batch(values.data(), wanted);
+          if (producer.try_push_batch(batch, pushed) != Transfer::kDone) return false;
+        } else {
+          std::span<T> slots;
+          if (producer.try_reserve(slots) != Transfer::kDone) return false;
+          pushed = std::min(wanted, slots.size());
+          std::copy_n(values.begin(), pushed, slots.begin());
+          producer.commit(pushed);
+        }
+        outcome.message_count += pushed;
+        return true;
+      },
+      [&](Outcome& outcome) {
+        std::array<T, kStep> values;
+        std::span<const T> seen(values);
+        std::size_t popped = 1;
+        const bool in_place = kStep != 1 && outcome.message_count % 2 == 0;
+        const Transfer answer = in_place     ? consumer.try_peek(seen)
+                                : kStep == 1 ? consumer.try_pop(values[0])
+                                             : consumer.try_pop_batch(values, popped);
+        if (answer == Transfer::kBlocked) return false;
+        if (in_place) popped = seen.size();
+        if (answer != Transfer::kDone) {
+          ++outcome.wrong_count;
+          popped = 0;
+        }
+        for (std::size_t i = 0; i < popped; ++i) {
+          const auto bytes = std::as_bytes(seen.subspan(i, 1));
+          if (!words_are(bytes, outcome.message_count + i)) ++outcome.wrong_count;
+        }
+        if (in_place && answer == Transfer::kDone) consumer.release(popped);
+        outcome.message_count += popped;
+        return true;
+      });
+}
+
+TEST_CASE("stress: values arrive whole and in order between two threads") {
+  using Long = std::array<std::uint64_t, 9>;
+  constexpr std::uint64_t kStart = (std::uint64_t{1} << 32) - 1000;
+  for (const std::uint64_t count : {1U, 3U, 16U, 1000U, 1024U}) {
+    CAPTURE(count);
+    stress_spsc<std::uint64_t, 1>({count, kStart});
+    stress_spsc<std::uint64_t, 32>({count, kStart});
+    stress_spsc<Long, 1>({count, kStart});
+    stress_spsc<Long, 5>({count, kStart});
+  }
 }
 
 TEST_CASE("stress: slots arrive whole and in order between two threads") {

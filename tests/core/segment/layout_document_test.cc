@@ -15,10 +15,15 @@
 #include <vector>
 
 #include "core/pool/buffer_pool.h"
+#include "core/pool/pool_word.h"
+#include "core/ring/broadcast_page.h"
 #include "core/ring/cursor_page.h"
+#include "core/ring/mpsc_bell.h"
+#include "core/ring/mpmc_record.h"
 #include "core/ring/record_ring.h"
 #include "core/ring/slot_ring.h"
 #include "core/segment/segment_layout.h"
+#include "tests/core/ring/broadcast_memory.h"
 #include "tests/core/ring/ring_memory.h"
 
 namespace slipring {
@@ -134,10 +139,34 @@ TEST_CASE("LAYOUT.md: the tables give the offsets and sizes that the compiler us
   CHECK(describes(document.rows["ConsumerPage"], {{"credit", offsetof(ConsumerPage, credit), 8},
                                                   {"done", offsetof(ConsumerPage, done), 8},
                                                   {"taken", offsetof(ConsumerPage, taken), 8}}));
+  CHECK(describes(document.rows["BellPage"], {{"rings[64]", offsetof(BellPage, rings), 8 * 64}}));
   CHECK(describes(document.rows["BufferHandle"],
                   {{"slot", offsetof(BufferHandle, slot), 4},
                    {"generation", offsetof(BufferHandle, generation), 4}}));
+  CHECK(describes(document.rows["PoolRecord"], {{"sending", offsetof(PoolRecord, sending), 8},
+                                                {"ticket", offsetof(PoolRecord, ticket), 8}}));
+  CHECK(describes(document.rows["BroadcastWriterPage"],
+                  {{"tail", offsetof(BroadcastWriterPage, tail), 8},
+                   {"scan_at", offsetof(BroadcastWriterPage, scan_at), 8},
+                   {"abort_before", offsetof(BroadcastWriterPage, abort_before), 8},
+                   {"put_out[64]", offsetof(BroadcastWriterPage, put_out), 8 * 64}}));
+  CHECK(describes(document.rows["BroadcastReaderPage"],
+                  {{"credit", offsetof(BroadcastReaderPage, credit), 8},
+                   {"joined", offsetof(BroadcastReaderPage, joined), 8},
+                   {"done", offsetof(BroadcastReaderPage, done), 8},
+                   {"taken", offsetof(BroadcastReaderPage, taken), 8},
+                   {"lost", offsetof(BroadcastReaderPage, lost), 8}}));
   CHECK(describes(document.rows["Record header"], {{"size_bytes", 0, 4}, {"kind", 4, 4}}));
+}
+
+TEST_CASE("LAYOUT.md: the record of a many-to-many ring is as described") {
+  Document document = layout();
+  CHECK(describes(document.rows["MpmcRecord"],
+                  {{"intent", offsetof(MpmcRecord, intent), 8},
+                   {"finished", offsetof(MpmcRecord, finished), 8},
+                   {"banks[2][8]", offsetof(MpmcRecord, banks), 64},
+                   {"evidence[64]", offsetof(MpmcRecord, evidence), 512}}));
+  CHECK(sizeof(MpmcRecord) == 640);
 }
 
 TEST_CASE("LAYOUT.md: the worked segment header is the one that the code writes") {
@@ -201,6 +230,21 @@ TEST_CASE("LAYOUT.md: the worked slots are those that the code writes") {
             Transfer::kDone);
   }
   CHECK(layout().examples["slots"] == dump({memory.slots.data(), 64}));
+}
+
+TEST_CASE("LAYOUT.md: the worked broadcast ring is the one that the code writes") {
+  BroadcastMemory memory({4, 8, 0, 1, BroadcastPolicy::kBlock, 0});
+  BroadcastWriter writer = memory.writer();
+  for (std::uint64_t i = 0; i < 6; ++i) {
+    const std::uint64_t message = 0x1111'1111'1111'1111 * (i + 1);
+    REQUIRE(writer.try_push({reinterpret_cast<const std::byte*>(&message), 8}) == Transfer::kDone);
+  }
+  std::span<std::byte> slot;
+  REQUIRE(writer.try_reserve(slot) == Transfer::kDone);
+  slot[0] = std::byte{0x77};
+  Document document = layout();
+  CHECK(document.examples["broadcast-slots"] == dump({memory.slots.data(), 64}));
+  CHECK(document.examples["broadcast-writer-page"] == dump_of(*memory.writer_page));
 }
 
 TEST_CASE("LAYOUT.md: the reader of the document sees a changed byte and a changed table") {

@@ -1,0 +1,378 @@
+// The reading end of a broadcast ring.  The protocol is told in core/ring/broadcast_ring.h.
+//
+// What a reader takes is checked by the slot's state alone, before and after; no other word of the
+// writer's is believed without it.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "core/error/check.h"
+#include "core/error/result.h"
+#include "core/ring/broadcast_page.h"
+#include "core/ring/broadcast_view.h"
+
+namespace slipring {
+
+// One thread at a time.
+class BroadcastReader {
+ public:
+  // Takes place `index` over at the cursor that its own page shows.  A predecessor that died as a
+  // member leaves its membership; otherwise join() comes next.  The caller holds the role.
+  // Errors: kInvalidArgument; kCorruptPeer when the own page's cursor is impossible.
+  [[nodiscard]] static Result<BroadcastReader> attach(BroadcastReaderPage& own,
+                                                      const BroadcastWriterPage& peer,
+                                                      const std::byte* slots, std::uint32_t index,
+                                                      const BroadcastGeometry& geometry) noexcept {
+    if (Status valid = broadcast_validate(geometry); !valid) return valid.error();
+    if (index >= geometry.reader_count) {
+      return Error{ErrorCode::kInvalidArgument, 0, "no such place for a reader", index,
+                   geometry.reader_count};
+    }
+    BroadcastReader end(own, peer, slots, index, geometry);
+    // relaxed: only our predecessor wrote the own page, and attaching ordered us after it.
+    end.joined_ = own.joined.load(std::memory_order_relaxed);
+    end.lost_count_ = own.lost.load(std::memory_order_relaxed);
+    if (broadcast_member(end.joined_) != BroadcastMember::kIn) {
+      end.leave();  // one that died joining was never a member
+      return end;
+    }
+    // relaxed: as above.
+    const std::uint64_t done = own.done.load(std::memory_order_relaxed);
+    const std::uint64_t taken = own.taken.load(std::memory_order_relaxed);
+    const std::uint64_t credit = own.credit.load(std::memory_order_relaxed);
+    // It had seen what it finished published, and tail was one short of that at least.
+    const std::uint64_t tail = end.load_tail();
+    const std::uint64_t span = tail + 1 - geometry.start_position;
+    if (done - geometry.start_position > span || taken - done > span ||
+        credit - geometry.start_position > span) {
+      return Error{ErrorCode::kCorruptPeer, 0, "the cursor is not within what was published", done,
+                   tail};
+    }
+    end.next_ = done;
+    end.done_ = done;
+    end.redeliver_before_ = taken;
+    end.safe_from_ = credit;
+    end.credit_given_ = credit;
+    return end;
+  }
+
+  // Becomes a member, at a position that is then safe from the writer as far as the policy goes.
+  // After kEvicted, counts as lost what lies between.  Requires: not a member, or evicted.
+  // Errors: kCorruptPeer when the writer's words contradict each other.
+  [[nodiscard]] Status join(BroadcastJoin at) noexcept {
+    check(!is_member() || was_evicted(), "joining twice");
+    const bool is_return = is_member();
+    const std::uint64_t fresh = (joined_ / 4 + (joined_ % 4 == 0 ? 0 : 1)) * 4;
+    joined_ = fresh + static_cast<std::uint64_t>(BroadcastMember::kJoining);
+    // broadcast.K pairs with broadcast.J
+    own_->joined.store(joined_, std::memory_order_seq_cst);
+    // A scan that does not see us stored this before, and never gives away what lies above it.
+    // broadcast.L pairs with broadcast.I
+    const std::uint64_t safe_from = peer_->scan_at.load(std::memory_order_seq_cst);
+    const std::uint64_t tail = load_tail();
+    const bool is_first = tail == cut_.start();
+    // broadcast.B pairs with broadcast.A
+    const std::uint64_t newest = is_first ? 0 : state_at(tail - 1).load(std::memory_order_acquire);
+    const bool is_there = newest == cut_.published(tail - 1) || cut_.may_follow(newest, tail - 1);
+    if ((!is_first && !is_there) || tail - cut_.start() > kFarthest ||
+        (safe_from != 0 && tail - safe_from > tail - cut_.start()) ||
+        (is_return && tail - next_ > kFarthest)) {
+      leave();
+      return Error{ErrorCode::kCorruptPeer, 0, "the writer's positions contradict its slots", tail,
+                   safe_from};
+    }
+    std::uint64_t next = tail;
+    if (at == BroadcastJoin::kOldest) {
+      const std::uint64_t published = tail - cut_.start();
+      next = tail - (published < cut_.count() ? published : cut_.count());
+      const std::uint64_t state =
+          state_at(next).load(std::memory_order_acquire);  // broadcast.B pairs with broadcast.A
+      if (next != tail && state != cut_.published(next)) ++next;
+      // What had been delivered before stays delivered.
+      if (is_return && tail - next > tail - next_) next = next_;
+    }
+    begin(next, next - cut_.start() < safe_from - cut_.start() && safe_from != 0 ? safe_from : next,
+          is_return);
+    return {};
+  }
+
+  // Gives the membership up; the writer waits for us no longer.  What is held is no longer safe.
+  void leave() noexcept {
+    if (joined_ % 4 != 0) joined_ = (joined_ / 4 + 1) * 4;
+    // broadcast.N pairs with broadcast.J
+    own_->joined.store(joined_, std::memory_order_release);
+  }
+
+  // Looks at the next message without copying it.  Several may be held at once.
+  [[nodiscard]] Reception try_peek(BroadcastView& view) noexcept {
+    if (const Reception answer = locate(); answer != Reception::kDone) return answer;
+    describe(view);
+    view.message = {payload_at(next_), slot_bytes_};
+    mark_taken(++next_);
+    return Reception::kDone;
+  }
+
+  // Copies the next message out, as much of it as `message` holds, whole or not at all, and
+  // finishes it and all before it.  `view` tells about it; its `message` is the copy.
+  // Memory ordering: what the writer did before publishing it is visible.
+  [[nodiscard, gnu::always_inline]] Reception try_pop(std::span<std::byte> message,
+                                                      BroadcastView& view) noexcept {
+    if (message.size() > slot_bytes_) message = message.first(slot_bytes_);
+    for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
+      if (const Reception answer = locate(); answer != Reception::kDone) return answer;
+      mark_taken(next_ + 1);
+      broadcast_detail::load_words(message, payload_at(next_));
+      if (!is_unchanged(next_)) continue;  // overtaken while copying
+      describe(view);
+      view.message = message;
+      finish(++next_);
+      return Reception::kDone;
+    }
+    return Reception::kBlocked;  // a writer that laps us faster than we copy
+  }
+
+  // Whether a view held all the time since it was peeked what it still holds.  To be asked after
+  // the last look at it.
+  [[nodiscard]] bool is_still_valid(const BroadcastView& view) const noexcept {
+    return is_unchanged(view.position);
+  }
+
+  // Copies a message that was peeked, as much of it as `message` holds; false when it has been
+  // overwritten, and `message` then holds nothing.  Unlike looking at view.message, it never races
+  // with the writer.
+  [[nodiscard]] bool copy_out(const BroadcastView& view,
+                              std::span<std::byte> message) const noexcept {
+    if (message.size() > slot_bytes_) message = message.first(slot_bytes_);
+    broadcast_detail::load_words(message, payload_at(view.position));
+    return is_unchanged(view.position);
+  }
+
+  // Finishes `view` and everything before it.  One that a loss has left behind is finished already.
+  void release(const BroadcastView& view) noexcept {
+    check(next_ - view.position - 1 < next_ - cut_.start(), "release of what was never held");
+    if (next_ - view.position > next_ - done_) return;
+    finish(view.position + 1);
+  }
+
+  // Whether try_peek() might not answer kBlocked.  Changes nothing, so that a waiter may ask.
+  [[nodiscard]] bool has_message() const noexcept {
+    const std::uint64_t state =
+        state_at(next_).load(std::memory_order_acquire);  // broadcast.B pairs with broadcast.A
+    return !cut_.may_precede(state, next_) || was_evicted();
+  }
+
+  // Finishes all that the writer has aborted, in one step; answers how many messages were skipped,
+  // none of which counts as lost.  Requires: nothing is held.
+  std::uint64_t skip_aborted() noexcept {
+    check(next_ == done_, "skipping while messages are held");
+    const std::uint64_t fence = load_abort();
+    if (fence - next_ - 1 >= kFarthest) return 0;
+    // A fence beyond what is published is a lie, and following it would lose what comes.
+    const std::uint64_t state =
+        state_at(fence - 1).load(std::memory_order_acquire);  // broadcast.B pairs with broadcast.A
+    if (state != cut_.published(fence - 1) && !cut_.may_follow(state, fence - 1)) return 0;
+    const std::uint64_t skipped = fence - next_;
+    next_ = fence;
+    mark_taken(next_);
+    finish(next_);
+    publish_credit();
+    return skipped;
+  }
+
+  // Gives the writer all that is finished; before sleeping, for instance.
+  void publish_credit() noexcept {
+    if (done_ - credit_given_ - 1 >= kFarthest) return;  // nothing more, or not yet there
+    credit_given_ = done_;
+    own_->credit.store(done_, std::memory_order_release);  // broadcast.G pairs with broadcast.H
+  }
+
+  [[nodiscard]] bool is_member() const noexcept {
+    return broadcast_member(joined_) == BroadcastMember::kIn;
+  }
+  // Whether the writer has stopped waiting for this membership.
+  [[nodiscard]] bool was_evicted() const noexcept {
+    // broadcast.U pairs with broadcast.T
+    return is_gated_ && is_member() &&
+           peer_->put_out[index_].load(std::memory_order_acquire) == broadcast_membership(joined_);
+  }
+  [[nodiscard]] std::uint64_t position() const noexcept { return next_; }
+  [[nodiscard]] std::uint64_t done() const noexcept { return done_; }
+  // Every message that this place was owed and did not get, its predecessors' included.
+  [[nodiscard]] std::uint64_t lost_count() const noexcept { return lost_count_; }
+  [[nodiscard]] BroadcastPolicy policy() const noexcept { return policy_; }
+  [[nodiscard]] std::uint32_t slot_bytes() const noexcept { return slot_bytes_; }
+  // The credit that the writer was last given; who wakes a writer compares it.
+  [[nodiscard]] std::uint64_t credit_given() const noexcept { return credit_given_; }
+  // Whether the writer has aborted something that is not finished yet, held messages included.
+  [[nodiscard]] bool has_abort() const noexcept { return load_abort() - done_ - 1 < kFarthest; }
+
+ private:
+  // Positions are compared by distance; nothing is further ahead than this.
+  static constexpr std::uint64_t kFarthest = std::uint64_t{1} << 62;
+  static constexpr int kMaxAttempts = 4;
+
+  BroadcastReader(BroadcastReaderPage& own, const BroadcastWriterPage& peer, const std::byte* slots,
+                  std::uint32_t index, const BroadcastGeometry& geometry) noexcept
+      : own_(&own),
+        peer_(&peer),
+        slots_(slots),
+        cut_(geometry),
+        slot_bytes_(geometry.slot_bytes),
+        index_(index),
+        policy_(geometry.policy),
+        is_gated_(geometry.policy != BroadcastPolicy::kOverwrite),
+        credit_step_((geometry.policy == BroadcastPolicy::kEvict ? geometry.lag_limit
+                                                                 : geometry.slot_count) /
+                     4),
+        next_(geometry.start_position),
+        done_(geometry.start_position),
+        redeliver_before_(geometry.start_position),
+        credit_given_(geometry.start_position) {}
+
+  [[nodiscard]] const std::byte* payload_at(std::uint64_t position) const noexcept {
+    return slots_ + cut_.offset_bytes(position) + 8;
+  }
+  [[nodiscard]] const std::atomic<std::uint64_t>& state_at(std::uint64_t position) const noexcept {
+    return *reinterpret_cast<const std::atomic<std::uint64_t>*>(slots_ +
+                                                                cut_.offset_bytes(position));
+  }
+  [[nodiscard]] std::uint64_t load_tail() const noexcept {
+    // broadcast.F pairs with broadcast.E
+    const std::uint64_t tail = peer_->tail.load(std::memory_order_acquire);
+    return tail == 0 ? cut_.start() : tail;
+  }
+  [[nodiscard]] std::uint64_t load_abort() const noexcept {
+    // broadcast.Q pairs with broadcast.P
+    return peer_->abort_before.load(std::memory_order_acquire);
+  }
+  // After the last load of a payload: whether it was that of `position` throughout.
+  [[nodiscard]] bool is_unchanged(std::uint64_t position) const noexcept {
+    // broadcast.D pairs with broadcast.C
+    std::atomic_thread_fence(std::memory_order_acquire);
+    // relaxed: ordered by the fence.
+    return state_at(position).load(std::memory_order_relaxed) == cut_.published(position);
+  }
+
+  // Finds the next message, leaving behind what has been overwritten.
+  [[nodiscard]] Reception locate() noexcept {
+    check(is_member(), "reading without having joined");
+    const std::uint64_t state =
+        state_at(next_).load(std::memory_order_acquire);  // broadcast.B pairs with broadcast.A
+    if (state != cut_.published(next_) || (is_gated_ && (was_evicted() || holds_all())))
+        [[unlikely]] {
+      return locate_slowly();
+    }
+    return Reception::kDone;
+  }
+
+  // The same with all that may be in the way.  Bounded.
+  [[nodiscard, gnu::noinline]] Reception locate_slowly() noexcept {
+    for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
+      const std::uint64_t state =
+          state_at(next_).load(std::memory_order_acquire);  // broadcast.B pairs with broadcast.A
+      // Looked at after the state: who sees a slot overwritten sees that it was put out before.
+      if (was_evicted()) return Reception::kEvicted;
+      if (holds_all() || cut_.may_precede(state, next_)) {
+        publish_credit();  // idle: nobody gains from our keeping it back
+        return Reception::kBlocked;
+      }
+      if (state == cut_.published(next_)) return Reception::kDone;
+      if (!cut_.may_follow(state, next_) || !jump(state)) return Reception::kCorruptPeer;
+    }
+    return Reception::kBlocked;
+  }
+
+  // A reader that the writer waits for must let go before it looks at the next lap.
+  [[nodiscard]] bool holds_all() const noexcept {
+    return is_gated_ && next_ - done_ >= cut_.count();
+  }
+  // Whether the writer may not overwrite what lies at the next position.
+  [[nodiscard]] bool is_safe() const noexcept {
+    return is_gated_ && is_member() && next_ - safe_from_ < kFarthest;
+  }
+
+  // The next message has been overwritten, as `state` proves: leaves it behind, with all others
+  // that are gone and an eighth of the ring for a head start.  False when the writer's words
+  // contradict each other, or it has overwritten what it had to wait for.
+  [[nodiscard]] bool jump(std::uint64_t state) noexcept {
+    if (is_safe()) return false;
+    std::uint64_t tail = cut_.proven_tail(state);
+    const std::uint64_t told = load_tail();
+    if (told + 1 != tail && told - tail >= kFarthest) return false;
+    if (told - tail < cut_.count()) tail = told;  // the slots confirm it, or the next round does
+    std::uint64_t target = tail - cut_.count() + 1 + cut_.count() / 8;
+    if (is_gated_ && is_member() && target - safe_from_ < kFarthest) target = safe_from_;
+    count_lost(target - next_);
+    next_ = target;
+    mark_taken(next_);
+    finish(next_);
+    return true;
+  }
+
+  void count_lost(std::uint64_t count) noexcept {
+    lost_before_next_ += count;
+    lost_count_ += count;
+    own_->lost.store(lost_count_, std::memory_order_relaxed);  // relaxed: for observers
+  }
+
+  void describe(BroadcastView& view) noexcept {
+    view.position = next_;
+    view.lost = lost_before_next_;
+    view.redelivered = redeliver_before_ - next_ - 1 < kFarthest;
+    view.aborted = load_abort() - next_ - 1 < kFarthest;
+    view.is_stable = policy_ == BroadcastPolicy::kBlock && is_safe();
+    lost_before_next_ = 0;
+  }
+  // Never backwards: what a predecessor had taken stays taken until it is finished.
+  void mark_taken(std::uint64_t position) noexcept {
+    if (position - redeliver_before_ - 1 >= kFarthest) return;
+    own_->taken.store(position, std::memory_order_relaxed);  // relaxed: read after our death only
+  }
+  void finish(std::uint64_t position) noexcept {
+    done_ = position;
+    own_->done.store(done_, std::memory_order_release);  // broadcast.R pairs with broadcast.S
+    if (done_ - credit_given_ >= credit_step_) publish_credit();
+  }
+
+  void begin(std::uint64_t next, std::uint64_t safe_from, bool is_return) noexcept {
+    if (is_return) {
+      count_lost(next - next_);
+    } else {
+      lost_before_next_ = 0;
+    }
+    next_ = next;
+    done_ = next;
+    redeliver_before_ = next;
+    safe_from_ = safe_from;
+    credit_given_ = safe_from;
+    // relaxed, all: the store below publishes them to the writer, and to a successor its attaching.
+    own_->taken.store(next, std::memory_order_relaxed);
+    own_->done.store(next, std::memory_order_relaxed);
+    own_->credit.store(safe_from, std::memory_order_relaxed);
+    joined_ += 1;
+    own_->joined.store(joined_, std::memory_order_release);  // broadcast.M pairs with broadcast.J
+  }
+
+  BroadcastReaderPage* own_;
+  const BroadcastWriterPage* peer_;
+  const std::byte* slots_;
+  BroadcastCut cut_;
+  std::uint32_t slot_bytes_;
+  std::uint32_t index_;
+  BroadcastPolicy policy_;
+  bool is_gated_;              // the policy makes the writer wait for members, or put them out
+  std::uint64_t credit_step_;  // credit is given for so many messages, or when idle
+  std::uint64_t joined_ = 0;
+  std::uint64_t next_;  // first position not yet looked at
+  std::uint64_t done_;  // first position not yet finished
+  std::uint64_t redeliver_before_;
+  std::uint64_t credit_given_;
+  std::uint64_t safe_from_ = 0;  // what lies below was never promised to us
+  std::uint64_t lost_before_next_ = 0;
+  std::uint64_t lost_count_ = 0;
+};
+
+}  // namespace slipring

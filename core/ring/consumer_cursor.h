@@ -1,0 +1,137 @@
+// What the consumer of a ring has looked at, finished and given back; the reading half that rings
+// with one producer and one consumer have in common.
+//
+// Protocol.  Positions are the ring's own: slots or bytes.  `next` and `done` are kept privately;
+// the consumer's page shows them to others:
+//   taken   stored as messages are handed out; tells a successor what may have been acted upon
+//   done    stored as messages are finished; where successors of both ends start
+//   credit  done, stored rarely (each quarter lap, and when idle), on a line that only a full
+//           producer reads
+// Invariants: credit <= done <= taken <= done + capacity; all only grow.
+//
+// Crash.  Each store stands alone.  A consumer that dies between taken and done has these messages
+// delivered again, marked; `taken` never goes back, so that the mark stays also for the successor
+// of a successor.
+//
+// Ordering.  cursor.A -> cursor.B  credit: the producer overwrites only what has been read.
+//            cursor.C -> cursor.D  done: a successor of the producer starts behind what is
+//            finished. cursor.E -> cursor.F  abort_before: who sees it sees the messages that it
+//            lets live. B, D and E are in producer_credit.h.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "core/cpu/relax.h"
+#include "core/error/check.h"
+#include "core/error/result.h"
+#include "core/ring/cursor_page.h"
+
+namespace slipring {
+
+// Messages read in a row, from which on a consumer that finds nothing is at the heels of a running
+// producer: looking at the very line that is being written would cost both a line transfer a
+// message.  Such a consumer pauses once and looks again before it answers kBlocked; one whose
+// messages come singly answers at once.
+inline constexpr std::uint64_t kRunMessages = 16;
+
+inline void pause_at_heels() noexcept {
+  for (int i = 0; i < 32; ++i) relax();
+}
+
+// One thread at a time, as the ring's end that holds it.
+class ConsumerCursor {
+ public:
+  // Takes over where the own page stands; what it shows below `start_position` is a fresh page.
+  // Errors: kCorruptPeer when a predecessor has taken more than a whole ring.
+  [[nodiscard]] static Result<ConsumerCursor> attach(ConsumerPage& own, const ProducerPage& peer,
+                                                     std::uint64_t start_position,
+                                                     std::uint64_t capacity) noexcept {
+    // relaxed: only our predecessor wrote them, and attaching ordered us after it.
+    std::uint64_t done = own.done.load(std::memory_order_relaxed);
+    std::uint64_t taken = own.taken.load(std::memory_order_relaxed);
+    if (done < start_position) done = start_position;
+    if (taken < done) taken = done;
+    if (taken - done > capacity) {
+      return Error{ErrorCode::kCorruptPeer, 0, "the cursor has taken more than a whole ring", taken,
+                   done + capacity};
+    }
+    return ConsumerCursor(own, peer, done, taken, capacity);
+  }
+
+  // First position not yet handed out.
+  [[nodiscard]] std::uint64_t next() const noexcept { return next_; }
+  // First position not yet finished.
+  [[nodiscard]] std::uint64_t done() const noexcept { return done_; }
+  // The credit that the producer was last given; who wakes producers compares it.
+  [[nodiscard]] std::uint64_t credit_given() const noexcept { return credit_given_; }
+  // All between done() and here had been taken by a predecessor that did not finish it.
+  [[nodiscard]] std::uint64_t redeliver_before() const noexcept { return redeliver_before_; }
+  // First position that the producer still wants.
+  [[nodiscard]] std::uint64_t abort_before() const noexcept {
+    return peer_->abort_before.load(std::memory_order_acquire);  // cursor.F pairs with cursor.E
+  }
+
+  // Everything below `position` is handed out.  Requires: next() <= position.
+  void take(std::uint64_t position) noexcept {
+    next_ = position;
+    if (position <= redeliver_before_) return;
+    own_->taken.store(position, std::memory_order_relaxed);  // relaxed: read after our death only
+  }
+
+  // Everything below `position` is finished.  Our own mistakes stop here.
+  void release(std::uint64_t position) noexcept {
+    check(position > done_ && position <= next_, "release of what is not held");
+    finish(position);
+    if (position - credit_given_ >= credit_step_) give_credit();
+  }
+
+  // Takes and finishes everything below `position` in one store.  Requires: nothing is held.
+  void pass(std::uint64_t position) noexcept {
+    next_ = position;
+    finish(position);
+    if (position - credit_given_ >= credit_step_) [[unlikely]]
+      give_credit();
+  }
+
+  // Takes and finishes everything below `position` at once, and gives it back.
+  void skip_to(std::uint64_t position) noexcept {
+    if (position > next_) take(position);
+    finish(position);
+    give_credit();
+  }
+
+  // Gives the producer all that is finished.
+  void give_credit() noexcept {
+    if (credit_given_ == done_) return;
+    credit_given_ = done_;
+    own_->credit.store(done_, std::memory_order_release);  // cursor.A pairs with cursor.B
+  }
+
+ private:
+  ConsumerCursor(ConsumerPage& own, const ProducerPage& peer, std::uint64_t done,
+                 std::uint64_t taken, std::uint64_t capacity) noexcept
+      : own_(&own),
+        peer_(&peer),
+        next_(done),
+        redeliver_before_(taken),
+        done_(done),
+        credit_step_(capacity / 4) {}
+
+  void finish(std::uint64_t position) noexcept {
+    done_ = position;
+    own_->done.store(position, std::memory_order_release);  // cursor.C pairs with cursor.D
+  }
+
+  ConsumerPage* own_;
+  const ProducerPage* peer_;
+  std::uint64_t next_;  // private, as done_: no scribble on any page moves us
+  // Between the two, lest the compiler store them as one vector: reading next_ back from that
+  // costs more than the rest of a pop.
+  std::uint64_t redeliver_before_;
+  std::uint64_t done_;
+  std::uint64_t credit_step_;
+  std::uint64_t credit_given_ = 0;  // 0, so that the first idle moment shows a successor's credit
+};
+
+}  // namespace slipring
