@@ -20,7 +20,44 @@ enum Parameter : std::uint32_t {
 // Keeps every sum below 2^62.
 inline constexpr std::uint64_t kMaxRingBytes = std::uint64_t{1} << 44;
 
+// Requires: a valid shape.
+[[nodiscard]] std::uint64_t ring_bytes_of(const LinkShape& shape) noexcept {
+  switch (shape.kind) {
+    case SegmentKind::kRecordLink:
+      return shape.capacity_bytes;
+    case SegmentKind::kValueLink:
+      return spsc_place_count(value_geometry(shape)) * shape.slot_bytes;
+    default:
+      return slot_slots_bytes(slot_geometry(shape));
+  }
+}
+
+[[nodiscard]] Status validate_value_shape(const LinkShape& shape) noexcept {
+  if (shape.pool_buffer_count != 0 || shape.credit_count != 0) {
+    return Error{ErrorCode::kInvalidArgument, 0, "a value link has neither pool nor credit", 0, 0};
+  }
+  if (shape.slot_bytes == 0 || shape.slot_bytes > kMaxSlotBytes) {
+    return Error{ErrorCode::kInvalidArgument, 0, "value size is not from 1 byte to 1 MiB",
+                 shape.slot_bytes, kMaxSlotBytes};
+  }
+  return spsc_validate(value_geometry(shape));
+}
+
 }  // namespace
+
+const char* name_of(SegmentKind kind) noexcept {
+  switch (kind) {
+    case SegmentKind::kSlotLink:
+      return "slots";
+    case SegmentKind::kRecordLink:
+      return "records";
+    case SegmentKind::kBoard:
+      return "board";
+    case SegmentKind::kValueLink:
+      return "values";
+  }
+  return "unknown";
+}
 
 Status validate_shape(const LinkShape& shape) noexcept {
   if (shape.kind == SegmentKind::kRecordLink) {
@@ -29,6 +66,12 @@ Status validate_shape(const LinkShape& shape) noexcept {
                    shape.pool_buffer_count, 0};
     }
     return record_validate(record_geometry(shape));
+  }
+  if (shape.kind == SegmentKind::kValueLink) {
+    if (Status valid = validate_value_shape(shape); !valid) return valid;
+    if (ring_bytes_of(shape) <= kMaxRingBytes) return {};
+    return Error{ErrorCode::kInvalidArgument, 0, "values take more than 16 TiB",
+                 ring_bytes_of(shape), kMaxRingBytes};
   }
   if (shape.kind != SegmentKind::kSlotLink) {
     return Error{ErrorCode::kInvalidArgument, 0, "not a kind of link",
@@ -51,9 +94,7 @@ LinkParts parts_of(const LinkShape& shape, std::uint64_t page_bytes) noexcept {
   LinkParts parts;
   const std::uint64_t table_bytes = std::uint64_t{shape.pool_buffer_count} * sizeof(PoolWord);
   parts.ring_offset = round_up(kTableOffset + table_bytes, page_bytes);
-  parts.ring_bytes = shape.kind == SegmentKind::kRecordLink
-                         ? shape.capacity_bytes
-                         : slot_slots_bytes(slot_geometry(shape));
+  parts.ring_bytes = ring_bytes_of(shape);
   parts.buffers_offset = parts.ring_offset + round_up(parts.ring_bytes, page_bytes);
   parts.writer_bytes =
       parts.buffers_offset +
@@ -79,8 +120,9 @@ SegmentHeader make_link_header(const LinkShape& shape, std::string_view name,
 }
 
 Result<LinkShape> shape_of(const SegmentHeader& header) noexcept {
-  const bool is_link =
-      header.kind == SegmentKind::kRecordLink || header.kind == SegmentKind::kSlotLink;
+  const bool is_link = header.kind == SegmentKind::kRecordLink ||
+                       header.kind == SegmentKind::kSlotLink ||
+                       header.kind == SegmentKind::kValueLink;
   if (!is_link || header.parameter_count != kParameterCount || header.region_count != 2) {
     return Error{ErrorCode::kCorruptPeer, 0, "segment is not a link",
                  static_cast<std::uint64_t>(header.kind), 0};

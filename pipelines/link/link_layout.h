@@ -20,6 +20,7 @@
 #include "core/ring/cursor_page.h"
 #include "core/ring/record_ring.h"
 #include "core/ring/slot_ring.h"
+#include "core/ring/spsc_ring.h"
 #include "core/segment/segment_layout.h"
 #include "platform/wait/doorbell.h"
 
@@ -66,12 +67,15 @@ inline constexpr std::uint64_t kTableOffset = 1024;
 static_assert(sizeof(ProducerPage) == kEndPageOffset && sizeof(ConsumerPage) == kEndPageOffset);
 static_assert(kEndPageOffset + sizeof(EndPage) <= kTableOffset);
 
+// "slots", "records", "values", "board": as the command line and JSON have it.
+[[nodiscard]] const char* name_of(SegmentKind kind) noexcept;
+
 // What a link is made of, as its creator asks and as its header says.
 struct LinkShape {
-  SegmentKind kind = SegmentKind::kRecordLink;  // or kSlotLink
+  SegmentKind kind = SegmentKind::kRecordLink;  // or kSlotLink, kValueLink
   std::uint64_t capacity_bytes = 0;             // record links
-  std::uint64_t slot_count = 0;                 // slot links
-  std::uint32_t slot_bytes = 0;                 // slot links
+  std::uint64_t slot_count = 0;                 // slot links; value links: of values
+  std::uint32_t slot_bytes = 0;                 // slot links; value links: sizeof a value
   std::uint32_t pool_buffer_count = 0;          // 0: no pool; slot links only
   std::uint64_t pool_buffer_bytes = 0;
   // At most so many messages under way, and a full link answers instead of blocking; 0: no limit,
@@ -90,6 +94,9 @@ struct LinkParts {
 
 [[nodiscard]] inline SlotGeometry slot_geometry(const LinkShape& shape) noexcept {
   return {shape.slot_count, shape.slot_bytes, 0};
+}
+[[nodiscard]] inline SpscGeometry value_geometry(const LinkShape& shape) noexcept {
+  return {shape.slot_count, 0};
 }
 [[nodiscard]] inline RecordGeometry record_geometry(const LinkShape& shape) noexcept {
   return {shape.capacity_bytes, 0};

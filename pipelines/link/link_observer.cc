@@ -80,7 +80,7 @@ LinkReport LinkObserver::report() const noexcept {
   report.done = read(consumer.done);  // before tail, so that a moving ring does not look overfull
   report.tail = read(producer.tail);
   report.capacity =
-      shape_.kind == SegmentKind::kSlotLink ? shape_.slot_count : shape_.capacity_bytes;
+      shape_.kind == SegmentKind::kRecordLink ? shape_.capacity_bytes : shape_.slot_count;
   report.fill = report.tail > report.done ? report.tail - report.done : 0;
   if (report.fill > report.capacity) report.fill = report.capacity;
   const auto* lent = reinterpret_cast<const PoolWord*>(writer_.bytes().data() + kTableOffset);
@@ -90,6 +90,13 @@ LinkReport LinkObserver::report() const noexcept {
   }
   report.writer = report_end(writer_, Role::kWriter);
   report.reader = report_end(reader_, Role::kReader);
+  if (shape_.kind == SegmentKind::kValueLink) {
+    // Its ends count nothing by the message; the positions say it all.
+    report.writer.message_count = report.tail;
+    report.writer.payload_bytes = report.tail * shape_.slot_bytes;
+    report.reader.message_count = report.done;
+    report.reader.payload_bytes = report.done * shape_.slot_bytes;
+  }
   return report;
 }
 

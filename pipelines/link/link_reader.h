@@ -8,9 +8,11 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "core/error/result.h"
 #include "core/ring/transfer.h"
+#include "pipelines/link/link_end.h"
 #include "pipelines/link/link_segment.h"
 #include "platform/wait/doorbell.h"
 
@@ -43,7 +45,7 @@ class LinkReader {
   void skip_aborted() noexcept;
 
   // Finished for good: the writer learns that nobody will read on.
-  void close() noexcept;
+  void close() noexcept { end_.close(); }
 
   // Whether try_peek() might not answer kBlocked.  Changes nothing.
   [[nodiscard]] bool has_message() const noexcept;
@@ -54,7 +56,7 @@ class LinkReader {
   // The writer has closed and everything has been looked at.
   [[nodiscard]] bool is_finished() const noexcept;
   // What to sleep on until the writer publishes or closes.
-  [[nodiscard]] WaitPoint message_point() noexcept;
+  [[nodiscard]] WaitPoint message_point() noexcept { return end_.wait_point(); }
 
   // The pool's reader; nullptr on a link without a pool.
   [[nodiscard]] PoolReader* pool() noexcept { return pool_ ? &*pool_ : nullptr; }
@@ -62,19 +64,14 @@ class LinkReader {
   // a predecessor had given back already, is left alone.
   void give_back(const BufferHandle& handle) noexcept;
 
-  [[nodiscard]] const LinkShape& shape() const noexcept { return hold_.shape; }
-  [[nodiscard]] std::uint32_t incarnation() const noexcept;
-  [[nodiscard]] bool is_locked() const noexcept {
-    return hold_.own.is_locked() && hold_.peer.is_locked();
-  }
+  [[nodiscard]] const LinkShape& shape() const noexcept { return end_.shape(); }
+  [[nodiscard]] std::uint32_t incarnation() const noexcept { return end_.incarnation(); }
+  [[nodiscard]] bool is_locked() const noexcept { return end_.is_locked(); }
   // For whoever waits on this end, perhaps together with others.
-  void count_sleep(std::uint64_t more = 1) noexcept { count(own().counters.sleep_count, more); }
+  void count_sleep(std::uint64_t more = 1) noexcept { end_.count_sleep(more); }
 
  private:
-  LinkReader(LinkHold hold) noexcept;
-  [[nodiscard]] EndPage& own() noexcept { return end_page(hold_.own); }
-  [[nodiscard]] const EndPage& own() const noexcept { return end_page(hold_.own); }
-  [[nodiscard]] const EndPage& peer() const noexcept { return end_page(hold_.peer); }
+  explicit LinkReader(LinkHold hold) noexcept : end_(std::move(hold)) {}
   Status attach_ring() noexcept;
   Status attach_pool() noexcept;
   [[nodiscard]] std::uint64_t credit_given() const noexcept {
@@ -82,11 +79,10 @@ class LinkReader {
   }
   void ring_for_credit() noexcept;
 
-  LinkHold hold_;
+  LinkEnd end_;
   std::optional<SlotConsumer> slots_;      // exactly one of the two
   std::optional<RecordConsumer> records_;  // holds a value
   std::optional<PoolReader> pool_;
-  Doorbell doorbell_;
   std::uint64_t rung_credit_ = 0;
   bool corrupt_ = false;  // stays: a peer that was corrupt once is not believed again
 };

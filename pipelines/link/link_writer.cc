@@ -6,9 +6,6 @@
 
 namespace slipring {
 
-LinkWriter::LinkWriter(LinkHold hold) noexcept
-    : hold_(std::move(hold)), doorbell_(own().bell, peer().arm) {}
-
 Result<LinkWriter> LinkWriter::attach(const SegmentDirectory& directory, std::string_view name,
                                       MemoryLock memory_lock) noexcept {
   Result<LinkHold> hold = take_role(directory, name, Role::kWriter, memory_lock);
@@ -16,37 +13,36 @@ Result<LinkWriter> LinkWriter::attach(const SegmentDirectory& directory, std::st
   LinkWriter writer(std::move(hold).value());
   if (Status attached = writer.attach_ring(); !attached) return attached.error();
   if (Status attached = writer.attach_pool(); !attached) return attached.error();
-  open_end(writer.own(), writer.is_locked());
+  writer.end_.open();
   return writer;
 }
 
 Status LinkWriter::attach_ring() noexcept {
-  std::byte* region = hold_.own.writable_bytes().data();
+  std::byte* region = end_.own_bytes();
   auto& producer = *reinterpret_cast<ProducerPage*>(region);
-  const auto& consumer = *reinterpret_cast<const ConsumerPage*>(hold_.peer.bytes().data());
-  std::byte* ring = region + hold_.parts.ring_offset;
-  if (hold_.shape.kind == SegmentKind::kSlotLink) {
+  const auto& consumer = *reinterpret_cast<const ConsumerPage*>(end_.peer_bytes());
+  std::byte* ring = region + end_.parts().ring_offset;
+  if (end_.shape().kind == SegmentKind::kSlotLink) {
     Result<SlotProducer> end =
-        SlotProducer::attach(producer, ring, consumer, slot_geometry(hold_.shape));
+        SlotProducer::attach(producer, ring, consumer, slot_geometry(end_.shape()));
     if (!end) return end.error();
     slots_.emplace(std::move(end).value());
     return {};
   }
   Result<RecordProducer> end =
-      RecordProducer::attach(producer, ring, consumer, record_geometry(hold_.shape));
+      RecordProducer::attach(producer, ring, consumer, record_geometry(end_.shape()));
   if (!end) return end.error();
   records_.emplace(std::move(end).value());
   return {};
 }
 
 Status LinkWriter::attach_pool() noexcept {
-  if (hold_.shape.pool_buffer_count == 0) return {};
-  std::byte* region = hold_.own.writable_bytes().data();
+  if (end_.shape().pool_buffer_count == 0) return {};
+  std::byte* region = end_.own_bytes();
   auto* lent = reinterpret_cast<PoolWord*>(region + kTableOffset);
-  const auto* returned =
-      reinterpret_cast<const PoolWord*>(hold_.peer.bytes().data() + kTableOffset);
-  Result<PoolOwner> owner = PoolOwner::attach(lent, returned, region + hold_.parts.buffers_offset,
-                                              pool_geometry(hold_.shape));
+  const auto* returned = reinterpret_cast<const PoolWord*>(end_.peer_bytes() + kTableOffset);
+  Result<PoolOwner> owner = PoolOwner::attach(lent, returned, region + end_.parts().buffers_offset,
+                                              pool_geometry(end_.shape()));
   if (!owner) return owner.error();
   pool_.emplace(std::move(owner).value());
 
@@ -62,17 +58,17 @@ Status LinkWriter::attach_pool() noexcept {
     is_noted[handle.slot] = true;
     in_flight[in_flight_count++] = handle;
   }
-  count(own().counters.recovered_count, pool_->recover({in_flight.data(), in_flight_count}));
+  count(end_.own().counters.recovered_count, pool_->recover({in_flight.data(), in_flight_count}));
   return {};
 }
 
 bool LinkWriter::is_credit_used_up() const noexcept {
-  if (hold_.shape.credit_count == 0) return false;
+  if (end_.shape().credit_count == 0) return false;
   // relaxed: a count that lags behind only understates the credit; what may be overwritten is
   // decided by the ring alone.
-  const std::uint64_t sent = own().counters.message_count.load(std::memory_order_relaxed);
-  const std::uint64_t finished = peer().counters.message_count.load(std::memory_order_relaxed);
-  return finished <= sent && sent - finished >= hold_.shape.credit_count;
+  const std::uint64_t sent = end_.own().counters.message_count.load(std::memory_order_relaxed);
+  const std::uint64_t finished = end_.peer().counters.message_count.load(std::memory_order_relaxed);
+  return finished <= sent && sent - finished >= end_.shape().credit_count;
 }
 
 Transfer LinkWriter::try_reserve(std::uint64_t size_bytes, std::span<std::byte>& message) noexcept {
@@ -81,13 +77,8 @@ Transfer LinkWriter::try_reserve(std::uint64_t size_bytes, std::span<std::byte>&
   if (!is_credit_used_up()) {
     answer = slots_ ? slots_->try_reserve(message) : records_->try_reserve(size_bytes, message);
   }
-  if (answer == Transfer::kBlocked) {
-    count(own().counters.blocked_count);
-  } else if (answer == Transfer::kCorruptPeer) {
-    corrupt_ = true;
-    count(own().counters.corrupt_count);
-  }
-  return answer;
+  corrupt_ = answer == Transfer::kCorruptPeer;
+  return end_.note(answer);
 }
 
 void LinkWriter::commit(std::uint64_t size_bytes) noexcept {
@@ -96,10 +87,10 @@ void LinkWriter::commit(std::uint64_t size_bytes) noexcept {
   } else {
     records_->commit(size_bytes);
   }
-  EndCounters& counters = own().counters;
+  EndCounters& counters = end_.own().counters;
   count(counters.message_count);
   count(counters.payload_bytes, size_bytes);
-  doorbell_.ring_if_armed();
+  end_.ring();
 }
 
 void LinkWriter::abandon() noexcept {
@@ -112,14 +103,8 @@ void LinkWriter::abort_published() noexcept {
   } else {
     records_->abort_published();
   }
-  count(own().counters.abort_count);
-  doorbell_.ring_always();
-}
-
-void LinkWriter::close() noexcept {
-  own().state.store(static_cast<std::uint32_t>(EndState::kClosed),
-                    std::memory_order_release);  // link.A pairs with link.B
-  doorbell_.ring_always();
+  count(end_.own().counters.abort_count);
+  end_.ring_always();
 }
 
 bool LinkWriter::has_space(std::uint64_t size_bytes) const noexcept {
@@ -128,25 +113,13 @@ bool LinkWriter::has_space(std::uint64_t size_bytes) const noexcept {
   return slots_ ? slots_->has_space() : records_->has_space(size_bytes);
 }
 
-bool LinkWriter::is_peer_closed() const noexcept {
-  return peer().state.load(std::memory_order_acquire) ==  // link.B pairs with link.A
-         static_cast<std::uint32_t>(EndState::kClosed);
-}
-
-WaitPoint LinkWriter::space_point() noexcept {
-  return WaitPoint::of(peer().bell, own().arm);
-}
-
 std::uint64_t LinkWriter::max_message_bytes() const noexcept {
   return slots_ ? slots_->slot_bytes() : records_->max_payload_bytes();
 }
 
 std::uint64_t LinkWriter::blocked_count() const noexcept {
-  return own().counters.blocked_count.load(std::memory_order_relaxed);  // relaxed: our own word
-}
-
-std::uint32_t LinkWriter::incarnation() const noexcept {
-  return own().incarnation.load(std::memory_order_relaxed);  // relaxed: our own word
+  return end_.own().counters.blocked_count.load(
+      std::memory_order_relaxed);  // relaxed: our own word
 }
 
 }  // namespace slipring

@@ -1,8 +1,6 @@
 // The producing end of a link: ring, doorbell, certificate and, if the link has one, buffer pool.
 //
 // One thread at a time.  Nothing is allocated after attach().
-//
-// Ordering.  link.A -> link.B  close: who sees the other end closed sees all that it did before.
 #pragma once
 
 #include <cstddef>
@@ -10,9 +8,11 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "core/error/result.h"
 #include "core/ring/transfer.h"
+#include "pipelines/link/link_end.h"
 #include "pipelines/link/link_segment.h"
 #include "platform/wait/doorbell.h"
 
@@ -41,14 +41,14 @@ class LinkWriter {
   void abort_published() noexcept;
 
   // Finished for good: the reader sees the end of the stream once it has read everything.
-  void close() noexcept;
+  void close() noexcept { end_.close(); }
 
   // Whether try_reserve(size_bytes) would not answer kBlocked.  Changes nothing.
   [[nodiscard]] bool has_space(std::uint64_t size_bytes) const noexcept;
   // The reader has finished for good: nobody will read what is written.
-  [[nodiscard]] bool is_peer_closed() const noexcept;
+  [[nodiscard]] bool is_peer_closed() const noexcept { return end_.is_peer_closed(); }
   // What to sleep on until the reader gives space or buffers back.
-  [[nodiscard]] WaitPoint space_point() noexcept;
+  [[nodiscard]] WaitPoint space_point() noexcept { return end_.wait_point(); }
 
   // Of the ring: it moves with every publication.
   [[nodiscard]] std::uint64_t position() const noexcept {
@@ -58,32 +58,26 @@ class LinkWriter {
   // The pool's owner; nullptr on a link without a pool.
   [[nodiscard]] PoolOwner* pool() noexcept { return pool_ ? &*pool_ : nullptr; }
 
-  [[nodiscard]] const LinkShape& shape() const noexcept { return hold_.shape; }
+  [[nodiscard]] const LinkShape& shape() const noexcept { return end_.shape(); }
   [[nodiscard]] std::uint64_t max_message_bytes() const noexcept;
   // 1 for a fresh link, one more with every successor.
-  [[nodiscard]] std::uint32_t incarnation() const noexcept;
-  [[nodiscard]] bool is_locked() const noexcept {
-    return hold_.own.is_locked() && hold_.peer.is_locked();
-  }
+  [[nodiscard]] std::uint32_t incarnation() const noexcept { return end_.incarnation(); }
+  [[nodiscard]] bool is_locked() const noexcept { return end_.is_locked(); }
   // For whoever waits on this end, perhaps together with others.
-  void count_sleep(std::uint64_t more = 1) noexcept { count(own().counters.sleep_count, more); }
+  void count_sleep(std::uint64_t more = 1) noexcept { end_.count_sleep(more); }
   // Times try_reserve() answered kBlocked, over all incarnations.
   [[nodiscard]] std::uint64_t blocked_count() const noexcept;
 
  private:
-  LinkWriter(LinkHold hold) noexcept;
-  [[nodiscard]] EndPage& own() noexcept { return end_page(hold_.own); }
-  [[nodiscard]] const EndPage& own() const noexcept { return end_page(hold_.own); }
-  [[nodiscard]] const EndPage& peer() const noexcept { return end_page(hold_.peer); }
+  explicit LinkWriter(LinkHold hold) noexcept : end_(std::move(hold)) {}
   Status attach_ring() noexcept;
   Status attach_pool() noexcept;
   [[nodiscard]] bool is_credit_used_up() const noexcept;
 
-  LinkHold hold_;
+  LinkEnd end_;
   std::optional<SlotProducer> slots_;      // exactly one of the two
   std::optional<RecordProducer> records_;  // holds a value
   std::optional<PoolOwner> pool_;
-  Doorbell doorbell_;
   bool corrupt_ = false;  // stays: a peer that was corrupt once is not believed again
 };
 

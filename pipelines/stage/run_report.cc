@@ -115,7 +115,7 @@ void write_state(JsonLine& line, const LiveState& state) {
   for (const LinkState& link : state.links) {
     line.open_object();
     line.text("name", link.name);
-    line.text("kind", link.report.shape.kind == SegmentKind::kSlotLink ? "slots" : "records");
+    line.text("kind", name_of(link.report.shape.kind));
     line.number("messages_per_s", link.messages_per_s).number("bytes_per_s", link.bytes_per_s);
     line.number("fill", link.report.fill).number("capacity", link.report.capacity);
     line.number("pool_lent_count", link.report.pool_lent_count);

@@ -85,15 +85,7 @@ std::string kind_of(const SegmentFacts& facts) {
     case Condition::kSound:
       break;
   }
-  switch (facts.kind) {
-    case SegmentKind::kSlotLink:
-      return "slots";
-    case SegmentKind::kRecordLink:
-      return "records";
-    case SegmentKind::kBoard:
-      return "board";
-  }
-  return "unknown";
+  return slipring::name_of(facts.kind);
 }
 
 const char* name_of(Presence presence) noexcept {

@@ -60,12 +60,12 @@ bool read_records(const CreateRequest& request, LinkShape& shape) {
   return true;
 }
 
-bool read_slots(const CreateRequest& request, LinkShape& shape) {
-  shape.kind = SegmentKind::kSlotLink;
+bool read_slots(const CreateRequest& request, SegmentKind kind, LinkShape& shape) {
+  shape.kind = kind;
   if (!request.capacity.empty())
-    return refuse("--capacity belongs to --kind records, not to slots");
+    return refuse("--capacity belongs to --kind records, not to " + request.kind);
   if (request.slots.empty() || request.slot_size.empty()) {
-    return refuse("--kind slots needs --slots and --slot-size");
+    return refuse("--kind " + request.kind + " needs --slots and --slot-size");
   }
   const auto slot_count = parse_number<std::uint64_t>(request.slots);
   if (!slot_count) return refuse("--slots '" + request.slots + "' is no whole number");
@@ -89,9 +89,11 @@ bool read_shape(const CreateRequest& request, LinkShape& shape) {
   if (request.kind == "records") {
     if (!read_records(request, shape)) return false;
   } else if (request.kind == "slots") {
-    if (!read_slots(request, shape)) return false;
+    if (!read_slots(request, SegmentKind::kSlotLink, shape)) return false;
+  } else if (request.kind == "values") {
+    if (!read_slots(request, SegmentKind::kValueLink, shape)) return false;
   } else {
-    return refuse("--kind '" + request.kind + "' is neither slots nor records");
+    return refuse("--kind '" + request.kind + "' is none of records, slots, values");
   }
   if (request.credit.empty()) return true;
   const auto credit = parse_number<std::uint64_t>(request.credit);
@@ -150,7 +152,7 @@ void print_json(const SegmentDirectory& directory, const SegmentFile& file,
   json.member("name", file.name());
   json.member("directory", directory.path());
   const bool is_records = shape.kind == SegmentKind::kRecordLink;
-  json.member("kind", is_records ? "records" : "slots");
+  json.member("kind", name_of(shape.kind));
   if (is_records) {
     json.member("capacity_bytes", shape.capacity_bytes);
   } else {
@@ -182,7 +184,8 @@ std::string describe_shape(const LinkShape& shape) {
   if (shape.kind == SegmentKind::kRecordLink) {
     text = "records, " + binary_size(shape.capacity_bytes);
   } else {
-    text = std::to_string(shape.slot_count) + " slots of " + binary_size(shape.slot_bytes);
+    text = std::to_string(shape.slot_count) + " " + name_of(shape.kind) + " of " +
+           binary_size(shape.slot_bytes);
   }
   if (shape.pool_buffer_count != 0) {
     text += ", pool of " + std::to_string(shape.pool_buffer_count) + " x " +

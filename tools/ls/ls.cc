@@ -82,10 +82,10 @@ void write_segment(JsonWriter& json, const SegmentFacts& facts) {
     json.member("age_ns", age_ns(facts.created_ns));
   }
   if (facts.link) {
-    const bool is_slots = facts.link->shape.kind == SegmentKind::kSlotLink;
+    const SegmentKind kind = facts.link->shape.kind;
     json.member("fill", facts.link->fill);
     json.member("capacity", facts.link->capacity);
-    json.member("fill_unit", is_slots ? "slots" : "bytes");
+    json.member("fill_unit", kind == SegmentKind::kRecordLink ? "bytes" : slipring::name_of(kind));
   }
   json.begin_array("ends");
   for (const EndFacts& end : facts.ends) {

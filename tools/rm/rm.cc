@@ -99,10 +99,11 @@ Outcome remove_one(const SegmentDirectory& directory, const std::string& name, b
   }
   outcome.removed = true;
   if (facts && facts->link && facts->link->fill != 0) {
-    const bool is_slots = facts->kind == SegmentKind::kSlotLink;
+    const bool is_records = facts->kind == SegmentKind::kRecordLink;
     remark(kCommand, name + " held " +
-                         (is_slots ? std::to_string(facts->link->fill) + " slots"
-                                   : binary_size(facts->link->fill)) +
+                         (is_records ? binary_size(facts->link->fill)
+                                     : std::to_string(facts->link->fill) + " " +
+                                           slipring::name_of(facts->kind)) +
                          " of messages that nobody had finished");
   }
   if (!outcome.holders.empty()) {

@@ -31,17 +31,17 @@ void write_end(JsonWriter& json, const char* key, const EndReport& end, const En
 
 void write_link(JsonWriter& json, const Comparison& comparison, const LinkSample& link) {
   const LinkReport& report = link.report;
-  const bool is_slots = report.shape.kind == SegmentKind::kSlotLink;
+  const bool is_records = report.shape.kind == SegmentKind::kRecordLink;
   const std::optional<LinkRates> rates = comparison.rates(link);
   json.begin_object();
   json.member("name", link.name);
-  json.member("kind", is_slots ? "slots" : "records");
+  json.member("kind", slipring::name_of(report.shape.kind));
   json.member("total_bytes", report.total_bytes);
   json.member("fill", report.fill);
   json.member("peak_fill", link.peak_fill);
   json.member("capacity", report.capacity);
-  json.member("fill_unit", is_slots ? "slots" : "bytes");
-  if (is_slots) json.member("slot_bytes", report.shape.slot_bytes);
+  json.member("fill_unit", is_records ? "bytes" : slipring::name_of(report.shape.kind));
+  if (!is_records) json.member("slot_bytes", report.shape.slot_bytes);
   if (report.shape.credit_count != 0) json.member("credit_count", report.shape.credit_count);
   if (report.shape.pool_buffer_count != 0) {
     json.begin_object("pool");

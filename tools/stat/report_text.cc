@@ -12,10 +12,11 @@ namespace {
 
 std::string fill_text(const LinkSample& link) {
   const LinkReport& report = link.report;
-  const bool is_slots = report.shape.kind == SegmentKind::kSlotLink;
+  const bool is_records = report.shape.kind == SegmentKind::kRecordLink;
   std::string text =
       percentage(report.fill, report.capacity) + " of " +
-      (is_slots ? std::to_string(report.capacity) + " slots" : binary_size(report.capacity));
+      (is_records ? binary_size(report.capacity)
+                  : std::to_string(report.capacity) + " " + slipring::name_of(report.shape.kind));
   return text;
 }
 

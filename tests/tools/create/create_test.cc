@@ -73,7 +73,7 @@ TEST_CASE("create: what cannot be is refused as usage, and nothing is made") {
   const CommandFixture fixture;
   const std::vector<Refusal> refusals = {
       {{"a/b", "--kind", "records", "--capacity", "4KiB"}, "is no segment name"},
-      {{"a", "--kind", "pipes", "--capacity", "4KiB"}, "neither slots nor records"},
+      {{"a", "--kind", "pipes", "--capacity", "4KiB"}, "none of records, slots, values"},
       {{"a", "--capacity", "4KiB"}, "--kind is required"},
       {{"a", "--kind", "records"}, "needs --capacity"},
       {{"a", "--kind", "records", "--capacity", "4KB"}, "is no size"},

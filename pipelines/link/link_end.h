@@ -1,0 +1,76 @@
+// What both ends of every kind of link have in common: the hold on the segment, the doorbell for
+// the other side, and the states and counters that they show.
+//
+// One thread at a time.
+//
+// Ordering.  link.A -> link.B  close: who sees the other end closed sees all that it did before.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "core/ring/transfer.h"
+#include "pipelines/link/link_layout.h"
+#include "pipelines/link/link_segment.h"
+#include "platform/wait/doorbell.h"
+
+namespace slipring {
+
+class LinkEnd {
+ public:
+  explicit LinkEnd(LinkHold hold) noexcept
+      : hold_(std::move(hold)), doorbell_(own().bell, peer().arm) {}
+
+  [[nodiscard]] EndPage& own() noexcept { return end_page(hold_.own); }
+  [[nodiscard]] const EndPage& own() const noexcept { return end_page(hold_.own); }
+  [[nodiscard]] const EndPage& peer() const noexcept { return end_page(hold_.peer); }
+  // The regions, from their first byte.
+  [[nodiscard]] std::byte* own_bytes() noexcept { return hold_.own.writable_bytes().data(); }
+  [[nodiscard]] const std::byte* peer_bytes() const noexcept { return hold_.peer.bytes().data(); }
+
+  [[nodiscard]] const LinkShape& shape() const noexcept { return hold_.shape; }
+  [[nodiscard]] const LinkParts& parts() const noexcept { return hold_.parts; }
+  [[nodiscard]] bool is_locked() const noexcept {
+    return hold_.own.is_locked() && hold_.peer.is_locked();
+  }
+  // 1 for a fresh link, one more with every successor.
+  [[nodiscard]] std::uint32_t incarnation() const noexcept {
+    return own().incarnation.load(std::memory_order_relaxed);  // relaxed: our own word
+  }
+
+  void open() noexcept { open_end(own(), is_locked()); }
+  // Finished for good.
+  void close() noexcept {
+    own().state.store(static_cast<std::uint32_t>(EndState::kClosed),
+                      std::memory_order_release);  // link.A pairs with link.B
+    doorbell_.ring_always();
+  }
+  [[nodiscard]] bool is_peer_closed() const noexcept {
+    return peer().state.load(std::memory_order_acquire) ==  // link.B pairs with link.A
+           static_cast<std::uint32_t>(EndState::kClosed);
+  }
+
+  // After whatever the other side may be waiting for.
+  void ring() noexcept { doorbell_.ring_if_armed(); }
+  void ring_always() noexcept { doorbell_.ring_always(); }
+  // What to sleep on until the other side rings.
+  [[nodiscard]] WaitPoint wait_point() noexcept { return WaitPoint::of(peer().bell, own().arm); }
+  void count_sleep(std::uint64_t more) noexcept { count(own().counters.sleep_count, more); }
+
+  // Notes an answer of the ring other than kDone, and gives it back.
+  Transfer note(Transfer answer) noexcept {
+    if (answer == Transfer::kBlocked) {
+      count(own().counters.blocked_count);
+    } else if (answer == Transfer::kCorruptPeer) {
+      count(own().counters.corrupt_count);
+    }
+    return answer;
+  }
+
+ private:
+  LinkHold hold_;
+  Doorbell doorbell_;
+};
+
+}  // namespace slipring
