@@ -10,6 +10,7 @@
 
 #include "core/segment/segment_layout.h"
 #include "pipelines/stage/pipeline_plan.h"
+#include "tools/bench/bench.h"
 #include "tools/cli/exit_status.h"
 #include "tools/cli/json.h"
 #include "tools/cli/terminal.h"
@@ -38,6 +39,7 @@ std::string help_of(const CLI::App& app, const CommandText& text) {
       [&](const CLI::Option* one, const CLI::Option* other) { return rank(one) < rank(other); });
   std::vector<OptionText> texts;
   for (const CLI::Option* option : options) {
+    if (option->get_group().empty()) continue;  // for the program's own use
     const bool is_argument = option->get_positional();
     std::string names = option->get_name(is_argument, !is_argument);
     // A flag that may have a value carries its default in braces.
@@ -63,6 +65,7 @@ struct CommandLine {
   DoctorRequest doctor;
   OobRequest oob;
   std::string oob_wait;
+  BenchRequest bench;
 
   CLI::App& add(const CommandText& text, bool& json) {
     CLI::App& command = *app.add_subcommand(text.name, text.purpose);
@@ -92,14 +95,15 @@ void add_create(CommandLine& line) {
   CreateRequest& request = line.create;
   CLI::App& command = line.add(kCreateText, request.json);
   command.add_option("NAME", request.name, "The segment's name: A-Z a-z 0-9 . _ -");
-  command.add_option("--kind", request.kind, "Messages of any length, or of one")
-      ->option_text(" records|slots")
+  command.add_option("--kind", request.kind, "Of any length, of one length, or typed values")
+      ->option_text(" records|slots|values")
       ->required();
   command.add_option("--capacity", request.capacity, "records: the ring, a power of two")
       ->option_text(" SIZE");
-  command.add_option("--slots", request.slots, "slots: how many, a power of two")
+  command
+      .add_option("--slots", request.slots, "slots (a power of two), values (any number): how many")
       ->option_text(" N");
-  command.add_option("--slot-size", request.slot_size, "slots: bytes of one message")
+  command.add_option("--slot-size", request.slot_size, "slots, values: bytes of one")
       ->option_text(" SIZE");
   command
       .add_option("--pool", request.pool,
@@ -155,6 +159,17 @@ void add_oob(CommandLine& line) {
       ->option_text(" SECONDS");
 }
 
+void add_bench(CommandLine& line) {
+  BenchRequest& request = line.bench;
+  CLI::App& command = line.add(kBenchText, request.json);
+  command.add_option("--seconds", request.seconds, "Measure about so long (default 8)")
+      ->option_text(" SECONDS");
+  // What the command asks of its own children.
+  command.add_option("--cell", request.cell)->group("");
+  command.add_option("--duration-ns", request.duration_ns)->group("");
+  command.add_option("--cpus", request.cpus)->group("");
+}
+
 void build(CommandLine& line) {
   line.app.set_help_flag("-h,--help", "Print this help");
   line.app.formatter_fn(
@@ -168,6 +183,7 @@ void build(CommandLine& line) {
   add_stat(line);
   add_oob(line);
   line.add(kDoctorText, line.doctor.json);
+  add_bench(line);
   line.add(kVersionText, line.version_json);
 }
 
@@ -272,6 +288,7 @@ ExitStatus dispatch(CommandLine& line, const std::string& command) {
   if (command == kLsText.name) return list(line.list);
   if (command == kStatText.name) return stat(line.stat);
   if (command == kDoctorText.name) return doctor(line.doctor);
+  if (command == kBenchText.name) return bench(line.bench);
   if (command == kOobText.name) {
     line.oob.wait = !line.oob_wait.empty();
     if (line.oob_wait != "yes") line.oob.wait_seconds = line.oob_wait;

@@ -61,6 +61,12 @@ inline constexpr CommandText kOobText = {
     "  slipring oob settop.channel program 2\n"
     "  slipring oob settop.channel program 2 --wait\n"
     "  slipring oob settop.channel --wait=0.5 --json -- seek -10\n"};
+inline constexpr CommandText kBenchText = {
+    "bench", "Measure the rings on this machine, against pipe, socket, and hardware",
+    "[--seconds SECONDS] [--json]",
+    "  slipring bench\n"
+    "  slipring bench --seconds 30\n"
+    "  slipring bench --json | jq '.results[] | {workload, contender, median}'\n"};
 inline constexpr CommandText kVersionText = {
     "version", "Print the versions of program and segment layout", "[--json]",
     "  slipring version\n"

@@ -1,0 +1,258 @@
+#include "bench/report/verdicts.h"
+
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <string_view>
+
+namespace slipring::bench {
+namespace {
+
+std::string formatted(const char* format, double value) {
+  char text[48];
+  std::snprintf(text, sizeof text, format, value);
+  return text;
+}
+
+// Three significant digits.
+std::string three_digits(double value) {
+  return formatted(value >= 99.95 ? "%.0f" : value >= 9.995 ? "%.1f" : "%.2f", value);
+}
+
+using Choice = std::function<bool(const Contender& contender)>;
+
+bool is_ours(const Contender& contender) {
+  return contender.family == Family::kOurs;
+}
+bool is_rival(const Contender& contender) {
+  return contender.family == Family::kPeer || contender.family == Family::kKernel;
+}
+bool is_rival_with_try(const Contender& contender) {
+  return is_rival(contender) && std::strcmp(contender.id, "atomic-queue.optimist") != 0;
+}
+bool is_raw(const Contender& contender) {
+  return contender.family == Family::kRaw;
+}
+bool is_vyukov(const Contender& contender) {
+  return std::strcmp(contender.id, "vyukov") == 0;
+}
+bool is_rival_but_vyukov(const Contender& contender) {
+  return is_rival(contender) && !is_vyukov(contender);
+}
+
+// The best of those chosen, by the median; nothing when none was measured.
+const Measured* best_of(const RunOutcome& outcome, std::string_view workload,
+                        const Choice& choice) {
+  const Measured* best = nullptr;
+  for (const Measured& measured : outcome.measured) {
+    if (workload != measured.cell->workload->id || !measured.was_measured()) continue;
+    if (!choice(*measured.cell->contender) || measured.value.median <= 0) continue;
+    const bool is_better = best == nullptr || (more_is_better(measured.cell->workload->unit)
+                                                   ? measured.value.median > best->value.median
+                                                   : measured.value.median < best->value.median);
+    if (is_better) best = &measured;
+  }
+  return best;
+}
+
+std::string named(const Measured& measured) {
+  const std::string fault = fault_text(measured);
+  return figure_text(measured.value.median, measured.cell->workload->unit) + ", " +
+         measured.cell->contender->title + (fault.empty() ? "" : " (" + fault + ")");
+}
+
+class Judge {
+ public:
+  explicit Judge(const RunOutcome& outcome) : outcome_(outcome) {}
+
+  // Ours over theirs: a rate, or theirs over ours for a time when `at_most` is false.
+  void at_least(const char* title, const char* goal, const char* workload, const Choice& rivals,
+                double wanted) {
+    compare(title, goal, workload, workload, rivals, wanted, false);
+  }
+  void at_most(const char* title, const char* goal, const char* workload, const Choice& rivals,
+               double wanted) {
+    compare(title, goal, workload, workload, rivals, wanted, true);
+  }
+
+  // Our own figures in two workloads.
+  void between(const char* title, const char* goal, const char* workload, const char* reference,
+               double wanted, bool at_most) {
+    compare(title, goal, workload, reference, is_ours, wanted, at_most);
+  }
+
+  // Against a number.
+  void absolute(const char* title, const char* goal, const char* workload, double wanted,
+                bool at_most) {
+    Verdict verdict = begin(title, goal, wanted, at_most);
+    if (const Measured* ours = best_of(outcome_, workload, is_ours); ours != nullptr) {
+      verdict.ours = named(*ours);
+      verdict.ratio = ours->value.median;
+      settle(verdict);
+    }
+    verdicts_.push_back(std::move(verdict));
+  }
+
+  // A time against the bounce of one cache line as it was probed beside every repetition.
+  void against_bounce(const char* title, const char* goal, const char* workload, double wanted) {
+    Verdict verdict = begin(title, goal, wanted, true);
+    if (const Measured* ours = best_of(outcome_, workload, is_ours); ours != nullptr) {
+      std::vector<double> bounces;
+      for (const Measured& measured : outcome_.measured) {
+        if (measured.cell->workload != ours->cell->workload) continue;
+        for (const CellResult& result : measured.repetitions) {
+          if (is_far(result, outcome_.best_bounce_ns)) continue;
+          bounces.push_back(result.bounce_before_ns);
+          bounces.push_back(result.bounce_after_ns);
+        }
+      }
+      const double bounce_ns = summarise(bounces).median;
+      verdict.ours = named(*ours);
+      verdict.against = figure_text(bounce_ns, Unit::kNanoseconds) + ", a line bounced";
+      if (ours->is_far) verdict.remark = "no verdict: measured far apart";
+      if (bounce_ns > 0 && !ours->is_far) {
+        verdict.ratio = ours->value.median / bounce_ns;
+        settle(verdict);
+      }
+    }
+    verdicts_.push_back(std::move(verdict));
+  }
+
+  [[nodiscard]] std::vector<Verdict> take() { return std::move(verdicts_); }
+
+ private:
+  static Verdict begin(const char* title, const char* goal, double wanted, bool at_most) {
+    Verdict verdict;
+    verdict.workload = title;
+    verdict.goal = goal;
+    verdict.wanted = wanted;
+    verdict.at_most = at_most;
+    return verdict;
+  }
+
+  static void settle(Verdict& verdict) {
+    const bool won =
+        verdict.at_most ? verdict.ratio <= verdict.wanted : verdict.ratio >= verdict.wanted;
+    verdict.won = won ? Won::kYes : Won::kNo;
+  }
+
+  void compare(const char* title, const char* goal, const char* workload, const char* reference,
+               const Choice& rivals, double wanted, bool at_most) {
+    Verdict verdict = begin(title, goal, wanted, at_most);
+    const Measured* const ours = best_of(outcome_, workload, is_ours);
+    const Measured* const theirs = best_of(outcome_, reference, rivals);
+    if (ours != nullptr) verdict.ours = named(*ours);
+    if (theirs != nullptr) verdict.against = named(*theirs);
+    if (ours != nullptr && theirs != nullptr) {
+      verdict.ratio = ours->value.median / theirs->value.median;
+      if (ours->is_far != theirs->is_far) {
+        verdict.remark = "no verdict: only one of the two was measured near";
+      } else {
+        if (ours->is_far) verdict.remark = "both measured far apart";
+        settle(verdict);
+      }
+    } else {
+      verdict.remark = ours == nullptr ? "not measured in this run" : "no rival in this run";
+    }
+    verdicts_.push_back(std::move(verdict));
+  }
+
+  const RunOutcome& outcome_;
+  std::vector<Verdict> verdicts_;
+};
+
+void judge_one_way(Judge& judge) {
+  judge.at_least("SPSC 8 B singly, 1024 slots", "≥ 2 × the best peer with a real try", "spsc8.1k",
+                 is_rival_with_try, 2);
+  judge.at_least("SPSC 8 B singly, 1024 slots: the prize", "ahead of every peer", "spsc8.1k",
+                 is_rival, 1);
+  judge.at_least("SPSC 8 B singly, 64 Ki slots", "≥ 2 × the best peer with a real try", "spsc8.64k",
+                 is_rival_with_try, 2);
+  judge.at_least("SPSC 8 B, batches of 32", "≥ 1.5 × the best peer", "spsc8.batch", is_rival, 1.5);
+  judge.at_least("SPSC 64 B singly", "≥ 1.4 × the best peer", "spsc64.1k", is_rival, 1.4);
+  judge.at_least("SPSC 64 B, batches of 32", "≥ 0.9 × the raw hand-over", "spsc64.batch", is_raw,
+                 0.9);
+  judge.against_bounce("Round trip 8 B", "≤ 1.1 × a bare bounce of one line", "trip8", 1.1);
+  judge.against_bounce("Round trip 56 B", "≤ 1.1 × a bare bounce of one line", "trip56", 1.1);
+  judge.against_bounce("Round trip 64 B", "≤ 1.25 × a bare bounce of one line", "trip64", 1.25);
+  judge.between("Across processes, 8 B singly", "within 5 % of threads", "process.spsc8",
+                "spsc8.1k", 0.95, false);
+  judge.between("Across processes, 64 B singly", "within 5 % of threads", "process.spsc64",
+                "spsc64.1k", 0.95, false);
+}
+
+void judge_records(Judge& judge) {
+  judge.at_least("Records 16 B", "ahead of every peer", "record16", is_rival, 1);
+  judge.at_least("Records 64 B", "ahead of every peer", "record64", is_rival, 1);
+  judge.at_least("Records 256 B", "ahead of every peer", "record256", is_rival, 1);
+  judge.at_least("Records 1 KiB", "ahead of every peer", "record1k", is_rival, 1);
+  judge.at_least("Records 4 KiB", "≥ 2 × the best peer", "record4k", is_rival, 2);
+  judge.at_least("Records 64 KiB", "≥ 2 × the best peer", "record64k", is_rival, 2);
+  judge.between("Large messages by handle", "1 MiB costs what 64 B costs", "handle1m", "handle64",
+                0.9, false);
+}
+
+void judge_many(Judge& judge) {
+  for (const auto& [title, workload] :
+       {std::pair("MPMC 8 B, 1 × 1", "mpmc8.1x1"), std::pair("MPMC 8 B, 2 × 2", "mpmc8.2x2"),
+        std::pair("MPMC 8 B, 4 × 4", "mpmc8.4x4"), std::pair("MPMC 8 B, 1 × 4", "mpmc8.1x4"),
+        std::pair("MPMC 8 B, 4 × 1", "mpmc8.4x1"), std::pair("MPMC 8 B, 8 × 8", "mpmc8.8x8")}) {
+    judge.at_least(title, "at least the best peer", workload, is_rival, 1);
+  }
+  judge.at_least("MPMC 64 B, 2 × 2", "≥ 0.7 × Vyukov's queue", "mpmc64.2x2", is_vyukov, 0.7);
+  judge.at_least("MPMC 64 B, 2 × 2", "ahead of every other peer", "mpmc64.2x2", is_rival_but_vyukov,
+                 1);
+  judge.absolute("MPMC with one participant stopped", "≥ 0.9 × the rate without it", "stopped", 0.9,
+                 false);
+  judge.between("Broadcast to 4 readers", "writer's cost ≤ 1.5 × that with one", "fan4", "fan1",
+                1.5, true);
+  judge.at_most("Wake from sleep", "≤ 1.1 × a bare futex wake", "wake", is_rival, 1.1);
+  judge.between("A link that can sleep", "within 3 % of poll-only", "ready8", "spsc8.1k", 0.97,
+                false);
+  judge.absolute("Idle", "< 1 % of a processor", "idle", 1, true);
+  judge.absolute("8 B in and out, one thread", "≤ 31 instructions in all", "instructions8", 31,
+                 true);
+}
+
+}  // namespace
+
+std::vector<Verdict> judge_goals(const RunOutcome& outcome) {
+  Judge judge(outcome);
+  judge_one_way(judge);
+  judge_records(judge);
+  judge_many(judge);
+  return judge.take();
+}
+
+std::string figure_text(double value, Unit unit) {
+  switch (unit) {
+    case Unit::kMessagesPerSecond:
+      return three_digits(value / 1e6) + " M/s";
+    case Unit::kBytesPerSecond:
+      return three_digits(value / (1024.0 * 1024 * 1024)) + " GiB/s";
+    case Unit::kNanoseconds:
+      return value >= 1e4 ? three_digits(value / 1e3) + " µs" : three_digits(value) + " ns";
+    case Unit::kRatio:
+      return formatted("%.2f", value);
+    case Unit::kPercent:
+      return formatted("%.2f %%", value);
+    case Unit::kInstructions:
+      return formatted("%.1f", value);
+  }
+  return "";
+}
+
+std::string fault_text(const Measured& measured) {
+  std::string text;
+  const auto add = [&text](std::uint64_t count, const char* what) {
+    if (count == 0) return;
+    text += (text.empty() ? "" : ", ") + std::to_string(count) + ' ' + what;
+  };
+  if (measured.stall_count != 0) text = "stalls";
+  add(measured.faults.lost, "lost");
+  add(measured.faults.reordered, "out of order");
+  add(measured.faults.torn, "torn");
+  return text;
+}
+
+}  // namespace slipring::bench

@@ -1,0 +1,207 @@
+// The runner with sound and planted contenders.  This program is its own child: with --cell it runs
+// one cell, as the report does.
+
+#define DOCTEST_CONFIG_IMPLEMENT
+#include "tools/bench/runner.h"
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+#include "bench/peers/peers.h"
+#include "tests/bench/faulty_channel.h"
+#include "tools/bench/contenders.h"
+#include "tools/bench/machine_facts.h"
+#include "tools/bench/many_loop.h"
+#include "tools/bench/stream_loop.h"
+#include "tools/bench/trip_loop.h"
+
+namespace slipring::bench {
+namespace {
+
+using M = Message<64>;
+
+template <Fault kFault>
+CellResult run_faulty(const CellSettings& settings) {
+  return run_stream<FaultyChannel<M, kFault>, M, 1, Sides::kThreads>(settings);
+}
+
+CellResult die(const CellSettings&) {
+  _exit(0);
+}
+
+constexpr Contender kSound{"sound", "sound", Family::kPeer, ""};
+constexpr Contender kLoses{"loses", "loses one", Family::kPeer, ""};
+constexpr Contender kSwaps{"swaps", "swaps two", Family::kPeer, ""};
+constexpr Contender kRepeats{"repeats", "repeats one", Family::kPeer, ""};
+constexpr Contender kTears{"tears", "tears a word", Family::kPeer, ""};
+constexpr Contender kFull{"full", "full for ever", Family::kPeer, ""};
+constexpr Contender kEmpty{"empty", "empty for ever", Family::kPeer, ""};
+constexpr Contender kHangs{"hangs", "never returns", Family::kPeer, ""};
+constexpr Contender kDies{"dies", "ends without a result", Family::kPeer, ""};
+
+const Registry& planted() {
+  static const Registry kRegistry = [] {
+    Registry registry;
+    registry.add("spsc64.1k", kSound, run_faulty<Fault::kNone>);
+    registry.add("spsc64.1k", kLoses, run_faulty<Fault::kLosesOne>);
+    registry.add("spsc64.1k", kSwaps, run_faulty<Fault::kSwapsTwo>);
+    registry.add("spsc64.1k", kRepeats, run_faulty<Fault::kRepeatsOne>);
+    registry.add("spsc64.1k", kTears, run_faulty<Fault::kTearsWord>);
+    registry.add("spsc64.1k", kFull, run_faulty<Fault::kStallsAtPush>);
+    registry.add("spsc64.1k", kEmpty, run_faulty<Fault::kStallsAtPop>);
+    registry.add("spsc64.1k", kHangs, run_faulty<Fault::kHangs>);
+    registry.add("spsc64.1k", kDies, die);
+    add_slipring(registry);
+    add_slipring_waiting(registry);
+    add_light_peers(registry);
+    add_kernel(registry);
+    add_raw_limits(registry);
+    return registry;
+  }();
+  return kRegistry;
+}
+
+RunnerOptions short_run() {
+  RunnerOptions options;
+  options.settings = default_settings();
+  options.settings.duration_ns = 20'000'000;
+  options.repetition_count = 1;
+  return options;
+}
+
+CellResult run(const std::string& name) {
+  const Cell* const cell = planted().find(name);
+  REQUIRE(cell != nullptr);
+  return run_in_process(*cell, short_run());
+}
+
+TEST_CASE("runner: a sound contender is clean, and more than the fault's place has passed") {
+  const CellResult result = run("spsc64.1k/sound");
+  CHECK(result.faults.is_clean());
+  CHECK_FALSE(result.stalled);
+  CHECK(result.message_count > FaultyChannel<M, Fault::kNone>::kAt);
+}
+
+TEST_CASE("runner: a lost message is marked, with its number") {
+  const CellResult result = run("spsc64.1k/loses");
+  CHECK(result.faults.lost == 1);
+  CHECK(result.faults.reordered == 0);
+  CHECK(result.faults.torn == 0);
+}
+
+TEST_CASE("runner: a changed order is marked, with its number") {
+  const CellResult result = run("spsc64.1k/swaps");
+  CHECK(result.faults.lost == 0);
+  CHECK(result.faults.reordered == 1);
+  CHECK(result.faults.torn == 0);
+}
+
+TEST_CASE("runner: a message that comes twice is marked") {
+  CHECK(run("spsc64.1k/repeats").faults.reordered == 1);
+}
+
+TEST_CASE("runner: a torn word is marked, with its number") {
+  const CellResult result = run("spsc64.1k/tears");
+  CHECK(result.faults.lost == 0);
+  CHECK(result.faults.torn == 1);
+}
+
+TEST_CASE("runner: a contender that stalls is marked and counts as 0, wherever it stalls") {
+  for (const char* name : {"spsc64.1k/full", "spsc64.1k/empty", "spsc64.1k/hangs"}) {
+    CAPTURE(name);
+    const CellResult result = run(name);
+    CHECK(result.stalled);
+    CHECK(result.value == 0);
+  }
+}
+
+TEST_CASE("runner: a process that ends without a result is named, not counted") {
+  const CellResult result = run("spsc64.1k/dies");
+  CHECK(result.skipped == "its process ended without a result");
+}
+
+// One of each kind of loop; on one processor they only show that nothing is lost.
+TEST_CASE("runner: ours, the light peers, and the kernel are clean in every loop") {
+  int run_count = 0;
+  std::uint64_t message_count = 0;
+  for (const char* name : {"spsc8.1k/slipring.spsc",
+                           "spsc8.batch/slipring.spsc",
+                           "spsc64.64k/slipring.slot",
+                           "trip8/slipring.spsc",
+                           "trip64/line",
+                           "process.spsc8/slipring.spsc",
+                           "process.trip64/slipring.spsc",
+                           "record16/slipring.record",
+                           "record64k/slipring.record",
+                           "record1k/hand-over",
+                           "record4k/unix-seqpacket",
+                           "record64k/pipe",
+                           "record64/cached-index",
+                           "mpmc8.1x1/slipring.mpmc",
+                           "mpmc8.2x2/slipring.mpmc",
+                           "mpmc8.2x2/vyukov",
+                           "mpmc64.2x2/vyukov",
+                           "mpmc8.4x4/concurrentqueue",
+                           "alone8/slipring.spsc",
+                           "stopped/slipring.mpmc",
+                           "handle1m/slipring.pool",
+                           "mpmc64.2x2/slipring.exchange",
+                           "fan4/slipring.broadcast"}) {
+    CAPTURE(name);
+    const CellResult result = run(name);
+    CHECK(result.skipped == "");
+    CHECK(result.faults.is_clean());
+    CHECK(result.message_count > 0);
+    ++run_count;
+    message_count += result.message_count;
+  }
+  MESSAGE("cells: ", run_count, ", messages: ", message_count);
+}
+
+TEST_CASE("runner: contenders of one workload come there and back again") {
+  std::vector<std::string> order;
+  RunnerOptions options = short_run();
+  options.settings.duration_ns = 2'000'000;
+  options.repetition_count = 2;
+  options.progress = [&](std::size_t, std::size_t, const std::string& name) {
+    order.push_back(name);
+  };
+  std::vector<const Cell*> cells;
+  for (const char* name : {"spsc64.1k/sound", "spsc64.1k/loses", "spsc64.1k/tears"}) {
+    cells.push_back(planted().find(name));
+  }
+  const RunOutcome outcome = run_cells(cells, options);
+  REQUIRE(order.size() >= 6);  // and those that were far
+  order.resize(6);
+  CHECK(order == std::vector<std::string>{"spsc64.1k/sound", "spsc64.1k/loses", "spsc64.1k/tears",
+                                          "spsc64.1k/tears", "spsc64.1k/loses", "spsc64.1k/sound"});
+  CHECK(outcome.measured.size() == 3);
+  CHECK(outcome.message_count > 0);
+}
+
+TEST_CASE("runner: nothing begins when the budget is spent") {
+  RunnerOptions options = short_run();
+  options.budget_ns = 0;
+  const RunOutcome outcome = run_cells({planted().find("spsc64.1k/sound")}, options);
+  CHECK(outcome.left_out_count == 1);
+  CHECK_FALSE(outcome.measured[0].was_measured());
+}
+
+}  // namespace
+}  // namespace slipring::bench
+
+int main(int argc, char** argv) {
+  using namespace slipring::bench;
+  CellRequest request;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string key = argv[i];
+    if (key == "--cell") request.name = argv[i + 1];
+    if (key == "--duration-ns") request.settings.duration_ns = std::stoull(argv[i + 1]);
+    if (key == "--cpus" && !parse_cpus(argv[i + 1], request.settings)) return 2;
+  }
+  if (!request.name.empty()) return answer_cell_request(planted(), request);
+  return doctest::Context(argc, argv).run();
+}

@@ -1,0 +1,65 @@
+// The table of workloads.
+
+#include "tools/bench/cell.h"
+
+namespace slipring::bench {
+
+const std::vector<Workload>& workloads() {
+  constexpr const char* kOneWay = "One producer, one consumer";
+  constexpr const char* kTrips = "Round trip";
+  constexpr const char* kProcesses = "Across processes";
+  constexpr const char* kRecords = "Records";
+  constexpr const char* kMany = "Many producers, many consumers";
+  constexpr const char* kStopped = "A participant stopped inside an operation";
+  constexpr const char* kFanOut = "Broadcast";
+  constexpr const char* kWaiting = "Waiting";
+  constexpr const char* kAlone = "One thread";
+  constexpr Unit kRate = Unit::kMessagesPerSecond;
+  constexpr Unit kFlow = Unit::kBytesPerSecond;
+  constexpr Unit kTime = Unit::kNanoseconds;
+  static const std::vector<Workload> kAll{
+      {"spsc8.1k", "8 B, one at a time, 1024 slots", kOneWay, kRate, 8},
+      {"spsc8.64k", "8 B, one at a time, 64 Ki slots", kOneWay, kRate, 8},
+      {"spsc8.batch", "8 B, batches of 32, 1024 slots", kOneWay, kRate, 8},
+      {"spsc64.1k", "64 B, one at a time, 1024 slots", kOneWay, kRate, 64},
+      {"spsc64.64k", "64 B, one at a time, 64 Ki slots", kOneWay, kRate, 64},
+      {"spsc64.batch", "64 B, batches of 32, 1024 slots", kOneWay, kRate, 64},
+      {"trip8", "8 B there and back", kTrips, kTime, 8},
+      {"trip56", "56 B there and back", kTrips, kTime, 56},
+      {"trip64", "64 B there and back", kTrips, kTime, 64},
+      {"process.spsc8", "8 B, one at a time, 1024 slots, two processes", kProcesses, kRate, 8},
+      {"process.spsc64", "64 B, one at a time, 1024 slots, two processes", kProcesses, kRate, 64},
+      {"process.trip8", "8 B there and back, two processes", kProcesses, kTime, 8},
+      {"process.trip64", "64 B there and back, two processes", kProcesses, kTime, 64},
+      {"record16", "16 B", kRecords, kFlow, 16},
+      {"record64", "64 B", kRecords, kFlow, 64},
+      {"record256", "256 B", kRecords, kFlow, 256},
+      {"record1k", "1 KiB", kRecords, kFlow, 1024},
+      {"record4k", "4 KiB", kRecords, kFlow, 4096},
+      {"record64k", "64 KiB", kRecords, kFlow, 65536},
+      {"handle64", "64 B by handle, first line touched", kRecords, kRate, 64},
+      {"handle4k", "4 KiB by handle, first line touched", kRecords, kRate, 4096},
+      {"handle1m", "1 MiB by handle, first line touched", kRecords, kRate, 1U << 20},
+      {"mpmc8.1x1", "8 B, 1 producer, 1 consumer", kMany, kRate, 8},
+      {"mpmc8.2x2", "8 B, 2 producers, 2 consumers", kMany, kRate, 8},
+      {"mpmc8.4x4", "8 B, 4 producers, 4 consumers", kMany, kRate, 8},
+      {"mpmc8.1x4", "8 B, 1 producer, 4 consumers", kMany, kRate, 8},
+      {"mpmc8.4x1", "8 B, 4 producers, 1 consumer", kMany, kRate, 8},
+      {"mpmc8.8x8", "8 B, 8 producers, 8 consumers", kMany, kRate, 8},
+      {"mpmc64.1x1", "64 B, 1 producer, 1 consumer", kMany, kRate, 64},
+      {"mpmc64.2x2", "64 B, 2 producers, 2 consumers", kMany, kRate, 64},
+      {"mpmc64.4x4", "64 B, 4 producers, 4 consumers", kMany, kRate, 64},
+      {"stopped", "8 B, 1 × 1 goes on beside a stopped producer", kStopped, Unit::kRatio, 8},
+      {"fan1", "64 B to 1 reader, the writer's cost", kFanOut, kTime, 64},
+      {"fan2", "64 B to 2 readers, the writer's cost", kFanOut, kTime, 64},
+      {"fan4", "64 B to 4 readers, the writer's cost", kFanOut, kTime, 64},
+      {"wake", "Wake from sleep, there and back", kWaiting, kTime, 8},
+      {"ready8", "8 B, one at a time, ready to be slept on", kWaiting, kRate, 8},
+      {"idle", "Processor use while nothing comes", kWaiting, Unit::kPercent, 8},
+      {"alone8", "8 B in and out again", kAlone, kTime, 8},
+      {"instructions8", "8 B in and out again, instructions", kAlone, Unit::kInstructions, 8},
+  };
+  return kAll;
+}
+
+}  // namespace slipring::bench
