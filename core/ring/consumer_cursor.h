@@ -1,7 +1,7 @@
 // What the consumer of a ring has looked at, finished and given back; the reading half that rings
 // with one producer and one consumer have in common.
 //
-// Protocol.  Positions are the ring's own: slots or bytes.  `next` and `done` are kept privately;
+// Protocol.  Positions are the ring's own: slots or bytes.  `next` and what is held are private;
 // the consumer's page shows them to others:
 //   taken   stored as messages are handed out; tells a successor what may have been acted upon
 //   done    stored as messages are finished; where successors of both ends start
@@ -62,7 +62,7 @@ class ConsumerCursor {
   // First position not yet handed out.
   [[nodiscard]] std::uint64_t next() const noexcept { return next_; }
   // First position not yet finished.
-  [[nodiscard]] std::uint64_t done() const noexcept { return done_; }
+  [[nodiscard]] std::uint64_t done() const noexcept { return next_ - held_; }
   // The credit that the producer was last given; who wakes producers compares it.
   [[nodiscard]] std::uint64_t credit_given() const noexcept { return credit_given_; }
   // All between done() and here had been taken by a predecessor that did not finish it.
@@ -74,6 +74,7 @@ class ConsumerCursor {
 
   // Everything below `position` is handed out.  Requires: next() <= position.
   void take(std::uint64_t position) noexcept {
+    held_ += position - next_;
     next_ = position;
     if (position <= redeliver_before_) return;
     own_->taken.store(position, std::memory_order_relaxed);  // relaxed: read after our death only
@@ -81,31 +82,31 @@ class ConsumerCursor {
 
   // Everything below `position` is finished.  Our own mistakes stop here.
   void release(std::uint64_t position) noexcept {
-    check(position > done_ && position <= next_, "release of what is not held");
-    finish(position);
-    if (position - credit_given_ >= credit_step_) give_credit();
+    check(position > done() && position <= next_, "release of what is not held");
+    held_ = next_ - position;
+    show_done(position);
   }
 
   // Takes and finishes everything below `position` in one store.  Requires: nothing is held.
   void pass(std::uint64_t position) noexcept {
     next_ = position;
-    finish(position);
-    if (position - credit_given_ >= credit_step_) [[unlikely]]
-      give_credit();
+    show_done(position);
   }
 
   // Takes and finishes everything below `position` at once, and gives it back.
   void skip_to(std::uint64_t position) noexcept {
     if (position > next_) take(position);
-    finish(position);
+    held_ = next_ - position;
+    show_done(position);
     give_credit();
   }
 
   // Gives the producer all that is finished.
   void give_credit() noexcept {
-    if (credit_given_ == done_) return;
-    credit_given_ = done_;
-    own_->credit.store(done_, std::memory_order_release);  // cursor.A pairs with cursor.B
+    if (credit_given_ == done()) return;
+    credit_given_ = done();
+    credit_due_ = credit_given_ + credit_step_;
+    own_->credit.store(credit_given_, std::memory_order_release);  // cursor.A pairs with cursor.B
   }
 
  private:
@@ -115,22 +116,22 @@ class ConsumerCursor {
         peer_(&peer),
         next_(done),
         redeliver_before_(taken),
-        done_(done),
-        credit_step_(capacity / 4) {}
+        credit_step_(capacity / 4),
+        credit_due_(credit_step_) {}
 
-  void finish(std::uint64_t position) noexcept {
-    done_ = position;
+  void show_done(std::uint64_t position) noexcept {
     own_->done.store(position, std::memory_order_release);  // cursor.C pairs with cursor.D
+    if (position >= credit_due_) [[unlikely]]
+      give_credit();
   }
 
   ConsumerPage* own_;
   const ProducerPage* peer_;
-  std::uint64_t next_;  // private, as done_: no scribble on any page moves us
-  // Between the two, lest the compiler store them as one vector: reading next_ back from that
-  // costs more than the rest of a pop.
+  std::uint64_t next_;      // private: no scribble on any page moves us
+  std::uint64_t held_ = 0;  // from done() to next_; one private store a message, not two
   std::uint64_t redeliver_before_;
-  std::uint64_t done_;
   std::uint64_t credit_step_;
+  std::uint64_t credit_due_;        // credit is given when done gets here
   std::uint64_t credit_given_ = 0;  // 0, so that the first idle moment shows a successor's credit
 };
 

@@ -44,9 +44,11 @@ class ProducerCredit {
   }
 
   // Everything below is free, as far as we know.
-  [[nodiscard]] std::uint64_t seen() const noexcept { return seen_; }
+  [[nodiscard]] std::uint64_t seen() const noexcept { return room_end_ - capacity_; }
+  // The first position that may not be written, as far as we know.
+  [[nodiscard]] std::uint64_t room_end() const noexcept { return room_end_; }
   // Whether all below `end` may be written, as far as we know.
-  [[nodiscard]] bool covers(std::uint64_t end) const noexcept { return end - seen_ <= capacity_; }
+  [[nodiscard]] bool covers(std::uint64_t end) const noexcept { return end <= room_end_; }
 
   // The same after a look at the consumer's page: kDone, kBlocked or kCorruptPeer.
   [[nodiscard]] Transfer look(std::uint64_t end, std::uint64_t published) noexcept {
@@ -68,7 +70,7 @@ class ProducerCredit {
   [[nodiscard]] std::uint64_t done(std::uint64_t published) const noexcept {
     const std::uint64_t done = read_done();
     if (done > published) return published;
-    return done < seen_ ? seen_ : done;
+    return done < seen() ? seen() : done;
   }
 
   // Nothing below `published` is wanted any more.
@@ -82,7 +84,7 @@ class ProducerCredit {
       : own_(&own),
         peer_(&peer),
         capacity_(capacity),
-        seen_(done),
+        room_end_(done + capacity),
         pause_count_(capacity < 128 * kMaxPauses ? static_cast<std::uint32_t>(capacity / 128)
                                                  : kMaxPauses) {}
 
@@ -100,18 +102,19 @@ class ProducerCredit {
   [[nodiscard]] Transfer believe(std::uint64_t free_below, std::uint64_t end,
                                  std::uint64_t published) noexcept {
     if (free_below > published) return Transfer::kCorruptPeer;
-    if (free_below > seen_) seen_ = free_below;  // credit is older than `done` after a take-over
+    // Credit is older than `done` after a take-over.
+    if (free_below + capacity_ > room_end_) room_end_ = free_below + capacity_;
     return covers(end) ? Transfer::kDone : Transfer::kBlocked;
   }
   [[nodiscard]] bool would_free(std::uint64_t free_below, std::uint64_t end,
                                 std::uint64_t published) const noexcept {
-    return free_below > published || (free_below > seen_ && end - free_below <= capacity_);
+    return free_below > published || end <= free_below + capacity_;
   }
 
   ProducerPage* own_;
   const ConsumerPage* peer_;
   std::uint64_t capacity_;
-  std::uint64_t seen_;  // stale is safe: it only understates the free space
+  std::uint64_t room_end_;  // stale is safe: it only understates the free space
   std::uint32_t pause_count_;
 };
 

@@ -104,11 +104,13 @@ class SpscProducer {
   // Copies one value in and publishes it.  Memory ordering: what was written before try_push()
   // answered kDone is visible to the consumer whose try_pop() or try_peek() gives the value.
   [[nodiscard]] Transfer try_push(const T& value) noexcept {
-    if (room() == 0) [[unlikely]] {
+    const std::uint64_t position = position_;
+    if (position == credit_.room_end()) [[unlikely]] {
       if (const Transfer answer = look_for_space(); answer != Transfer::kDone) return answer;
     }
-    std::memcpy(slots_ + (position_ & mask_), &value, sizeof(T));
-    publish(1);
+    std::memcpy(slots_ + (position & mask_), &value, sizeof(T));
+    position_ = position + 1;
+    own_->tail.store(position + 1, std::memory_order_release);  // spsc.A pairs with spsc.B
     return Transfer::kDone;
   }
 
@@ -170,9 +172,7 @@ class SpscProducer {
         credit_(credit) {}
 
   // What we know to be free; stale is safe.
-  [[nodiscard]] std::uint64_t room() const noexcept {
-    return count_ - (position_ - credit_.seen());
-  }
+  [[nodiscard]] std::uint64_t room() const noexcept { return credit_.room_end() - position_; }
 
   // Out of line: once a lap at most while the consumer keeps up.  kBlocked only when there is none.
   [[gnu::noinline]] Transfer look_for_space() noexcept {
@@ -211,11 +211,19 @@ class SpscConsumer {
   // Copies the next value out and finishes it.  Requires: nothing is held.
   [[nodiscard]] Transfer try_pop(T& value) noexcept {
     const std::uint64_t position = cursor_.next();
+    const std::uint64_t next = position + 1;
     if (position == tail_seen_) [[unlikely]] {
-      if (const Transfer answer = look_for_values(); answer != Transfer::kDone) return answer;
+      // The usual answer without a call: from one value to a lap of them, none of it held.
+      const std::uint64_t tail =
+          peer_->tail.load(std::memory_order_acquire);  // spsc.B pairs with spsc.A
+      if (tail - next < count_) {
+        tail_seen_ = tail;
+      } else if (const Transfer answer = look_for_values(); answer != Transfer::kDone) {
+        return answer;
+      }
     }
     std::memcpy(&value, slots_ + (position & mask_), sizeof(T));
-    cursor_.pass(position + 1);
+    cursor_.pass(next);
     return Transfer::kDone;
   }
 
@@ -324,6 +332,7 @@ class SpscConsumer {
     }
     if (is_nothing_new(tail)) {
       if (cursor_.next() != tail_seen_) return Transfer::kDone;
+      idle_at_ = tail_seen_;
       cursor_.give_credit();  // idle: nobody gains from our keeping it back
       return Transfer::kBlocked;
     }

@@ -23,7 +23,7 @@ constexpr int kLap = 256;
 
 // A push, a pop that finds the ring one ahead of what it knew, and the loop: so many at most, so
 // that it does not grow unseen.
-constexpr double kMostPerPair = 56;
+constexpr double kMostPerPair = 36;
 
 // Everything that comes out passes through here, so that the compiler cannot leave it out.
 void use(std::uint64_t value) {
