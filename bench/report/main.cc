@@ -145,6 +145,7 @@ int report(int argc, char** argv) {
   }
   Registry registry;
   add_slipring(registry);
+  add_slipring_links(registry);
   add_slipring_waiting(registry);
   add_all_peers(registry);
   add_kernel(registry);

@@ -101,6 +101,7 @@ std::string bar_note(const Measured& measured) {
   for (const auto& [name, number] : measured.repetitions.empty()
                                         ? decltype(CellResult::extras){}
                                         : measured.repetitions.front().extras) {
+    if (name == "joules_a_message") add(formatted("%.3g nJ a message", number * 1e9));
     if (name == "stalled_stops") add(formatted("stood still in %.0f of 40 stops", number));
   }
   if (measured.is_far) add("only measured far apart");
@@ -239,7 +240,9 @@ std::string method(const RunOutcome& outcome, const MachineFacts& machine,
   html += row("Bounce", formatted("%.0f ns first, ", outcome.first_bounce_ns) +
                             formatted("%.0f ns last, ", outcome.last_bounce_ns) +
                             formatted("%.0f ns near", outcome.best_bounce_ns));
-  html += row("Energy", machine.has_energy_counter ? "RAPL is there" : "no RAPL here: no joules");
+  html += row("Energy", machine.has_energy_counter
+                            ? "RAPL: the whole package, over each cell from start to end"
+                            : "no RAPL here: no joules");
   return html + "</dl>";
 }
 

@@ -81,6 +81,25 @@ class Judge {
     compare(title, goal, workload, reference, is_ours, wanted, at_most);
   }
 
+  // The 99.9th percentile of what was measured message by message.
+  void tail(const char* title, const char* goal, const char* workload, const Choice& rivals,
+            double wanted) {
+    Verdict verdict = begin(title, goal, wanted, true);
+    const Measured* const ours = best_tail(workload, is_ours);
+    const Measured* const theirs = best_tail(workload, rivals);
+    if (ours != nullptr) verdict.ours = tail_text(*ours);
+    if (theirs != nullptr) verdict.against = tail_text(*theirs);
+    if (ours == nullptr || theirs == nullptr) {
+      verdict.remark = "not measured in this run";
+    } else if (ours->is_far != theirs->is_far) {
+      verdict.remark = "no verdict: only one of the two was measured near";
+    } else {
+      verdict.ratio = tail_ns(*ours) / tail_ns(*theirs);
+      settle(verdict);
+    }
+    verdicts_.push_back(std::move(verdict));
+  }
+
   // Against a number.
   void absolute(const char* title, const char* goal, const char* workload, double wanted,
                 bool at_most) {
@@ -93,34 +112,32 @@ class Judge {
     verdicts_.push_back(std::move(verdict));
   }
 
-  // A time against the bounce of one cache line as it was probed beside every repetition.
+  // A time against the bare bounce of one cache line, measured by the same loop with its clock
+  // readings and checks: what is left is what the ring costs.
   void against_bounce(const char* title, const char* goal, const char* workload, double wanted) {
-    Verdict verdict = begin(title, goal, wanted, true);
-    if (const Measured* ours = best_of(outcome_, workload, is_ours); ours != nullptr) {
-      std::vector<double> bounces;
-      for (const Measured& measured : outcome_.measured) {
-        if (measured.cell->workload != ours->cell->workload) continue;
-        for (const CellResult& result : measured.repetitions) {
-          if (is_far(result, outcome_.best_bounce_ns)) continue;
-          bounces.push_back(result.bounce_before_ns);
-          bounces.push_back(result.bounce_after_ns);
-        }
-      }
-      const double bounce_ns = summarise(bounces).median;
-      verdict.ours = named(*ours);
-      verdict.against = figure_text(bounce_ns, Unit::kNanoseconds) + ", a line bounced";
-      if (ours->is_far) verdict.remark = "no verdict: measured far apart";
-      if (bounce_ns > 0 && !ours->is_far) {
-        verdict.ratio = ours->value.median / bounce_ns;
-        settle(verdict);
-      }
-    }
-    verdicts_.push_back(std::move(verdict));
+    compare(title, goal, workload, workload, is_raw, wanted, true);
   }
 
   [[nodiscard]] std::vector<Verdict> take() { return std::move(verdicts_); }
 
  private:
+  static double tail_ns(const Measured& measured) {
+    return static_cast<double>(measured.latency_ns.percentile(0.999));
+  }
+  static std::string tail_text(const Measured& measured) {
+    return figure_text(tail_ns(measured), Unit::kNanoseconds) + ", " +
+           measured.cell->contender->title;
+  }
+  const Measured* best_tail(std::string_view workload, const Choice& choice) const {
+    const Measured* best = nullptr;
+    for (const Measured& measured : outcome_.measured) {
+      if (workload != measured.cell->workload->id || !measured.was_measured()) continue;
+      if (!choice(*measured.cell->contender) || measured.latency_ns.total() == 0) continue;
+      if (best == nullptr || tail_ns(measured) < tail_ns(*best)) best = &measured;
+    }
+    return best;
+  }
+
   static Verdict begin(const char* title, const char* goal, double wanted, bool at_most) {
     Verdict verdict;
     verdict.workload = title;
@@ -175,6 +192,8 @@ void judge_one_way(Judge& judge) {
   judge.against_bounce("Round trip 8 B", "≤ 1.1 × a bare bounce of one line", "trip8", 1.1);
   judge.against_bounce("Round trip 56 B", "≤ 1.1 × a bare bounce of one line", "trip56", 1.1);
   judge.against_bounce("Round trip 64 B", "≤ 1.25 × a bare bounce of one line", "trip64", 1.25);
+  judge.tail("Round trip 8 B, p99.9", "no worse than the best peer's", "trip8", is_rival, 1);
+  judge.tail("Round trip 64 B, p99.9", "no worse than the best peer's", "trip64", is_rival, 1);
   judge.between("Across processes, 8 B singly", "within 5 % of threads", "process.spsc8",
                 "spsc8.1k", 0.95, false);
   judge.between("Across processes, 64 B singly", "within 5 % of threads", "process.spsc64",

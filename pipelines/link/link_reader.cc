@@ -69,7 +69,8 @@ Transfer LinkReader::try_peek(Message& message) noexcept {
   }
   corrupt_ = answer == Transfer::kCorruptPeer;
   if (!corrupt_) ring_for_credit();
-  return end_.note(answer);
+  end_.note(answer);
+  return answer;
 }
 
 void LinkReader::release(const Message& message) noexcept {

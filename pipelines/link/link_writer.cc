@@ -78,7 +78,8 @@ Transfer LinkWriter::try_reserve(std::uint64_t size_bytes, std::span<std::byte>&
     answer = slots_ ? slots_->try_reserve(message) : records_->try_reserve(size_bytes, message);
   }
   corrupt_ = answer == Transfer::kCorruptPeer;
-  return end_.note(answer);
+  end_.note(answer);
+  return answer;
 }
 
 void LinkWriter::commit(std::uint64_t size_bytes) noexcept {

@@ -74,7 +74,8 @@ class ValueWriter {
   }
   [[nodiscard]] Transfer try_reserve(std::span<T>& slots) noexcept {
     const Transfer answer = ring_.try_reserve(slots);
-    return answer == Transfer::kDone ? answer : end_.note(answer);
+    if (answer != Transfer::kDone) end_.note(answer);
+    return answer;
   }
   void commit(std::size_t count) noexcept {
     ring_.commit(count);
@@ -106,9 +107,11 @@ class ValueWriter {
       : end_(std::move(end)), ring_(ring) {}
 
   Transfer rung(Transfer answer) noexcept {
-    if (answer != Transfer::kDone) [[unlikely]]
-      return end_.note(answer);
-    end_.ring();
+    if (answer == Transfer::kDone) [[likely]] {
+      end_.ring();
+      return Transfer::kDone;
+    }
+    end_.note(answer);
     return answer;
   }
 
@@ -183,9 +186,12 @@ class ValueReader {
       : end_(std::move(end)), ring_(ring) {}
 
   Transfer rung(Transfer answer) noexcept {
+    if (answer == Transfer::kDone) [[likely]] {
+      ring_for_credit();
+      return Transfer::kDone;
+    }
     ring_for_credit();
-    if (answer != Transfer::kDone) [[unlikely]]
-      return end_.note(answer);
+    end_.note(answer);
     return answer;
   }
   void ring_for_credit() noexcept {

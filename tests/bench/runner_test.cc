@@ -7,6 +7,10 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -55,6 +59,7 @@ const Registry& planted() {
     registry.add("spsc64.1k", kHangs, run_faulty<Fault::kHangs>);
     registry.add("spsc64.1k", kDies, die);
     add_slipring(registry);
+    add_slipring_links(registry);
     add_slipring_waiting(registry);
     add_light_peers(registry);
     add_kernel(registry);
@@ -148,6 +153,7 @@ TEST_CASE("runner: ours, the light peers, and the kernel are clean in every loop
                            "alone8/slipring.spsc",
                            "stopped/slipring.mpmc",
                            "handle1m/slipring.pool",
+                           "process.spsc64/slipring.link",
                            "mpmc64.2x2/slipring.exchange",
                            "fan4/slipring.broadcast"}) {
     CAPTURE(name);
@@ -180,6 +186,19 @@ TEST_CASE("runner: contenders of one workload come there and back again") {
                                           "spsc64.1k/tears", "spsc64.1k/loses", "spsc64.1k/sound"});
   CHECK(outcome.measured.size() == 3);
   CHECK(outcome.message_count > 0);
+}
+
+TEST_CASE("machine facts: joules come from the package's counter, or not at all") {
+  const std::filesystem::path folder =
+      std::filesystem::path(std::getenv("TEST_TMPDIR")) / "powercap";
+  CHECK_FALSE(energy_joules(folder).has_value());
+  std::filesystem::create_directories(folder / "intel-rapl:0");
+  std::ofstream(folder / "intel-rapl:0" / "energy_uj") << "2500000\n";
+  const std::optional<double> joules = energy_joules(folder);
+  REQUIRE(joules.has_value());
+  CHECK(*joules == 2.5);
+  std::ofstream(folder / "intel-rapl:0" / "energy_uj") << "none\n";
+  CHECK_FALSE(energy_joules(folder).has_value());
 }
 
 TEST_CASE("runner: nothing begins when the budget is spent") {

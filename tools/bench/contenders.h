@@ -7,6 +7,8 @@ namespace slipring::bench {
 
 // Our rings, in the memory that a link would give them.
 void add_slipring(Registry& registry);
+// Ours through named segments, as unrelated programs use them.
+void add_slipring_links(Registry& registry);
 // Ours and the kernel's where somebody sleeps, reads along, or hands over what he does not copy.
 void add_slipring_waiting(Registry& registry);
 // What the hardware allows: a line bounced, a buffer handed over, bytes copied.

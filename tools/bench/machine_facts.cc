@@ -75,8 +75,8 @@ CellSettings default_settings() {
   return settings;
 }
 
-std::optional<double> energy_joules() {
-  std::ifstream file("/sys/class/powercap/intel-rapl:0/energy_uj");
+std::optional<double> energy_joules(const std::string& powercap_path) {
+  std::ifstream file(powercap_path + "/intel-rapl:0/energy_uj");
   double microjoules = 0;
   if (!(file >> microjoules)) return std::nullopt;
   return microjoules / 1e6;

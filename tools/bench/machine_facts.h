@@ -26,7 +26,9 @@ struct MachineFacts {
 // The first two processors that this process may use, or one twice.
 [[nodiscard]] CellSettings default_settings();
 
-// Joules spent since boot by the first package; nothing where the machine does not count them.
-[[nodiscard]] std::optional<double> energy_joules();
+// Joules counted by the first package (RAPL); nothing where the machine does not count them, or
+// keeps the count from us.  The counter wraps: a difference below zero says nothing.
+[[nodiscard]] std::optional<double> energy_joules(
+    const std::string& powercap_path = "/sys/class/powercap");
 
 }  // namespace slipring::bench

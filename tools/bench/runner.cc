@@ -9,9 +9,12 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
+#include <utility>
 
 #include "platform/process/child.h"
 #include "platform/wait/clock.h"
+#include "tools/bench/machine_facts.h"
 
 namespace slipring::bench {
 namespace {
@@ -264,10 +267,19 @@ CellResult run_in_process(const Cell& cell, const RunnerOptions& options) {
   if (cell.workload->unit == Unit::kInstructions) return count_instructions(cell, options);
   const std::uint64_t duration_ns = options.settings.duration_ns;
   // A few kinds of cells run several times as long as they are asked to.
+  const std::optional<double> joules_before = energy_joules();
   const Ran ran = run_program(own_program(), cell_arguments(cell, options, duration_ns), 1,
                               8 * duration_ns + kStartNs + 3 * kStallNs);
   CellResult result;
-  if (const auto read = CellResult::from_text(ran.output.text); read) return *read;
+  if (auto read = CellResult::from_text(ran.output.text); read) {
+    const std::optional<double> joules_after = energy_joules();
+    if (joules_before && joules_after && *joules_after > *joules_before &&
+        read->message_count != 0) {
+      read->extras.emplace_back("joules_a_message", (*joules_after - *joules_before) /
+                                                        static_cast<double>(read->message_count));
+    }
+    return *std::move(read);
+  }
   if (!ran.started) {
     result.skipped = "its process did not start";
   } else if (ran.output.in_time) {

@@ -1,7 +1,8 @@
 // One side of a ring in a file, built for two processors: `ring_abi produce|consume FILE COUNT`.
 //
-// The producer fills a slot ring, a record ring and buffers of a pool, the consumer checks every
-// byte and reports.
+// The producer fills a slot ring, a record ring and buffers of a pool, then the rings of
+// further_rings.h; the consumer checks every byte and reports.  `ring_abi size` says how long the
+// file has to be.
 // Both run at once; the test starts one side as i386 and the other as x86-64.
 
 #include <fcntl.h>
@@ -15,6 +16,7 @@
 #include <ctime>
 #include <string_view>
 
+#include "core/cpu/line_wait.h"
 #include "core/cpu/relax.h"
 #include "core/pool/buffer_pool.h"
 #include "core/pool/pool_recovery.h"
@@ -28,6 +30,7 @@
 #include "core/ring/record_ring.h"
 #include "core/ring/slot_ring.h"
 #include "core/segment/segment_layout.h"
+#include "tests/core/abi/further_rings.h"
 
 namespace slipring {
 
@@ -58,8 +61,9 @@ struct Shared {
   std::atomic<std::uint64_t> pool_handle;  // on its way from one to the other; 0: none
   alignas(kAbiLineBytes) std::byte pool_pages[2 * kPoolPageBytes];
   std::byte pool_buffers[8 * 256];
+  FurtherRings further;
 };
-static_assert(sizeof(Shared) == 4 * 256 + 4096 + 4096 + 128 + 8192 + 2048);
+static_assert(offsetof(Shared, further) == 4 * 256 + 4096 + 4096 + 128 + 8192 + 2048);
 static_assert(pool_pages_bytes(kPool) == 8192 && pool_buffers_bytes(kPool) == 2048);
 
 Result<SharedPool> attach_pool(Shared& shared, std::uint32_t participant) {
@@ -135,7 +139,7 @@ bool produce(Shared& shared, std::uint64_t count) {
     fill(message, i + 1);
     records->commit(message.size());
   }
-  return true;
+  return produce_further<Patience>(shared.further, count, fill);
 }
 
 bool consume(Shared& shared, std::uint64_t count) {
@@ -166,7 +170,7 @@ bool consume(Shared& shared, std::uint64_t count) {
     if (record.message.size() != record_size(i) || !is_right(record.message, i + 1)) return false;
     records->release(record);
   }
-  return true;
+  return consume_further<Patience>(shared.further, count, is_right);
 }
 
 int run(std::string_view role, const char* path, std::uint64_t count) {
@@ -178,9 +182,9 @@ int run(std::string_view role, const char* path, std::uint64_t count) {
   Shared& shared = *static_cast<Shared*>(memory);
   const bool is_right_run =
       role == "produce" ? produce(shared, count) : role == "consume" && consume(shared, count);
-  std::printf("%zu-bit %.*s: %llu messages, records and buffers, %s\n", sizeof(void*) * 8,
-              static_cast<int>(role.size()), role.data(), static_cast<unsigned long long>(count),
-              is_right_run ? "all right" : "WRONG");
+  std::printf("%zu-bit %.*s: %llu messages through each of 8 rings and pools, %s\n",
+              sizeof(void*) * 8, static_cast<int>(role.size()), role.data(),
+              static_cast<unsigned long long>(count), is_right_run ? "all right" : "WRONG");
   return is_right_run ? 0 : 1;
 }
 
@@ -188,6 +192,10 @@ int run(std::string_view role, const char* path, std::uint64_t count) {
 }  // namespace slipring
 
 int main(int argc, char** argv) {
+  if (argc == 2 && std::string_view(argv[1]) == "size") {
+    std::printf("%zu\n", sizeof(slipring::Shared));
+    return 0;
+  }
   if (argc != 4) return 2;
   return slipring::run(argv[1], argv[2], std::strtoull(argv[3], nullptr, 10));
 }

@@ -15,9 +15,15 @@ if [ "$status" -ne 2 ]; then
   exit 0
 fi
 
+size=$("$1" size)
+if [ "$("$2" size)" != "$size" ]; then
+  echo "the two processors disagree about the layout: $size bytes here, $("$2" size) bytes on i386"
+  exit 1
+fi
+
 share() {
   file="$TEST_TMPDIR/rings.$3"
-  head -c 19584 /dev/zero >"$file"
+  head -c "$size" /dev/zero >"$file"
   "$1" produce "$file" 50000 &
   producer=$!
   "$2" consume "$file" 50000

@@ -115,7 +115,7 @@ TEST_CASE("spsc_ring: holds exactly slot_count values, in order, from any start 
   }
 }
 
-TEST_CASE("spsc_ring: a full ring takes one more when one was finished and the credit given") {
+TEST_CASE("spsc_ring: a full ring takes one more as soon as one was finished") {
   for (const std::uint64_t count : kCounts) {
     CAPTURE(count);
     Ring<Number> ring({count, kNear32});
@@ -123,8 +123,7 @@ TEST_CASE("spsc_ring: a full ring takes one more when one was finished and the c
     for (std::uint64_t i = 0; i < 2 * count; ++i) {
       REQUIRE(ring.push() == Transfer::kBlocked);
       REQUIRE(ring.pops_in_order());
-      ring.consumer.publish_credit();
-      REQUIRE(ring.producer.has_space());
+      REQUIRE(ring.producer.has_space());  // whatever credit was given
       REQUIRE(ring.push() == Transfer::kDone);
     }
     ring.pop_many(count);
