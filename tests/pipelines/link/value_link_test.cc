@@ -57,7 +57,7 @@ TEST_CASE("value link: values cross in order, one at a time, in batches, and in 
     REQUIRE(writer.try_reserve(place) == Transfer::kDone);
     place[0] = Reading::of(sent++);
     writer.commit(1);
-    Reading one;
+    Reading one{};
     REQUIRE(reader.try_pop(one) == Transfer::kDone);
     CHECK(one.is(seen++));
   }
