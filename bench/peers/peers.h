@@ -13,6 +13,7 @@ void add_moodycamel(Registry& registry);  // readerwriterqueue and concurrentque
 void add_boost(Registry& registry);       // lockfree and interprocess
 void add_ck(Registry& registry);
 void add_dpdk(Registry& registry);
+void add_iceoryx(Registry& registry);
 void add_zeromq(Registry& registry);
 // Queues that everybody writes himself: with a cached index, and Vyukov's.
 void add_classics(Registry& registry);
@@ -29,6 +30,7 @@ inline void add_all_peers(Registry& registry) {
   add_boost(registry);
   add_ck(registry);
   add_dpdk(registry);
+  add_iceoryx(registry);
   add_zeromq(registry);
 }
 

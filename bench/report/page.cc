@@ -251,7 +251,7 @@ constexpr const char* kLimits =
     "process per repetition: no other load, no real application. Peers are used through their "
     "fastest call that answers; someone who knows them better may get more out of them. Queues "
     "that wait inside have no full or empty answer to give, which is worth something, and saves "
-    "something. iceoryx and Aeron, which need a daemon of their own, are not in this run. "
+    "something. Aeron is not packaged, and not in this run. "
     "Ratios within this page hold; figures of two runs do not compare.</p>";
 
 }  // namespace
