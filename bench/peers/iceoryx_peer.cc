@@ -10,13 +10,13 @@
 #include <memory>
 #include <string>
 
+#include <iceoryx_hoofs/log/logmanager.hpp>
+#include <iceoryx_posh/popo/untyped_publisher.hpp>
+#include <iceoryx_posh/popo/untyped_subscriber.hpp>
+#include <iceoryx_posh/runtime/posh_runtime.hpp>
 #include "bench/peers/peers.h"
 #include "core/cpu/relax.h"
 #include "core/error/check.h"
-#include "iceoryx_hoofs/log/logmanager.hpp"
-#include "iceoryx_posh/popo/untyped_publisher.hpp"
-#include "iceoryx_posh/popo/untyped_subscriber.hpp"
-#include "iceoryx_posh/runtime/posh_runtime.hpp"
 #include "tools/bench/carriers.h"
 #include "tools/bench/record_loop.h"
 #include "tools/bench/spsc_cells.h"
