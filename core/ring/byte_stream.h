@@ -112,7 +112,7 @@ class StreamProducer {
         return Transfer::kCorruptPeer;
       }
     }
-    reserved_bytes_ = credit_.seen() + capacity_ - tail_;
+    reserved_bytes_ = credit_.room_end() - tail_;
     if (reserved_bytes_ == 0) return Transfer::kBlocked;
     room = stream_detail::parts(bytes_, capacity_, tail_, reserved_bytes_);
     return Transfer::kDone;

@@ -4,7 +4,8 @@
 // Protocol.  Positions are the ring's own: slots or bytes.  `next` and what is held are private;
 // the consumer's page shows them to others:
 //   taken   stored as messages are handed out; tells a successor what may have been acted upon
-//   done    stored as messages are finished; where successors of both ends start
+//   done    stored as messages are finished; where successors of both ends start, and what a
+//           producer asks before it believes that the ring is full
 //   credit  done, stored rarely (each quarter lap, and when idle), on a line that only a full
 //           producer reads
 // Invariants: credit <= done <= taken <= done + capacity; all only grow.

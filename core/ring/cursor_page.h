@@ -31,9 +31,8 @@ static_assert(sizeof(ProducerPage) == 256);
 struct ConsumerPage {
   alignas(kAbiLineBytes)
       std::atomic<std::uint64_t> credit;  // all below is free; polled by a full producer
-  alignas(
-      kAbiLineBytes) std::atomic<std::uint64_t> done;  // all below is finished; exact, not polled
-  std::atomic<std::uint64_t> taken;                    // all below has been looked at
+  alignas(kAbiLineBytes) std::atomic<std::uint64_t> done;  // all below is finished; exact
+  std::atomic<std::uint64_t> taken;                        // all below has been looked at
 };
 static_assert(std::is_standard_layout_v<ConsumerPage>);
 static_assert(offsetof(ConsumerPage, credit) == 0);

@@ -6,7 +6,7 @@
 // producer a lap later, the consumer when it has caught up.
 //   producer's page: tail, abort_before
 //   consumer's page: credit (polled by a full producer, stored a quarter of a lap at a time and
-//                    when idle), and on a line that nobody polls done and taken
+//                    when idle), and on another line done and taken
 // Invariants: credit <= done <= taken <= tail <= done + slot_count; all only grow.  Each side keeps
 // its own position privately: a peer that scribbles cannot move it.
 //
