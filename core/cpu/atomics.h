@@ -46,6 +46,11 @@ struct StdAtomics {
   [[nodiscard]] static T read(const T& place) noexcept {
     return place;
   }
+  // The same to a place of the caller's: large values must not take the way over a copy.
+  template <typename T>
+  static void read_into(T& own, const T& place) noexcept {
+    own = place;
+  }
   template <typename T>
   static void write(T& place, const T& value) noexcept {
     place = value;

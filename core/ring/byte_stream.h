@@ -25,6 +25,7 @@
 #include <cstdint>
 #include <span>
 
+#include "core/cpu/atomics.h"
 #include "core/error/check.h"
 #include "core/error/result.h"
 #include "core/ring/consumer_cursor.h"
@@ -83,21 +84,22 @@ template <typename Byte>
 }  // namespace stream_detail
 
 // The producer's end.  One thread at a time.
-class StreamProducer {
+template <typename Atomics>
+class BasicStreamProducer {
  public:
   // Takes the producing role over at the published tail.  The caller holds the role.
   // Errors: kInvalidArgument; kCorruptPeer when the consumer's cursor contradicts tail.
-  [[nodiscard]] static Result<StreamProducer> attach(ProducerPage& own, std::byte* bytes,
-                                                     const ConsumerPage& peer,
-                                                     const StreamGeometry& geometry) noexcept {
+  [[nodiscard]] static Result<BasicStreamProducer> attach(ProducerPage& own, std::byte* bytes,
+                                                          const ConsumerPage& peer,
+                                                          const StreamGeometry& geometry) noexcept {
     if (Status valid = stream_validate(geometry); !valid) return valid.error();
     // relaxed: only our predecessor wrote tail, and attaching ordered us after it.
-    std::uint64_t tail = own.tail.load(std::memory_order_relaxed);
+    std::uint64_t tail = Atomics::load(own.tail, std::memory_order_relaxed);
     if (tail < geometry.start_position) tail = geometry.start_position;
-    Result<ProducerCredit> credit =
-        ProducerCredit::attach(own, peer, geometry.start_position, tail, geometry.capacity_bytes);
+    Result<Credit> credit =
+        Credit::attach(own, peer, geometry.start_position, tail, geometry.capacity_bytes);
     if (!credit) return credit.error();
-    return StreamProducer(own, bytes, credit.value(), geometry, tail);
+    return BasicStreamProducer(own, bytes, credit.value(), geometry, tail);
   }
 
   // The free bytes behind what is published, valid until commit().  At least one, or kBlocked; the
@@ -124,7 +126,7 @@ class StreamProducer {
     check(count <= reserved_bytes_, "more bytes than reserved");
     reserved_bytes_ = 0;
     tail_ += count;
-    own_->tail.store(tail_, std::memory_order_release);  // stream.A pairs with stream.B
+    Atomics::store(own_->tail, tail_, std::memory_order_release);  // stream.A pairs with stream.B
   }
 
   // Copies in and publishes as much of `bytes` as there is room for; `count` says how much.  kDone
@@ -137,10 +139,10 @@ class StreamProducer {
       return answer;
     }
     const std::size_t first = bytes.size() < room.first.size() ? bytes.size() : room.first.size();
-    copy_message(room.first.data(), bytes.data(), first);
+    copy_message_in<Atomics>(room.first.data(), bytes.data(), first);
     const std::size_t rest = bytes.size() - first;
     const std::size_t second = rest < room.second.size() ? rest : room.second.size();
-    if (second != 0) copy_message(room.second.data(), bytes.data() + first, second);
+    if (second != 0) copy_message_in<Atomics>(room.second.data(), bytes.data() + first, second);
     count = first + second;
     commit(count);
     return Transfer::kDone;
@@ -161,8 +163,10 @@ class StreamProducer {
   [[nodiscard]] std::uint64_t done() const noexcept { return credit_.done(tail_); }
 
  private:
-  StreamProducer(ProducerPage& own, std::byte* bytes, const ProducerCredit& credit,
-                 const StreamGeometry& geometry, std::uint64_t tail) noexcept
+  using Credit = BasicProducerCredit<Atomics>;
+
+  BasicStreamProducer(ProducerPage& own, std::byte* bytes, const Credit& credit,
+                      const StreamGeometry& geometry, std::uint64_t tail) noexcept
       : own_(&own),
         bytes_(bytes),
         capacity_(geometry.capacity_bytes),
@@ -173,9 +177,11 @@ class StreamProducer {
   std::byte* bytes_;
   std::uint64_t capacity_;
   std::uint64_t tail_;  // private: a scribbled page cannot move our writes
-  ProducerCredit credit_;
+  Credit credit_;
   std::uint64_t reserved_bytes_ = 0;
 };
+
+using StreamProducer = BasicStreamProducer<StdAtomics>;
 
 // What has been published and not consumed; valid until it is consumed.
 struct StreamView {
@@ -186,18 +192,20 @@ struct StreamView {
 };
 
 // The consumer's end.  One thread at a time.
-class StreamConsumer {
+template <typename Atomics>
+class BasicStreamConsumer {
  public:
   // Takes the consuming role over at the cursor that its own page shows.
   // Errors: kInvalidArgument; kCorruptPeer when the own page's cursor is impossible.
-  [[nodiscard]] static Result<StreamConsumer> attach(ConsumerPage& own, const ProducerPage& peer,
-                                                     const std::byte* bytes,
-                                                     const StreamGeometry& geometry) noexcept {
+  [[nodiscard]] static Result<BasicStreamConsumer> attach(ConsumerPage& own,
+                                                          const ProducerPage& peer,
+                                                          const std::byte* bytes,
+                                                          const StreamGeometry& geometry) noexcept {
     if (Status valid = stream_validate(geometry); !valid) return valid.error();
-    Result<ConsumerCursor> cursor =
-        ConsumerCursor::attach(own, peer, geometry.start_position, geometry.capacity_bytes);
+    Result<Cursor> cursor =
+        Cursor::attach(own, peer, geometry.start_position, geometry.capacity_bytes);
     if (!cursor) return cursor.error();
-    return StreamConsumer(cursor.value(), peer, bytes, geometry);
+    return BasicStreamConsumer(cursor.value(), peer, bytes, geometry);
   }
 
   // Looks at the bytes that have not been consumed, without copying.  At least one, or kBlocked;
@@ -230,9 +238,10 @@ class StreamConsumer {
     const auto parts = stream_detail::parts(bytes_, capacity_, cursor_.done(), count);
     const std::uint64_t end = cursor_.done() + count;
     if (end > cursor_.next()) cursor_.take(end);
-    copy_message(bytes.data(), parts.first.data(), parts.first.size());
+    copy_message_out<Atomics>(bytes.data(), parts.first.data(), parts.first.size());
     if (!parts.second.empty()) {
-      copy_message(bytes.data() + parts.first.size(), parts.second.data(), parts.second.size());
+      copy_message_out<Atomics>(bytes.data() + parts.first.size(), parts.second.data(),
+                                parts.second.size());
     }
     cursor_.release(end);
     return Transfer::kDone;
@@ -243,7 +252,7 @@ class StreamConsumer {
   [[nodiscard]] bool has_bytes(std::uint64_t wanted_bytes = 1) const noexcept {
     if (tail_seen_ - cursor_.done() >= wanted_bytes) return true;
     const std::uint64_t tail =
-        peer_->tail.load(std::memory_order_acquire);  // stream.B pairs with stream.A
+        Atomics::load(peer_->tail, std::memory_order_acquire);  // stream.B pairs with stream.A
     if (is_nothing_new(tail)) return false;
     return !is_possible(tail) || tail - cursor_.done() >= wanted_bytes;
   }
@@ -256,8 +265,8 @@ class StreamConsumer {
     if (abort_before <= done) return 0;
     // An honest fence was stored after the tail that covers it.
     const std::uint64_t tail =
-        peer_->tail.load(std::memory_order_acquire);          // stream.B pairs with stream.A
-    if (abort_before > tail || !is_possible(tail)) return 0;  // a lie; try_peek() finds others
+        Atomics::load(peer_->tail, std::memory_order_acquire);  // stream.B pairs with stream.A
+    if (abort_before > tail || !is_possible(tail)) return 0;    // a lie; try_peek() finds others
     tail_seen_ = tail;
     cursor_.skip_to(abort_before);
     return abort_before - done;
@@ -276,8 +285,10 @@ class StreamConsumer {
   [[nodiscard]] std::uint64_t credit_given() const noexcept { return cursor_.credit_given(); }
 
  private:
-  StreamConsumer(const ConsumerCursor& cursor, const ProducerPage& peer, const std::byte* bytes,
-                 const StreamGeometry& geometry) noexcept
+  using Cursor = BasicConsumerCursor<Atomics>;
+
+  BasicStreamConsumer(const Cursor& cursor, const ProducerPage& peer, const std::byte* bytes,
+                      const StreamGeometry& geometry) noexcept
       : peer_(&peer),
         bytes_(bytes),
         capacity_(geometry.capacity_bytes),
@@ -304,7 +315,7 @@ class StreamConsumer {
       return Transfer::kDone;
     }
     const std::uint64_t tail =
-        peer_->tail.load(std::memory_order_acquire);  // stream.B pairs with stream.A
+        Atomics::load(peer_->tail, std::memory_order_acquire);  // stream.B pairs with stream.A
     if (is_nothing_new(tail)) {
       cursor_.give_credit();  // idle: nobody gains from our keeping it back
     } else if (is_possible(tail)) {
@@ -320,7 +331,9 @@ class StreamConsumer {
   std::uint64_t capacity_;
   std::uint64_t start_;
   std::uint64_t tail_seen_;  // bounded when it was read; what is below may be looked at
-  ConsumerCursor cursor_;
+  Cursor cursor_;
 };
+
+using StreamConsumer = BasicStreamConsumer<StdAtomics>;
 
 }  // namespace slipring

@@ -23,7 +23,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "core/cpu/relax.h"
+#include "core/cpu/atomics.h"
 #include "core/error/check.h"
 #include "core/error/result.h"
 #include "core/ring/cursor_page.h"
@@ -36,28 +36,31 @@ namespace slipring {
 // messages come singly answers at once.
 inline constexpr std::uint64_t kRunMessages = 16;
 
-inline void pause_at_heels() noexcept {
-  for (int i = 0; i < 32; ++i) relax();
+template <typename Atomics>
+void pause_at_heels() noexcept {
+  for (int i = 0; i < 32; ++i) Atomics::pause();
 }
 
 // One thread at a time, as the ring's end that holds it.
-class ConsumerCursor {
+template <typename Atomics>
+class BasicConsumerCursor {
  public:
   // Takes over where the own page stands; what it shows below `start_position` is a fresh page.
   // Errors: kCorruptPeer when a predecessor has taken more than a whole ring.
-  [[nodiscard]] static Result<ConsumerCursor> attach(ConsumerPage& own, const ProducerPage& peer,
-                                                     std::uint64_t start_position,
-                                                     std::uint64_t capacity) noexcept {
+  [[nodiscard]] static Result<BasicConsumerCursor> attach(ConsumerPage& own,
+                                                          const ProducerPage& peer,
+                                                          std::uint64_t start_position,
+                                                          std::uint64_t capacity) noexcept {
     // relaxed: only our predecessor wrote them, and attaching ordered us after it.
-    std::uint64_t done = own.done.load(std::memory_order_relaxed);
-    std::uint64_t taken = own.taken.load(std::memory_order_relaxed);
+    std::uint64_t done = Atomics::load(own.done, std::memory_order_relaxed);
+    std::uint64_t taken = Atomics::load(own.taken, std::memory_order_relaxed);
     if (done < start_position) done = start_position;
     if (taken < done) taken = done;
     if (taken - done > capacity) {
       return Error{ErrorCode::kCorruptPeer, 0, "the cursor has taken more than a whole ring", taken,
                    done + capacity};
     }
-    return ConsumerCursor(own, peer, done, taken, capacity);
+    return BasicConsumerCursor(own, peer, done, taken, capacity);
   }
 
   // First position not yet handed out.
@@ -70,7 +73,8 @@ class ConsumerCursor {
   [[nodiscard]] std::uint64_t redeliver_before() const noexcept { return redeliver_before_; }
   // First position that the producer still wants.
   [[nodiscard]] std::uint64_t abort_before() const noexcept {
-    return peer_->abort_before.load(std::memory_order_acquire);  // cursor.F pairs with cursor.E
+    // cursor.F pairs with cursor.E
+    return Atomics::load(peer_->abort_before, std::memory_order_acquire);
   }
 
   // Everything below `position` is handed out.  Requires: next() <= position.
@@ -78,7 +82,8 @@ class ConsumerCursor {
     held_ += position - next_;
     next_ = position;
     if (position <= redeliver_before_) return;
-    own_->taken.store(position, std::memory_order_relaxed);  // relaxed: read after our death only
+    // relaxed: read after our death only
+    Atomics::store(own_->taken, position, std::memory_order_relaxed);
   }
 
   // Everything below `position` is finished.  Our own mistakes stop here.
@@ -107,12 +112,13 @@ class ConsumerCursor {
     if (credit_given_ == done()) return;
     credit_given_ = done();
     credit_due_ = credit_given_ + credit_step_;
-    own_->credit.store(credit_given_, std::memory_order_release);  // cursor.A pairs with cursor.B
+    // cursor.A pairs with cursor.B
+    Atomics::store(own_->credit, credit_given_, std::memory_order_release);
   }
 
  private:
-  ConsumerCursor(ConsumerPage& own, const ProducerPage& peer, std::uint64_t done,
-                 std::uint64_t taken, std::uint64_t capacity) noexcept
+  BasicConsumerCursor(ConsumerPage& own, const ProducerPage& peer, std::uint64_t done,
+                      std::uint64_t taken, std::uint64_t capacity) noexcept
       : own_(&own),
         peer_(&peer),
         next_(done),
@@ -121,7 +127,8 @@ class ConsumerCursor {
         credit_due_(credit_step_) {}
 
   void show_done(std::uint64_t position) noexcept {
-    own_->done.store(position, std::memory_order_release);  // cursor.C pairs with cursor.D
+    // cursor.C pairs with cursor.D
+    Atomics::store(own_->done, position, std::memory_order_release);
     if (position >= credit_due_) [[unlikely]]
       give_credit();
   }
@@ -135,5 +142,7 @@ class ConsumerCursor {
   std::uint64_t credit_due_;        // credit is given when done gets here
   std::uint64_t credit_given_ = 0;  // 0, so that the first idle moment shows a successor's credit
 };
+
+using ConsumerCursor = BasicConsumerCursor<StdAtomics>;
 
 }  // namespace slipring

@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "core/cpu/atomics.h"
 #include "core/cpu/cache_line.h"
 #include "core/error/check.h"
 
@@ -41,13 +42,14 @@ static_assert(sizeof(BellPage) == 512);
 }
 
 // The producer's side of one lane's bell.  One thread at a time, as the lane's producer.
-class LaneBell {
+template <typename Atomics>
+class BasicLaneBell {
  public:
   // The caller holds the lane's producing role.  Rings once, for what a predecessor had published
   // and not rung for.  Requires: lane < kMaxLanes.
-  LaneBell(BellPage& page, std::uint32_t lane) noexcept : word_(&page.rings[index_of(lane)]) {
+  BasicLaneBell(BellPage& page, std::uint32_t lane) noexcept : word_(&page.rings[index_of(lane)]) {
     // relaxed: only our predecessor wrote it, and attaching ordered us after it.
-    count_ = word_->load(std::memory_order_relaxed);
+    count_ = Atomics::load(*word_, std::memory_order_relaxed);
     ring();
   }
 
@@ -55,7 +57,7 @@ class LaneBell {
   // led to the lane by this ring sees what was published before.
   void ring() noexcept {
     ++count_;
-    word_->store(count_, std::memory_order_release);  // mpsc.A pairs with mpsc.B
+    Atomics::store(*word_, count_, std::memory_order_release);  // mpsc.A pairs with mpsc.B
   }
 
  private:
@@ -67,5 +69,7 @@ class LaneBell {
   std::atomic<std::uint64_t>* word_;
   std::uint64_t count_ = 0;
 };
+
+using LaneBell = BasicLaneBell<StdAtomics>;
 
 }  // namespace slipring

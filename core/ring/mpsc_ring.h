@@ -26,6 +26,7 @@
 #include <bit>
 #include <cstdint>
 
+#include "core/cpu/atomics.h"
 #include "core/error/check.h"
 #include "core/ring/mpsc_bell.h"
 #include "core/ring/transfer.h"
@@ -44,7 +45,7 @@ enum class LaneService : std::uint8_t {
 
 // Lane is a ring's consumer end: View, try_peek(View&), release(const View&).
 // One thread at a time.  The lanes' ends belong to the caller and must outlive their stay.
-template <typename Lane>
+template <typename Lane, typename Atomics = StdAtomics>
 class MpscConsumer {
  public:
   // A message in place, valid until it is released.
@@ -148,8 +149,9 @@ class MpscConsumer {
   void begin_round() noexcept {
     for (std::uint64_t left = joined_ & ~urgent_; left != 0; left &= left - 1) {
       const auto number = static_cast<std::uint32_t>(std::countr_zero(left));
-      const std::uint64_t count = bells_->rings[bell_index(number)].load(
-          std::memory_order_acquire);  // mpsc.B pairs with mpsc.A
+      const std::uint64_t count =
+          Atomics::load(bells_->rings[bell_index(number)],
+                        std::memory_order_acquire);  // mpsc.B pairs with mpsc.A
       if (count == heard_[number]) continue;
       heard_[number] = count;
       waiting_ |= bit(number);

@@ -18,7 +18,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "core/cpu/relax.h"
+#include "core/cpu/atomics.h"
 #include "core/error/result.h"
 #include "core/ring/cursor_page.h"
 #include "core/ring/transfer.h"
@@ -26,21 +26,24 @@
 namespace slipring {
 
 // One thread at a time, as the ring's end that holds it.
-class ProducerCredit {
+template <typename Atomics>
+class BasicProducerCredit {
  public:
   // Requires: published >= start_position.
   // Errors: kCorruptPeer when the consumer's cursor is not within a ring's length of `published`.
-  [[nodiscard]] static Result<ProducerCredit> attach(ProducerPage& own, const ConsumerPage& peer,
-                                                     std::uint64_t start_position,
-                                                     std::uint64_t published,
-                                                     std::uint64_t capacity) noexcept {
-    std::uint64_t done = peer.done.load(std::memory_order_acquire);  // cursor.D pairs with cursor.C
+  [[nodiscard]] static Result<BasicProducerCredit> attach(ProducerPage& own,
+                                                          const ConsumerPage& peer,
+                                                          std::uint64_t start_position,
+                                                          std::uint64_t published,
+                                                          std::uint64_t capacity) noexcept {
+    // cursor.D pairs with cursor.C
+    std::uint64_t done = Atomics::load(peer.done, std::memory_order_acquire);
     if (done < start_position) done = start_position;
     if (done > published || published - done > capacity) {
       return Error{ErrorCode::kCorruptPeer, 0,
                    "the consumer's cursor is not within a ring's length", done, published};
     }
-    return ProducerCredit(own, peer, done, capacity);
+    return BasicProducerCredit(own, peer, done, capacity);
   }
 
   // Everything below is free, as far as we know.
@@ -54,7 +57,7 @@ class ProducerCredit {
   [[nodiscard]] Transfer look(std::uint64_t end, std::uint64_t published) noexcept {
     const Transfer answer = believe(read_credit(), end, published);
     if (answer != Transfer::kBlocked) return answer;
-    for (std::uint32_t i = 0; i < pause_count_; ++i) relax();
+    for (std::uint32_t i = 0; i < pause_count_; ++i) Atomics::pause();
     const Transfer later = believe(read_credit(), end, published);
     if (later != Transfer::kBlocked) return later;
     return believe(read_done(), end, published);
@@ -75,12 +78,13 @@ class ProducerCredit {
 
   // Nothing below `published` is wanted any more.
   void abort_before(std::uint64_t published) noexcept {
-    own_->abort_before.store(published, std::memory_order_release);  // cursor.E pairs with cursor.F
+    // cursor.E pairs with cursor.F
+    Atomics::store(own_->abort_before, published, std::memory_order_release);
   }
 
  private:
-  ProducerCredit(ProducerPage& own, const ConsumerPage& peer, std::uint64_t done,
-                 std::uint64_t capacity) noexcept
+  BasicProducerCredit(ProducerPage& own, const ConsumerPage& peer, std::uint64_t done,
+                      std::uint64_t capacity) noexcept
       : own_(&own),
         peer_(&peer),
         capacity_(capacity),
@@ -92,10 +96,10 @@ class ProducerCredit {
   static constexpr std::uint32_t kMaxPauses = 8;
 
   [[nodiscard]] std::uint64_t read_credit() const noexcept {
-    return peer_->credit.load(std::memory_order_acquire);  // cursor.B pairs with cursor.A
+    return Atomics::load(peer_->credit, std::memory_order_acquire);  // cursor.B pairs with cursor.A
   }
   [[nodiscard]] std::uint64_t read_done() const noexcept {
-    return peer_->done.load(std::memory_order_acquire);  // cursor.D pairs with cursor.C
+    return Atomics::load(peer_->done, std::memory_order_acquire);  // cursor.D pairs with cursor.C
   }
 
   // Takes a position that the consumer says is free below.
@@ -117,5 +121,7 @@ class ProducerCredit {
   std::uint64_t room_end_;  // stale is safe: it only understates the free space
   std::uint32_t pause_count_;
 };
+
+using ProducerCredit = BasicProducerCredit<StdAtomics>;
 
 }  // namespace slipring

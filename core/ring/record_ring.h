@@ -30,6 +30,7 @@
 #include <cstdint>
 #include <span>
 
+#include "core/cpu/atomics.h"
 #include "core/error/check.h"
 #include "core/error/result.h"
 #include "core/ring/consumer_cursor.h"
@@ -43,25 +44,26 @@ namespace slipring {
 
 // The producer's end.  One thread at a time.  At most one record is open; any number of closed ones
 // may wait for one publish().
-class RecordProducer {
+template <typename Atomics>
+class BasicRecordProducer {
  public:
   // Takes the producing role over at the published tail.  The caller holds the role.
   // Errors: kInvalidArgument; kCorruptPeer when tail and the consumer's cursor contradict each
   // other.
-  [[nodiscard]] static Result<RecordProducer> attach(ProducerPage& own, std::byte* bytes,
-                                                     const ConsumerPage& peer,
-                                                     const RecordGeometry& geometry) noexcept {
+  [[nodiscard]] static Result<BasicRecordProducer> attach(ProducerPage& own, std::byte* bytes,
+                                                          const ConsumerPage& peer,
+                                                          const RecordGeometry& geometry) noexcept {
     if (Status valid = record_validate(geometry); !valid) return valid.error();
     // relaxed: only our predecessor wrote tail, and attaching ordered us after it.
-    std::uint64_t tail = own.tail.load(std::memory_order_relaxed);
+    std::uint64_t tail = Atomics::load(own.tail, std::memory_order_relaxed);
     if (tail < geometry.start_position) tail = geometry.start_position;
     if (tail % 8 != 0) {
       return Error{ErrorCode::kCorruptPeer, 0, "tail is not a multiple of 8", tail, 0};
     }
-    Result<ProducerCredit> credit =
-        ProducerCredit::attach(own, peer, geometry.start_position, tail, geometry.capacity_bytes);
+    Result<Credit> credit =
+        Credit::attach(own, peer, geometry.start_position, tail, geometry.capacity_bytes);
     if (!credit) return credit.error();
-    return RecordProducer(own, bytes, credit.value(), geometry, tail);
+    return BasicRecordProducer(own, bytes, credit.value(), geometry, tail);
   }
 
   // Opens a record of at most `size_bytes`, in place; valid until close(), commit() or abandon().
@@ -99,7 +101,7 @@ class RecordProducer {
   // the consumer whose try_peek() returns them.
   void publish() noexcept {
     tail_ = written_;
-    own_->tail.store(tail_, std::memory_order_release);  // record.A pairs with record.B
+    Atomics::store(own_->tail, tail_, std::memory_order_release);  // record.A pairs with record.B
   }
 
   void commit(std::uint64_t size_bytes) noexcept {
@@ -119,7 +121,7 @@ class RecordProducer {
     if (const Transfer answer = place(message.size(), begin); answer != Transfer::kDone) {
       return answer;
     }
-    copy_message(payload_at(begin), message.data(), message.size());
+    copy_message_in<Atomics>(payload_at(begin), message.data(), message.size());
     seal(begin, message.size());
     return Transfer::kDone;
   }
@@ -154,8 +156,10 @@ class RecordProducer {
   }
 
  private:
-  RecordProducer(ProducerPage& own, std::byte* bytes, const ProducerCredit& credit,
-                 const RecordGeometry& geometry, std::uint64_t tail) noexcept
+  using Credit = BasicProducerCredit<Atomics>;
+
+  BasicRecordProducer(ProducerPage& own, std::byte* bytes, const Credit& credit,
+                      const RecordGeometry& geometry, std::uint64_t tail) noexcept
       : own_(&own),
         bytes_(bytes),
         capacity_(geometry.capacity_bytes),
@@ -191,7 +195,8 @@ class RecordProducer {
   void store_header(std::uint64_t position, std::uint64_t header) noexcept {
     auto& word =
         *reinterpret_cast<std::atomic<std::uint64_t>*>(bytes_ + (position & (capacity_ - 1)));
-    word.store(header, std::memory_order_relaxed);  // relaxed: published by tail, record.A
+    // relaxed: published by tail, record.A
+    Atomics::store(word, header, std::memory_order_relaxed);
   }
 
   [[nodiscard]] std::byte* payload_at(std::uint64_t begin) const noexcept {
@@ -203,11 +208,13 @@ class RecordProducer {
   std::uint64_t capacity_;
   std::uint64_t tail_;     // private: a scribbled page cannot move our writes
   std::uint64_t written_;  // closed records end here; runs ahead of tail
-  ProducerCredit credit_;
+  Credit credit_;
   std::uint64_t open_at_ = 0;  // of the open record; ahead of written_ by the padding before it
   std::uint64_t reserved_bytes_ = 0;
   bool open_ = false;
 };
+
+using RecordProducer = BasicRecordProducer<StdAtomics>;
 
 // A record in place, valid until it is released.
 struct RecordView {
@@ -219,24 +226,26 @@ struct RecordView {
 };
 
 // The consumer's end.  One thread at a time.
-class RecordConsumer {
+template <typename Atomics>
+class BasicRecordConsumer {
  public:
   using View = RecordView;
 
   // Takes the consuming role over at the cursor that its own page shows.
   // Errors: kInvalidArgument; kCorruptPeer when the own page's cursor is impossible.
-  [[nodiscard]] static Result<RecordConsumer> attach(ConsumerPage& own, const ProducerPage& peer,
-                                                     const std::byte* bytes,
-                                                     const RecordGeometry& geometry) noexcept {
+  [[nodiscard]] static Result<BasicRecordConsumer> attach(ConsumerPage& own,
+                                                          const ProducerPage& peer,
+                                                          const std::byte* bytes,
+                                                          const RecordGeometry& geometry) noexcept {
     if (Status valid = record_validate(geometry); !valid) return valid.error();
-    Result<ConsumerCursor> cursor =
-        ConsumerCursor::attach(own, peer, geometry.start_position, geometry.capacity_bytes);
+    Result<Cursor> cursor =
+        Cursor::attach(own, peer, geometry.start_position, geometry.capacity_bytes);
     if (!cursor) return cursor.error();
     const std::uint64_t done = cursor.value().done();
     if (done % 8 != 0) {
       return Error{ErrorCode::kCorruptPeer, 0, "the cursor is not a multiple of 8", done, 0};
     }
-    return RecordConsumer(cursor.value(), peer, bytes, geometry);
+    return BasicRecordConsumer(cursor.value(), peer, bytes, geometry);
   }
 
   // Looks at the next record without copying it.  Several may be held at once.
@@ -290,7 +299,8 @@ class RecordConsumer {
     if (const Transfer answer = try_peek(view); answer != Transfer::kDone) return answer;
     size_bytes = view.message.size();
     const bool fits = view.message.size() <= message.size();
-    copy_message(message.data(), view.message.data(), fits ? view.message.size() : message.size());
+    copy_message_out<Atomics>(message.data(), view.message.data(),
+                              fits ? view.message.size() : message.size());
     release(view);
     return Transfer::kDone;
   }
@@ -299,7 +309,7 @@ class RecordConsumer {
   [[nodiscard]] bool has_message() const noexcept {
     if (cursor_.next() != tail_seen_) return true;
     const std::uint64_t tail =
-        peer_->tail.load(std::memory_order_acquire);  // record.B pairs with record.A
+        Atomics::load(peer_->tail, std::memory_order_acquire);  // record.B pairs with record.A
     return !is_nothing_new(tail);
   }
 
@@ -314,7 +324,7 @@ class RecordConsumer {
     if (abort_before <= next) return 0;
     // An honest fence was stored after the tail that covers it.
     const std::uint64_t tail =
-        peer_->tail.load(std::memory_order_acquire);             // record.B pairs with record.A
+        Atomics::load(peer_->tail, std::memory_order_acquire);   // record.B pairs with record.A
     if (abort_before % 8 != 0 || abort_before > tail) return 0;  // a lie; try_peek() finds others
     if (tail % 8 != 0 || tail - cursor_.done() > capacity_) return 0;
     tail_seen_ = tail;
@@ -333,8 +343,10 @@ class RecordConsumer {
   [[nodiscard]] std::uint64_t credit_given() const noexcept { return cursor_.credit_given(); }
 
  private:
-  RecordConsumer(const ConsumerCursor& cursor, const ProducerPage& peer, const std::byte* bytes,
-                 const RecordGeometry& geometry) noexcept
+  using Cursor = BasicConsumerCursor<Atomics>;
+
+  BasicRecordConsumer(const Cursor& cursor, const ProducerPage& peer, const std::byte* bytes,
+                      const RecordGeometry& geometry) noexcept
       : peer_(&peer),
         bytes_(bytes),
         capacity_(geometry.capacity_bytes),
@@ -349,10 +361,10 @@ class RecordConsumer {
 
   [[nodiscard]] Transfer look() noexcept {
     std::uint64_t tail =
-        peer_->tail.load(std::memory_order_acquire);  // record.B pairs with record.A
+        Atomics::load(peer_->tail, std::memory_order_acquire);  // record.B pairs with record.A
     if (is_nothing_new(tail) && run_count_ >= kRunMessages) {
-      pause_at_heels();
-      tail = peer_->tail.load(std::memory_order_acquire);  // record.B pairs with record.A
+      pause_at_heels<Atomics>();
+      tail = Atomics::load(peer_->tail, std::memory_order_acquire);  // record.B pairs with record.A
     }
     if (is_nothing_new(tail)) {
       run_count_ = 0;
@@ -368,8 +380,9 @@ class RecordConsumer {
 
   // Read once: the producer could change it between a check and a use.
   [[nodiscard]] std::uint64_t header_at(std::uint64_t index) const noexcept {
-    return reinterpret_cast<const std::atomic<std::uint64_t>*>(bytes_ + index)
-        ->load(std::memory_order_relaxed);  // relaxed: below tail, record.B has ordered it
+    const auto& word = *reinterpret_cast<const std::atomic<std::uint64_t>*>(bytes_ + index);
+    // relaxed: below tail, record.B has ordered it
+    return Atomics::load(word, std::memory_order_relaxed);
   }
 
   const ProducerPage* peer_;
@@ -378,7 +391,9 @@ class RecordConsumer {
   std::uint64_t start_;
   std::uint64_t tail_seen_;      // bounded when it was read; what is below may be looked at
   std::uint64_t run_count_ = 0;  // records since nothing was found the last time
-  ConsumerCursor cursor_;
+  Cursor cursor_;
 };
+
+using RecordConsumer = BasicRecordConsumer<StdAtomics>;
 
 }  // namespace slipring

@@ -30,6 +30,7 @@
 #include <span>
 #include <type_traits>
 
+#include "core/cpu/atomics.h"
 #include "core/cpu/cache_line.h"
 #include "core/error/check.h"
 #include "core/error/result.h"
@@ -117,37 +118,38 @@ class SlotPlaces {
 }  // namespace slot_detail
 
 // The producer's end.  One thread at a time.
-class SlotProducer {
+template <typename Atomics>
+class BasicSlotProducer {
  public:
   // Takes the producing role over at the position that the memory shows.  The caller holds the role
   // (certificate of death of a predecessor, or fresh memory).  Errors: kInvalidArgument;
   // kCorruptPeer when the consumer's cursor and the slots contradict each other.
-  [[nodiscard]] static Result<SlotProducer> attach(ProducerPage& own, std::byte* slots,
-                                                   const ConsumerPage& peer,
-                                                   const SlotGeometry& geometry) noexcept {
+  [[nodiscard]] static Result<BasicSlotProducer> attach(ProducerPage& own, std::byte* slots,
+                                                        const ConsumerPage& peer,
+                                                        const SlotGeometry& geometry) noexcept {
     if (Status valid = slot_validate(geometry); !valid) return valid.error();
     const Places places(slots, geometry);
     const auto is_published = [&places](std::uint64_t wanted) {
       // relaxed: only producers write sequences, and attaching ordered us after our predecessor.
-      return places.sequence_at(wanted).load(std::memory_order_relaxed) == wanted + 1;
+      return Atomics::load(places.sequence_at(wanted), std::memory_order_relaxed) == wanted + 1;
     };
     // relaxed: only our predecessor wrote tail and the sequences, and attaching ordered us after
     // it. It may have died with tail one ahead of or one behind the sequences; the sequences
     // decide.
-    std::uint64_t position = own.tail.load(std::memory_order_relaxed);
+    std::uint64_t position = Atomics::load(own.tail, std::memory_order_relaxed);
     if (position < geometry.start_position) position = geometry.start_position;
     if (position > geometry.start_position && !is_published(position - 1)) --position;
     if (is_published(position)) ++position;
-    Result<ProducerCredit> credit =
-        ProducerCredit::attach(own, peer, geometry.start_position, position, geometry.slot_count);
+    Result<Credit> credit =
+        Credit::attach(own, peer, geometry.start_position, position, geometry.slot_count);
     if (!credit) return credit.error();
     for (std::uint64_t i = credit.value().seen(); i != position; ++i) {
       if (is_published(i)) continue;
       return Error{ErrorCode::kCorruptPeer, 0, "a slot below tail was never published", i,
                    position};
     }
-    own.tail.store(position, std::memory_order_relaxed);  // relaxed: observers only
-    return SlotProducer(own, places, credit.value(), position);
+    Atomics::store(own.tail, position, std::memory_order_relaxed);  // relaxed: observers only
+    return BasicSlotProducer(own, places, credit.value(), position);
   }
 
   // The next slot to fill, valid until commit().  Calling it again without commit() gives the same
@@ -166,11 +168,11 @@ class SlotProducer {
   // Publishes the reserved slot.  Memory ordering: what was written to the slot before commit() is
   // visible to the consumer whose try_peek() returns it.
   void commit() noexcept {
-    places_.sequence_at(position_).store(position_ + 1,
-                                         std::memory_order_release);  // slot.A pairs with slot.B
+    Atomics::store(places_.sequence_at(position_), position_ + 1,
+                   std::memory_order_release);  // slot.A pairs with slot.B
     ++position_;
     // relaxed: observers, and a successor that asks the sequences first.
-    own_->tail.store(position_, std::memory_order_relaxed);
+    Atomics::store(own_->tail, position_, std::memory_order_relaxed);
   }
 
   // Whether try_reserve() would not answer kBlocked.  Changes nothing, so that a waiter may ask.
@@ -183,7 +185,7 @@ class SlotProducer {
     check(message.size() <= slot_bytes(), "a message larger than the slot");
     std::span<std::byte> slot;
     if (const Transfer answer = try_reserve(slot); answer != Transfer::kDone) return answer;
-    copy_message(slot.data(), message.data(), message.size());
+    copy_message_in<Atomics>(slot.data(), message.data(), message.size());
     commit();
     return Transfer::kDone;
   }
@@ -204,17 +206,20 @@ class SlotProducer {
   [[nodiscard]] std::uint64_t done() const noexcept { return credit_.done(position_); }
 
  private:
+  using Credit = BasicProducerCredit<Atomics>;
   using Places = slot_detail::SlotPlaces<std::byte>;
 
-  SlotProducer(ProducerPage& own, const Places& places, const ProducerCredit& credit,
-               std::uint64_t position) noexcept
+  BasicSlotProducer(ProducerPage& own, const Places& places, const Credit& credit,
+                    std::uint64_t position) noexcept
       : own_(&own), places_(places), position_(position), credit_(credit) {}
 
   ProducerPage* own_;
   Places places_;
   std::uint64_t position_;  // private: a scribbled page cannot move our writes
-  ProducerCredit credit_;
+  Credit credit_;
 };
+
+using SlotProducer = BasicSlotProducer<StdAtomics>;
 
 // A message in place.  `message` is valid until it is released.
 struct SlotView {
@@ -225,36 +230,37 @@ struct SlotView {
 };
 
 // The consumer's end.  One thread at a time.
-class SlotConsumer {
+template <typename Atomics>
+class BasicSlotConsumer {
  public:
   using View = SlotView;
 
   // Takes the consuming role over at the cursor that its own page shows.
   // Errors: kInvalidArgument; kCorruptPeer when the own page's cursor is impossible.
-  [[nodiscard]] static Result<SlotConsumer> attach(ConsumerPage& own, const ProducerPage& peer,
-                                                   const std::byte* slots,
-                                                   const SlotGeometry& geometry) noexcept {
+  [[nodiscard]] static Result<BasicSlotConsumer> attach(ConsumerPage& own, const ProducerPage& peer,
+                                                        const std::byte* slots,
+                                                        const SlotGeometry& geometry) noexcept {
     if (Status valid = slot_validate(geometry); !valid) return valid.error();
-    Result<ConsumerCursor> cursor =
-        ConsumerCursor::attach(own, peer, geometry.start_position, geometry.slot_count);
+    Result<Cursor> cursor = Cursor::attach(own, peer, geometry.start_position, geometry.slot_count);
     if (!cursor) return cursor.error();
     const std::uint64_t done = cursor.value().done();
     // relaxed: who finished a message had seen its sequence (slot.B), and tail was one short of it
     // at least.  A producer in the middle of its first commit has not stored tail at all.
-    std::uint64_t tail = peer.tail.load(std::memory_order_relaxed);
+    std::uint64_t tail = Atomics::load(peer.tail, std::memory_order_relaxed);
     if (tail < geometry.start_position) tail = geometry.start_position;
     if (done > tail && done - tail > 1) {
       return Error{ErrorCode::kCorruptPeer, 0, "the cursor has finished what was never published",
                    done, tail};
     }
-    return SlotConsumer(cursor.value(), slots, geometry);
+    return BasicSlotConsumer(cursor.value(), slots, geometry);
   }
 
   // Looks at the next message without copying it.  Several may be held at once.
   [[nodiscard]] Transfer try_peek(SlotView& view) noexcept {
     const std::uint64_t at = cursor_.next();
+    // slot.B pairs with slot.A
     const std::uint64_t sequence =
-        places_.sequence_at(at).load(std::memory_order_acquire);  // slot.B pairs with slot.A
+        Atomics::load(places_.sequence_at(at), std::memory_order_acquire);
     if (sequence != at + 1 || at - cursor_.done() == places_.slot_count()) [[unlikely]] {
       if (!is_empty_sequence(sequence)) return Transfer::kCorruptPeer;
       cursor_.give_credit();  // idle: nobody gains from our keeping it back
@@ -268,9 +274,9 @@ class SlotConsumer {
 
   // Whether try_peek() would not answer kBlocked.  Changes nothing, so that a waiter may ask.
   [[nodiscard]] bool has_message() const noexcept {
+    // slot.B pairs with slot.A
     const std::uint64_t sequence =
-        places_.sequence_at(cursor_.next())
-            .load(std::memory_order_acquire);  // slot.B pairs with slot.A
+        Atomics::load(places_.sequence_at(cursor_.next()), std::memory_order_acquire);
     return !is_empty_sequence(sequence);
   }
 
@@ -286,7 +292,8 @@ class SlotConsumer {
     if (abort_before <= next || abort_before - next > places_.slot_count()) return 0;
     // A fence beyond what is published is a lie, and following it would lose what comes.
     // relaxed: cursor.F has made visible what was published before an honest fence.
-    if (places_.sequence_at(abort_before - 1).load(std::memory_order_relaxed) != abort_before) {
+    if (Atomics::load(places_.sequence_at(abort_before - 1), std::memory_order_relaxed) !=
+        abort_before) {
       return 0;
     }
     cursor_.skip_to(abort_before);
@@ -301,7 +308,8 @@ class SlotConsumer {
     SlotView view;
     if (const Transfer answer = try_peek(view); answer != Transfer::kDone) return answer;
     const bool fits = view.message.size() <= message.size();
-    copy_message(message.data(), view.message.data(), fits ? view.message.size() : message.size());
+    copy_message_out<Atomics>(message.data(), view.message.data(),
+                              fits ? view.message.size() : message.size());
     release(view);
     return Transfer::kDone;
   }
@@ -314,8 +322,10 @@ class SlotConsumer {
   [[nodiscard]] std::uint64_t credit_given() const noexcept { return cursor_.credit_given(); }
 
  private:
-  SlotConsumer(const ConsumerCursor& cursor, const std::byte* slots,
-               const SlotGeometry& geometry) noexcept
+  using Cursor = BasicConsumerCursor<Atomics>;
+
+  BasicSlotConsumer(const Cursor& cursor, const std::byte* slots,
+                    const SlotGeometry& geometry) noexcept
       : places_(slots, geometry), start_(geometry.start_position), cursor_(cursor) {}
 
   // Whether a correct producer leaves this in the next slot while that holds nothing for us: the
@@ -328,7 +338,9 @@ class SlotConsumer {
 
   slot_detail::SlotPlaces<const std::byte> places_;
   std::uint64_t start_;
-  ConsumerCursor cursor_;
+  Cursor cursor_;
 };
+
+using SlotConsumer = BasicSlotConsumer<StdAtomics>;
 
 }  // namespace slipring

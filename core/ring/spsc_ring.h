@@ -23,10 +23,10 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <type_traits>
 
+#include "core/cpu/atomics.h"
 #include "core/cpu/cache_line.h"
 #include "core/error/check.h"
 #include "core/error/result.h"
@@ -74,21 +74,29 @@ namespace spsc_detail {
 [[nodiscard]] inline std::size_t lesser(std::uint64_t a, std::uint64_t b) noexcept {
   return static_cast<std::size_t>(a < b ? a : b);
 }
-template <typename T>
-void copy(T* to, const T* from, std::size_t count) noexcept {
+// By value, in these two and wherever one is moved: what was just written word by word cannot be
+// loaded in wider pieces without a stall (measured: half the rate for 64 bytes).
+template <typename Atomics, typename T>
+void copy_in(T* shared, const T* own, std::size_t count) noexcept {
   if constexpr (sizeof(T) < sizeof(std::uint64_t)) {
-    if (count != 0) std::memcpy(to, from, count * sizeof(T));
+    if (count != 0) Atomics::copy_in(shared, own, count * sizeof(T));
   } else {
-    // By value, here and wherever one is moved: what was just written word by word cannot be
-    // loaded in wider pieces without a stall (measured: half the rate for 64 bytes).
-    for (std::size_t i = 0; i < count; ++i) to[i] = from[i];
+    for (std::size_t i = 0; i < count; ++i) Atomics::write(shared[i], own[i]);
+  }
+}
+template <typename Atomics, typename T>
+void copy_out(T* own, const T* shared, std::size_t count) noexcept {
+  if constexpr (sizeof(T) < sizeof(std::uint64_t)) {
+    if (count != 0) Atomics::copy_out(own, shared, count * sizeof(T));
+  } else {
+    for (std::size_t i = 0; i < count; ++i) Atomics::read_into(own[i], shared[i]);
   }
 }
 
 }  // namespace spsc_detail
 
 // The producer's end.  One thread at a time.
-template <SpscValue T>
+template <SpscValue T, typename Atomics = StdAtomics>
 class SpscProducer {
  public:
   // Takes the producing role over at the published tail.  The caller holds the role.
@@ -99,10 +107,10 @@ class SpscProducer {
                                                    const SpscGeometry& geometry) noexcept {
     if (Status valid = spsc_validate(geometry); !valid) return valid.error();
     // relaxed: only our predecessor wrote tail, and attaching ordered us after it.
-    std::uint64_t tail = own.tail.load(std::memory_order_relaxed);
+    std::uint64_t tail = Atomics::load(own.tail, std::memory_order_relaxed);
     if (tail < geometry.start_position) tail = geometry.start_position;
-    Result<ProducerCredit> credit =
-        ProducerCredit::attach(own, peer, geometry.start_position, tail, geometry.slot_count);
+    Result<Credit> credit =
+        Credit::attach(own, peer, geometry.start_position, tail, geometry.slot_count);
     if (!credit) return credit.error();
     return SpscProducer(own, slots, geometry, tail, *credit);
   }
@@ -114,9 +122,10 @@ class SpscProducer {
     if (position == credit_.room_end()) [[unlikely]] {
       if (const Transfer answer = look_for_space(); answer != Transfer::kDone) return answer;
     }
-    slots_[position & mask_] = value;
+    Atomics::write(slots_[position & mask_], value);
     position_ = position + 1;
-    own_->tail.store(position + 1, std::memory_order_release);  // spsc.A pairs with spsc.B
+    // spsc.A pairs with spsc.B
+    Atomics::store(own_->tail, position + 1, std::memory_order_release);
     return Transfer::kDone;
   }
 
@@ -130,8 +139,8 @@ class SpscProducer {
     const std::size_t count = spsc_detail::lesser(values.size(), room());
     const std::uint64_t index = position_ & mask_;
     const std::size_t before_end = spsc_detail::lesser(count, mask_ + 1 - index);
-    spsc_detail::copy(slots_ + index, values.data(), before_end);
-    spsc_detail::copy(slots_, values.data() + before_end, count - before_end);
+    spsc_detail::copy_in<Atomics>(slots_ + index, values.data(), before_end);
+    spsc_detail::copy_in<Atomics>(slots_, values.data() + before_end, count - before_end);
     publish(count);
     pushed = count;
     return Transfer::kDone;
@@ -168,8 +177,10 @@ class SpscProducer {
   [[nodiscard]] std::uint64_t slot_count() const noexcept { return count_; }
 
  private:
+  using Credit = BasicProducerCredit<Atomics>;
+
   SpscProducer(ProducerPage& own, T* slots, const SpscGeometry& geometry, std::uint64_t tail,
-               const ProducerCredit& credit) noexcept
+               const Credit& credit) noexcept
       : own_(&own),
         slots_(slots),
         count_(geometry.slot_count),
@@ -187,7 +198,7 @@ class SpscProducer {
 
   void publish(std::size_t count) noexcept {
     position_ += count;
-    own_->tail.store(position_, std::memory_order_release);  // spsc.A pairs with spsc.B
+    Atomics::store(own_->tail, position_, std::memory_order_release);  // spsc.A pairs with spsc.B
   }
 
   ProducerPage* own_;
@@ -195,11 +206,11 @@ class SpscProducer {
   std::uint64_t count_;
   std::uint64_t mask_;
   std::uint64_t position_;  // private: a scribbled page cannot move our writes
-  ProducerCredit credit_;
+  Credit credit_;
 };
 
 // The consumer's end.  One thread at a time.
-template <SpscValue T>
+template <SpscValue T, typename Atomics = StdAtomics>
 class SpscConsumer {
  public:
   // Takes the consuming role over at the cursor that its own page shows.
@@ -208,8 +219,7 @@ class SpscConsumer {
                                                    const T* slots,
                                                    const SpscGeometry& geometry) noexcept {
     if (Status valid = spsc_validate(geometry); !valid) return valid.error();
-    Result<ConsumerCursor> cursor =
-        ConsumerCursor::attach(own, peer, geometry.start_position, geometry.slot_count);
+    Result<Cursor> cursor = Cursor::attach(own, peer, geometry.start_position, geometry.slot_count);
     if (!cursor) return cursor.error();
     return SpscConsumer(peer, slots, geometry, *cursor);
   }
@@ -221,14 +231,14 @@ class SpscConsumer {
     if (position == tail_seen_) [[unlikely]] {
       // The usual answer without a call: from one value to a lap of them, none of it held.
       const std::uint64_t tail =
-          peer_->tail.load(std::memory_order_acquire);  // spsc.B pairs with spsc.A
+          Atomics::load(peer_->tail, std::memory_order_acquire);  // spsc.B pairs with spsc.A
       if (tail - next < count_) {
         tail_seen_ = tail;
       } else if (const Transfer answer = look_for_values(); answer != Transfer::kDone) {
         return answer;
       }
     }
-    value = slots_[position & mask_];
+    Atomics::read_into(value, slots_[position & mask_]);
     cursor_.pass(next);
     return Transfer::kDone;
   }
@@ -244,8 +254,8 @@ class SpscConsumer {
     const std::size_t count = spsc_detail::lesser(values.size(), tail_seen_ - position);
     const std::uint64_t index = position & mask_;
     const std::size_t before_end = spsc_detail::lesser(count, mask_ + 1 - index);
-    spsc_detail::copy(values.data(), slots_ + index, before_end);
-    spsc_detail::copy(values.data() + before_end, slots_, count - before_end);
+    spsc_detail::copy_out<Atomics>(values.data(), slots_ + index, before_end);
+    spsc_detail::copy_out<Atomics>(values.data() + before_end, slots_, count - before_end);
     cursor_.pass(position + count);
     popped = count;
     return Transfer::kDone;
@@ -297,7 +307,7 @@ class SpscConsumer {
   [[nodiscard]] bool has_value() const noexcept {
     if (cursor_.next() != tail_seen_) return true;
     const std::uint64_t tail =
-        peer_->tail.load(std::memory_order_acquire);  // spsc.B pairs with spsc.A
+        Atomics::load(peer_->tail, std::memory_order_acquire);  // spsc.B pairs with spsc.A
     return !is_nothing_new(tail);
   }
 
@@ -311,8 +321,10 @@ class SpscConsumer {
   [[nodiscard]] std::uint64_t slot_count() const noexcept { return count_; }
 
  private:
+  using Cursor = BasicConsumerCursor<Atomics>;
+
   SpscConsumer(const ProducerPage& peer, const T* slots, const SpscGeometry& geometry,
-               const ConsumerCursor& cursor) noexcept
+               const Cursor& cursor) noexcept
       : peer_(&peer),
         slots_(slots),
         count_(geometry.slot_count),
@@ -331,10 +343,10 @@ class SpscConsumer {
   // not carry its registers.
   [[gnu::noinline]] Transfer look_for_values() noexcept {
     // spsc.B pairs with spsc.A.
-    std::uint64_t tail = peer_->tail.load(std::memory_order_acquire);
+    std::uint64_t tail = Atomics::load(peer_->tail, std::memory_order_acquire);
     if (is_nothing_new(tail) && cursor_.next() - idle_at_ >= kRunMessages) {
-      pause_at_heels();
-      tail = peer_->tail.load(std::memory_order_acquire);  // spsc.B pairs with spsc.A
+      pause_at_heels<Atomics>();
+      tail = Atomics::load(peer_->tail, std::memory_order_acquire);  // spsc.B pairs with spsc.A
     }
     if (is_nothing_new(tail)) {
       if (cursor_.next() != tail_seen_) return Transfer::kDone;
@@ -355,7 +367,7 @@ class SpscConsumer {
   std::uint64_t tail_seen_;  // stale is safe: it only understates what is there
   std::uint64_t start_;
   std::uint64_t idle_at_;  // where nothing was found the last time
-  ConsumerCursor cursor_;
+  Cursor cursor_;
 };
 
 }  // namespace slipring
