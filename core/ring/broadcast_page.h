@@ -12,6 +12,7 @@
 #include <span>
 #include <type_traits>
 
+#include "core/cpu/atomics.h"
 #include "core/cpu/cache_line.h"
 #include "core/error/result.h"
 
@@ -185,12 +186,14 @@ namespace broadcast_detail {
 // Payload moves in words that both sides may touch at once, so that a reader that is being
 // overtaken reads old and new words, which it then throws away, and nothing undefined.
 // Requires: `slot` is 8-byte aligned and holds whole words.
+template <typename Atomics>
 inline void store_words(std::byte* slot, std::span<const std::byte> message) noexcept {
   auto* to = reinterpret_cast<std::atomic<std::uint64_t>*>(slot);
   const auto store = [&](std::size_t at, std::size_t size_bytes) {
     std::uint64_t word = 0;
     std::memcpy(&word, message.data() + at, size_bytes);
-    to[at / 8].store(word, std::memory_order_relaxed);  // relaxed: framed by the slot's state
+    // relaxed: framed by the slot's state
+    Atomics::store(to[at / 8], word, std::memory_order_relaxed);
   };
   std::size_t at = 0;
   for (; at + 32 <= message.size(); at += 32) {  // by four: compilers do not unroll atomics
@@ -203,11 +206,12 @@ inline void store_words(std::byte* slot, std::span<const std::byte> message) noe
   if (at != message.size()) store(at, message.size() - at);
 }
 
+template <typename Atomics>
 inline void load_words(std::span<std::byte> message, const std::byte* slot) noexcept {
   const auto* from = reinterpret_cast<const std::atomic<std::uint64_t>*>(slot);
   const auto load = [&](std::size_t at, std::size_t size_bytes) {
-    const std::uint64_t word =
-        from[at / 8].load(std::memory_order_relaxed);  // relaxed: as store_words()
+    // relaxed: as store_words()
+    const std::uint64_t word = Atomics::load(from[at / 8], std::memory_order_relaxed);
     std::memcpy(message.data() + at, &word, size_bytes);
   };
   std::size_t at = 0;

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <span>
 
+#include "core/cpu/atomics.h"
 #include "core/error/check.h"
 #include "core/error/result.h"
 #include "core/ring/broadcast_page.h"
@@ -17,32 +18,32 @@
 namespace slipring {
 
 // One thread at a time.
-class BroadcastReader {
+template <typename Atomics>
+class BasicBroadcastReader {
  public:
   // Takes place `index` over at the cursor that its own page shows.  A predecessor that died as a
   // member leaves its membership; otherwise join() comes next.  The caller holds the role.
   // Errors: kInvalidArgument; kCorruptPeer when the own page's cursor is impossible.
-  [[nodiscard]] static Result<BroadcastReader> attach(BroadcastReaderPage& own,
-                                                      const BroadcastWriterPage& peer,
-                                                      const std::byte* slots, std::uint32_t index,
-                                                      const BroadcastGeometry& geometry) noexcept {
+  [[nodiscard]] static Result<BasicBroadcastReader> attach(
+      BroadcastReaderPage& own, const BroadcastWriterPage& peer, const std::byte* slots,
+      std::uint32_t index, const BroadcastGeometry& geometry) noexcept {
     if (Status valid = broadcast_validate(geometry); !valid) return valid.error();
     if (index >= geometry.reader_count) {
       return Error{ErrorCode::kInvalidArgument, 0, "no such place for a reader", index,
                    geometry.reader_count};
     }
-    BroadcastReader end(own, peer, slots, index, geometry);
+    BasicBroadcastReader end(own, peer, slots, index, geometry);
     // relaxed: only our predecessor wrote the own page, and attaching ordered us after it.
-    end.joined_ = own.joined.load(std::memory_order_relaxed);
-    end.lost_count_ = own.lost.load(std::memory_order_relaxed);
+    end.joined_ = Atomics::load(own.joined, std::memory_order_relaxed);
+    end.lost_count_ = Atomics::load(own.lost, std::memory_order_relaxed);
     if (broadcast_member(end.joined_) != BroadcastMember::kIn) {
       end.leave();  // one that died joining was never a member
       return end;
     }
     // relaxed: as above.
-    const std::uint64_t done = own.done.load(std::memory_order_relaxed);
-    const std::uint64_t taken = own.taken.load(std::memory_order_relaxed);
-    const std::uint64_t credit = own.credit.load(std::memory_order_relaxed);
+    const std::uint64_t done = Atomics::load(own.done, std::memory_order_relaxed);
+    const std::uint64_t taken = Atomics::load(own.taken, std::memory_order_relaxed);
+    const std::uint64_t credit = Atomics::load(own.credit, std::memory_order_relaxed);
     // It had seen what it finished published, and tail was one short of that at least.
     const std::uint64_t tail = end.load_tail();
     const std::uint64_t span = tail + 1 - geometry.start_position;
@@ -68,14 +69,15 @@ class BroadcastReader {
     const std::uint64_t fresh = (joined_ / 4 + (joined_ % 4 == 0 ? 0 : 1)) * 4;
     joined_ = fresh + static_cast<std::uint64_t>(BroadcastMember::kJoining);
     // broadcast.K pairs with broadcast.J
-    own_->joined.store(joined_, std::memory_order_seq_cst);
+    Atomics::store(own_->joined, joined_, std::memory_order_seq_cst);
     // A scan that does not see us stored this before, and never gives away what lies above it.
     // broadcast.L pairs with broadcast.I
-    const std::uint64_t safe_from = peer_->scan_at.load(std::memory_order_seq_cst);
+    const std::uint64_t safe_from = Atomics::load(peer_->scan_at, std::memory_order_seq_cst);
     const std::uint64_t tail = load_tail();
     const bool is_first = tail == cut_.start();
     // broadcast.B pairs with broadcast.A
-    const std::uint64_t newest = is_first ? 0 : state_at(tail - 1).load(std::memory_order_acquire);
+    const std::uint64_t newest =
+        is_first ? 0 : Atomics::load(state_at(tail - 1), std::memory_order_acquire);
     const bool is_there = newest == cut_.published(tail - 1) || cut_.may_follow(newest, tail - 1);
     if ((!is_first && !is_there) || tail - cut_.start() > kFarthest ||
         (safe_from != 0 && tail - safe_from > tail - cut_.start()) ||
@@ -88,8 +90,8 @@ class BroadcastReader {
     if (at == BroadcastJoin::kOldest) {
       const std::uint64_t published = tail - cut_.start();
       next = tail - (published < cut_.count() ? published : cut_.count());
-      const std::uint64_t state =
-          state_at(next).load(std::memory_order_acquire);  // broadcast.B pairs with broadcast.A
+      // broadcast.B pairs with broadcast.A
+      const std::uint64_t state = Atomics::load(state_at(next), std::memory_order_acquire);
       if (next != tail && state != cut_.published(next)) ++next;
       // What had been delivered before stays delivered.
       if (is_return && tail - next > tail - next_) next = next_;
@@ -103,7 +105,7 @@ class BroadcastReader {
   void leave() noexcept {
     if (joined_ % 4 != 0) joined_ = (joined_ / 4 + 1) * 4;
     // broadcast.N pairs with broadcast.J
-    own_->joined.store(joined_, std::memory_order_release);
+    Atomics::store(own_->joined, joined_, std::memory_order_release);
   }
 
   // Looks at the next message without copying it.  Several may be held at once.
@@ -124,7 +126,7 @@ class BroadcastReader {
     for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
       if (const Reception answer = locate(); answer != Reception::kDone) return answer;
       mark_taken(next_ + 1);
-      broadcast_detail::load_words(message, payload_at(next_));
+      broadcast_detail::load_words<Atomics>(message, payload_at(next_));
       if (!is_unchanged(next_)) continue;  // overtaken while copying
       describe(view);
       view.message = message;
@@ -146,7 +148,7 @@ class BroadcastReader {
   [[nodiscard]] bool copy_out(const BroadcastView& view,
                               std::span<std::byte> message) const noexcept {
     if (message.size() > slot_bytes_) message = message.first(slot_bytes_);
-    broadcast_detail::load_words(message, payload_at(view.position));
+    broadcast_detail::load_words<Atomics>(message, payload_at(view.position));
     return is_unchanged(view.position);
   }
 
@@ -159,8 +161,8 @@ class BroadcastReader {
 
   // Whether try_peek() might not answer kBlocked.  Changes nothing, so that a waiter may ask.
   [[nodiscard]] bool has_message() const noexcept {
-    const std::uint64_t state =
-        state_at(next_).load(std::memory_order_acquire);  // broadcast.B pairs with broadcast.A
+    // broadcast.B pairs with broadcast.A
+    const std::uint64_t state = Atomics::load(state_at(next_), std::memory_order_acquire);
     return !cut_.may_precede(state, next_) || was_evicted();
   }
 
@@ -171,8 +173,8 @@ class BroadcastReader {
     const std::uint64_t fence = load_abort();
     if (fence - next_ - 1 >= kFarthest) return 0;
     // A fence beyond what is published is a lie, and following it would lose what comes.
-    const std::uint64_t state =
-        state_at(fence - 1).load(std::memory_order_acquire);  // broadcast.B pairs with broadcast.A
+    // broadcast.B pairs with broadcast.A
+    const std::uint64_t state = Atomics::load(state_at(fence - 1), std::memory_order_acquire);
     if (state != cut_.published(fence - 1) && !cut_.may_follow(state, fence - 1)) return 0;
     const std::uint64_t skipped = fence - next_;
     next_ = fence;
@@ -186,7 +188,8 @@ class BroadcastReader {
   void publish_credit() noexcept {
     if (done_ - credit_given_ - 1 >= kFarthest) return;  // nothing more, or not yet there
     credit_given_ = done_;
-    own_->credit.store(done_, std::memory_order_release);  // broadcast.G pairs with broadcast.H
+    // broadcast.G pairs with broadcast.H
+    Atomics::store(own_->credit, done_, std::memory_order_release);
   }
 
   [[nodiscard]] bool is_member() const noexcept {
@@ -196,7 +199,8 @@ class BroadcastReader {
   [[nodiscard]] bool was_evicted() const noexcept {
     // broadcast.U pairs with broadcast.T
     return is_gated_ && is_member() &&
-           peer_->put_out[index_].load(std::memory_order_acquire) == broadcast_membership(joined_);
+           Atomics::load(peer_->put_out[index_], std::memory_order_acquire) ==
+               broadcast_membership(joined_);
   }
   [[nodiscard]] std::uint64_t position() const noexcept { return next_; }
   [[nodiscard]] std::uint64_t done() const noexcept { return done_; }
@@ -214,8 +218,9 @@ class BroadcastReader {
   static constexpr std::uint64_t kFarthest = std::uint64_t{1} << 62;
   static constexpr int kMaxAttempts = 4;
 
-  BroadcastReader(BroadcastReaderPage& own, const BroadcastWriterPage& peer, const std::byte* slots,
-                  std::uint32_t index, const BroadcastGeometry& geometry) noexcept
+  BasicBroadcastReader(BroadcastReaderPage& own, const BroadcastWriterPage& peer,
+                       const std::byte* slots, std::uint32_t index,
+                       const BroadcastGeometry& geometry) noexcept
       : own_(&own),
         peer_(&peer),
         slots_(slots),
@@ -241,26 +246,26 @@ class BroadcastReader {
   }
   [[nodiscard]] std::uint64_t load_tail() const noexcept {
     // broadcast.F pairs with broadcast.E
-    const std::uint64_t tail = peer_->tail.load(std::memory_order_acquire);
+    const std::uint64_t tail = Atomics::load(peer_->tail, std::memory_order_acquire);
     return tail == 0 ? cut_.start() : tail;
   }
   [[nodiscard]] std::uint64_t load_abort() const noexcept {
     // broadcast.Q pairs with broadcast.P
-    return peer_->abort_before.load(std::memory_order_acquire);
+    return Atomics::load(peer_->abort_before, std::memory_order_acquire);
   }
   // After the last load of a payload: whether it was that of `position` throughout.
   [[nodiscard]] bool is_unchanged(std::uint64_t position) const noexcept {
     // broadcast.D pairs with broadcast.C
-    std::atomic_thread_fence(std::memory_order_acquire);
+    Atomics::fence(std::memory_order_acquire);
     // relaxed: ordered by the fence.
-    return state_at(position).load(std::memory_order_relaxed) == cut_.published(position);
+    return Atomics::load(state_at(position), std::memory_order_relaxed) == cut_.published(position);
   }
 
   // Finds the next message, leaving behind what has been overwritten.
   [[nodiscard]] Reception locate() noexcept {
     check(is_member(), "reading without having joined");
-    const std::uint64_t state =
-        state_at(next_).load(std::memory_order_acquire);  // broadcast.B pairs with broadcast.A
+    // broadcast.B pairs with broadcast.A
+    const std::uint64_t state = Atomics::load(state_at(next_), std::memory_order_acquire);
     if (state != cut_.published(next_) || (is_gated_ && (was_evicted() || holds_all())))
         [[unlikely]] {
       return locate_slowly();
@@ -271,8 +276,8 @@ class BroadcastReader {
   // The same with all that may be in the way.  Bounded.
   [[nodiscard, gnu::noinline]] Reception locate_slowly() noexcept {
     for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
-      const std::uint64_t state =
-          state_at(next_).load(std::memory_order_acquire);  // broadcast.B pairs with broadcast.A
+      // broadcast.B pairs with broadcast.A
+      const std::uint64_t state = Atomics::load(state_at(next_), std::memory_order_acquire);
       // Looked at after the state: who sees a slot overwritten sees that it was put out before.
       if (was_evicted()) return Reception::kEvicted;
       if (holds_all() || cut_.may_precede(state, next_)) {
@@ -315,7 +320,7 @@ class BroadcastReader {
   void count_lost(std::uint64_t count) noexcept {
     lost_before_next_ += count;
     lost_count_ += count;
-    own_->lost.store(lost_count_, std::memory_order_relaxed);  // relaxed: for observers
+    Atomics::store(own_->lost, lost_count_, std::memory_order_relaxed);  // relaxed: for observers
   }
 
   void describe(BroadcastView& view) noexcept {
@@ -329,11 +334,13 @@ class BroadcastReader {
   // Never backwards: what a predecessor had taken stays taken until it is finished.
   void mark_taken(std::uint64_t position) noexcept {
     if (position - redeliver_before_ - 1 >= kFarthest) return;
-    own_->taken.store(position, std::memory_order_relaxed);  // relaxed: read after our death only
+    // relaxed: read after our death only
+    Atomics::store(own_->taken, position, std::memory_order_relaxed);
   }
   void finish(std::uint64_t position) noexcept {
     done_ = position;
-    own_->done.store(done_, std::memory_order_release);  // broadcast.R pairs with broadcast.S
+    // broadcast.R pairs with broadcast.S
+    Atomics::store(own_->done, done_, std::memory_order_release);
     if (done_ - credit_given_ >= credit_step_) publish_credit();
   }
 
@@ -349,11 +356,12 @@ class BroadcastReader {
     safe_from_ = safe_from;
     credit_given_ = safe_from;
     // relaxed, all: the store below publishes them to the writer, and to a successor its attaching.
-    own_->taken.store(next, std::memory_order_relaxed);
-    own_->done.store(next, std::memory_order_relaxed);
-    own_->credit.store(safe_from, std::memory_order_relaxed);
+    Atomics::store(own_->taken, next, std::memory_order_relaxed);
+    Atomics::store(own_->done, next, std::memory_order_relaxed);
+    Atomics::store(own_->credit, safe_from, std::memory_order_relaxed);
     joined_ += 1;
-    own_->joined.store(joined_, std::memory_order_release);  // broadcast.M pairs with broadcast.J
+    // broadcast.M pairs with broadcast.J
+    Atomics::store(own_->joined, joined_, std::memory_order_release);
   }
 
   BroadcastReaderPage* own_;
@@ -374,5 +382,7 @@ class BroadcastReader {
   std::uint64_t lost_before_next_ = 0;
   std::uint64_t lost_count_ = 0;
 };
+
+using BroadcastReader = BasicBroadcastReader<StdAtomics>;
 
 }  // namespace slipring

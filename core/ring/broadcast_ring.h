@@ -57,6 +57,7 @@
 #include <span>
 #include <type_traits>
 
+#include "core/cpu/atomics.h"
 #include "core/error/check.h"
 #include "core/ring/broadcast_page.h"
 #include "core/ring/broadcast_reader.h"
@@ -68,12 +69,12 @@ namespace slipring {
 
 // The writing end of a ring whose slots hold one T each.  As BroadcastWriter, which stays reachable
 // for all that is not about messages.
-template <typename T>
+template <typename T, typename Atomics = StdAtomics>
 requires std::is_trivially_copyable_v<T>
 class TypedBroadcastWriter {
  public:
   // Requires: slots of sizeof(T) bytes.
-  explicit TypedBroadcastWriter(const BroadcastWriter& ring) noexcept : ring_(ring) {
+  explicit TypedBroadcastWriter(const BasicBroadcastWriter<Atomics>& ring) noexcept : ring_(ring) {
     check(ring.slot_bytes() == sizeof(T), "slots of another size than the message");
   }
 
@@ -81,19 +82,19 @@ class TypedBroadcastWriter {
     return ring_.try_push(std::as_bytes(std::span<const T, 1>(&message, 1)));
   }
 
-  [[nodiscard]] BroadcastWriter& ring() noexcept { return ring_; }
+  [[nodiscard]] BasicBroadcastWriter<Atomics>& ring() noexcept { return ring_; }
 
  private:
-  BroadcastWriter ring_;
+  BasicBroadcastWriter<Atomics> ring_;
 };
 
 // The reading end of such a ring.
-template <typename T>
+template <typename T, typename Atomics = StdAtomics>
 requires std::is_trivially_copyable_v<T>
 class TypedBroadcastReader {
  public:
   // Requires: slots of sizeof(T) bytes.
-  explicit TypedBroadcastReader(const BroadcastReader& ring) noexcept : ring_(ring) {
+  explicit TypedBroadcastReader(const BasicBroadcastReader<Atomics>& ring) noexcept : ring_(ring) {
     check(ring.slot_bytes() == sizeof(T), "slots of another size than the message");
   }
 
@@ -107,10 +108,10 @@ class TypedBroadcastReader {
     return answer;
   }
 
-  [[nodiscard]] BroadcastReader& ring() noexcept { return ring_; }
+  [[nodiscard]] BasicBroadcastReader<Atomics>& ring() noexcept { return ring_; }
 
  private:
-  BroadcastReader ring_;
+  BasicBroadcastReader<Atomics> ring_;
 };
 
 }  // namespace slipring

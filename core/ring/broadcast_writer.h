@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <span>
 
+#include "core/cpu/atomics.h"
 #include "core/error/check.h"
 #include "core/error/result.h"
 #include "core/ring/broadcast_page.h"
@@ -19,13 +20,14 @@
 namespace slipring {
 
 // One thread at a time.
-class BroadcastWriter {
+template <typename Atomics>
+class BasicBroadcastWriter {
  public:
   // Takes the writing role over at the position that the memory shows.  The caller holds the role
   // (certificate of death of a predecessor, or fresh memory).  readers[i] is the page of reader i;
   // the pages, not the array, must outlive the end.
   // Errors: kInvalidArgument; kCorruptPeer when tail and the slots contradict each other.
-  [[nodiscard]] static Result<BroadcastWriter> attach(
+  [[nodiscard]] static Result<BasicBroadcastWriter> attach(
       BroadcastWriterPage& own, std::byte* slots,
       std::span<const BroadcastReaderPage* const> readers,
       const BroadcastGeometry& geometry) noexcept {
@@ -34,20 +36,21 @@ class BroadcastWriter {
       return Error{ErrorCode::kInvalidArgument, 0, "not as many reader pages as readers",
                    readers.size(), geometry.reader_count};
     }
-    BroadcastWriter end(own, slots, readers, geometry);
+    BasicBroadcastWriter end(own, slots, readers, geometry);
     // relaxed, all: only our predecessor wrote tail and the states, and attaching ordered us after
     // it.  It may have died with tail one behind the states; the states decide.
-    std::uint64_t position = own.tail.load(std::memory_order_relaxed);
+    std::uint64_t position = Atomics::load(own.tail, std::memory_order_relaxed);
     if (position == 0) position = geometry.start_position;
     const BroadcastCut& cut = end.cut_;
-    if (end.state_at(position).load(std::memory_order_relaxed) == cut.published(position)) {
+    if (Atomics::load(end.state_at(position), std::memory_order_relaxed) ==
+        cut.published(position)) {
       ++position;
     }
     // relaxed: as above.
-    const std::uint64_t state = end.state_at(position).load(std::memory_order_relaxed);
+    const std::uint64_t state = Atomics::load(end.state_at(position), std::memory_order_relaxed);
     const bool is_first = position == geometry.start_position;
     if (!cut.may_precede(state, position) ||
-        (!is_first && end.state_at(position - 1).load(std::memory_order_relaxed) !=
+        (!is_first && Atomics::load(end.state_at(position - 1), std::memory_order_relaxed) !=
                           cut.published(position - 1))) {
       return Error{ErrorCode::kCorruptPeer, 0, "the slots around tail do not belong there", state,
                    position};
@@ -55,7 +58,8 @@ class BroadcastWriter {
     end.position_ = position;
     // Overwriting needs no permission; otherwise look before the first message.
     end.limit_ = geometry.policy == BroadcastPolicy::kOverwrite ? position - 1 : position;
-    own.tail.store(position, std::memory_order_release);  // broadcast.E pairs with broadcast.F
+    // broadcast.E pairs with broadcast.F
+    Atomics::store(own.tail, position, std::memory_order_release);
     return end;
   }
 
@@ -68,7 +72,7 @@ class BroadcastWriter {
     if (position_ == limit_) [[unlikely]] {
       if (const Transfer answer = look(); answer != Transfer::kDone) return answer;
     }
-    broadcast_detail::store_words(open(), message);
+    broadcast_detail::store_words<Atomics>(open(), message);
     commit();
     return Transfer::kDone;
   }
@@ -88,9 +92,10 @@ class BroadcastWriter {
   // Publishes the slot that try_reserve() gave.
   void commit() noexcept {
     // broadcast.A pairs with broadcast.B
-    state_at(position_).store(cut_.published(position_), std::memory_order_release);
+    Atomics::store(state_at(position_), cut_.published(position_), std::memory_order_release);
     ++position_;
-    own_->tail.store(position_, std::memory_order_release);  // broadcast.E pairs with broadcast.F
+    // broadcast.E pairs with broadcast.F
+    Atomics::store(own_->tail, position_, std::memory_order_release);
   }
 
   // Whether try_push() might not answer kBlocked.  Changes nothing, so that a waiter may ask.
@@ -105,7 +110,7 @@ class BroadcastWriter {
   void drop_reader(std::uint32_t reader) noexcept {
     check(reader < reader_count_, "no such reader");
     // broadcast.J pairs with broadcast.K
-    put_out(reader, pages_[reader]->joined.load(std::memory_order_seq_cst));
+    put_out(reader, Atomics::load(pages_[reader]->joined, std::memory_order_seq_cst));
     slowest_ = kNobody;
   }
 
@@ -119,7 +124,7 @@ class BroadcastWriter {
   // Everything published so far is no longer wanted; readers may skip it in one step.
   void abort_published() noexcept {
     // broadcast.P pairs with broadcast.Q
-    own_->abort_before.store(position_, std::memory_order_release);
+    Atomics::store(own_->abort_before, position_, std::memory_order_release);
   }
 
   [[nodiscard]] std::uint64_t position() const noexcept { return position_; }
@@ -144,9 +149,9 @@ class BroadcastWriter {
     bool is_reported = false;      // its lie has been answered
   };
 
-  BroadcastWriter(BroadcastWriterPage& own, std::byte* slots,
-                  std::span<const BroadcastReaderPage* const> readers,
-                  const BroadcastGeometry& geometry) noexcept
+  BasicBroadcastWriter(BroadcastWriterPage& own, std::byte* slots,
+                       std::span<const BroadcastReaderPage* const> readers,
+                       const BroadcastGeometry& geometry) noexcept
       : own_(&own),
         slots_(slots),
         cut_(geometry),
@@ -167,9 +172,9 @@ class BroadcastWriter {
     std::atomic<std::uint64_t>& state = state_at(position_);
     // Release, so that who sees the mark sees also who was put out before it.
     // broadcast.V pairs with broadcast.B
-    state.store(cut_.writing(position_), std::memory_order_release);
+    Atomics::store(state, cut_.writing(position_), std::memory_order_release);
     // broadcast.C pairs with broadcast.D
-    std::atomic_thread_fence(std::memory_order_release);
+    Atomics::fence(std::memory_order_release);
     return reinterpret_cast<std::byte*>(&state) + 8;
   }
 
@@ -177,8 +182,8 @@ class BroadcastWriter {
   [[nodiscard]] bool slowest_has_moved() const noexcept {
     const BroadcastReaderPage& page = *pages_[slowest_];
     // relaxed: a scan follows, which reads with the orders it needs.
-    return page.credit.load(std::memory_order_relaxed) != slowest_credit_ ||
-           page.joined.load(std::memory_order_relaxed) != slowest_joined_;
+    return Atomics::load(page.credit, std::memory_order_relaxed) != slowest_credit_ ||
+           Atomics::load(page.joined, std::memory_order_relaxed) != slowest_joined_;
   }
 
   // At the limit: finds out who is in the way, puts out whom the policy wants out, and moves the
@@ -188,17 +193,17 @@ class BroadcastWriter {
     ++scan_count_;
     // Whoever joins without being seen below reads this position, and starts no earlier.
     // broadcast.I pairs with broadcast.L
-    own_->scan_at.store(position_, std::memory_order_seq_cst);
+    Atomics::store(own_->scan_at, position_, std::memory_order_seq_cst);
     std::uint64_t widest = 0;  // distance to the slowest
     slowest_ = kNobody;
     bool has_lied = false;
     for (std::uint32_t i = 0; i < reader_count_; ++i) {
       // broadcast.J pairs with broadcast.K, broadcast.M, broadcast.N
-      const std::uint64_t joined = pages_[i]->joined.load(std::memory_order_seq_cst);
+      const std::uint64_t joined = Atomics::load(pages_[i]->joined, std::memory_order_seq_cst);
       const std::uint64_t membership = broadcast_membership(joined);
       // relaxed: our own word.
       if (broadcast_member(joined) == BroadcastMember::kOut ||
-          own_->put_out[i].load(std::memory_order_relaxed) == membership) {
+          Atomics::load(own_->put_out[i], std::memory_order_relaxed) == membership) {
         beliefs_[i] = {};
         continue;
       }
@@ -237,7 +242,8 @@ class BroadcastWriter {
       belief = {membership, may_be_older ? cut_.start() : floor, floor, false};
     }
     const BroadcastReaderPage& page = *pages_[reader];
-    credit = page.credit.load(std::memory_order_acquire);  // broadcast.H pairs with broadcast.G
+    // broadcast.H pairs with broadcast.G
+    credit = Atomics::load(page.credit, std::memory_order_acquire);
     if (broadcast_member(joined) != BroadcastMember::kIn) return true;
     // Between the last one and our own position; anything else is impossible.
     if (position_ - credit > position_ - belief.credit) {
@@ -250,7 +256,7 @@ class BroadcastWriter {
     raise_floor(belief, credit);
     if (policy_ == BroadcastPolicy::kEvict && position_ - belief.floor >= window_) {
       // Nobody is put out for what it has finished.  broadcast.S pairs with broadcast.R
-      raise_floor(belief, page.done.load(std::memory_order_acquire));
+      raise_floor(belief, Atomics::load(page.done, std::memory_order_acquire));
     }
     return true;
   }
@@ -263,7 +269,7 @@ class BroadcastWriter {
   void put_out(std::uint32_t reader, std::uint64_t joined) noexcept {
     if (broadcast_member(joined) == BroadcastMember::kOut) return;
     // broadcast.T pairs with broadcast.U
-    own_->put_out[reader].store(broadcast_membership(joined), std::memory_order_release);
+    Atomics::store(own_->put_out[reader], broadcast_membership(joined), std::memory_order_release);
     ++put_out_count_;
   }
 
@@ -286,5 +292,7 @@ class BroadcastWriter {
   std::array<const BroadcastReaderPage*, kMaxBroadcastReaders> pages_{};
   std::array<Belief, kMaxBroadcastReaders> beliefs_{};
 };
+
+using BroadcastWriter = BasicBroadcastWriter<StdAtomics>;
 
 }  // namespace slipring

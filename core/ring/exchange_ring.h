@@ -19,7 +19,6 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 
 #include "core/cpu/cache_line.h"
@@ -176,7 +175,7 @@ class BasicExchangeProducer {
   [[nodiscard]] Transfer try_push(std::span<const std::byte> message) noexcept {
     check(message.size() <= reserve().size(), "a message larger than the buffer");
     return end_.swap_spare([message](std::span<std::byte> buffer) {
-      if (!message.empty()) std::memcpy(buffer.data(), message.data(), message.size());
+      if (!message.empty()) Memory::copy_in(buffer.data(), message.data(), message.size());
     });
   }
   [[nodiscard]] bool has_space() noexcept { return end_.is_possible(); }
@@ -235,7 +234,7 @@ class BasicExchangeConsumer {
     const Transfer answer = try_take(taken);
     if (answer != Transfer::kDone) return answer;
     const std::size_t size = message.size() < taken.size() ? message.size() : taken.size();
-    if (size != 0) std::memcpy(message.data(), taken.data(), size);
+    if (size != 0) Memory::copy_out(message.data(), taken.data(), size);
     finish();
     return Transfer::kDone;
   }

@@ -18,8 +18,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "core/cpu/atomics.h"
 #include "core/cpu/cache_line.h"
-#include "core/cpu/relax.h"
 #include "core/ring/mpmc_word.h"
 
 namespace slipring {
@@ -61,48 +61,58 @@ struct MpmcIntent {
   }
 };
 
-// All accesses to shared words, by purpose.  A template argument of the rings, so that a test can
+// All accesses to shared memory, by purpose.  A template argument of the rings, so that a test can
 // stand between an operation and its memory.
-struct MpmcMemory {
-  static void pause() noexcept { relax(); }
+template <typename Atomics>
+struct BasicMpmcMemory {
+  static void pause() noexcept { Atomics::pause(); }
   [[nodiscard]] static std::uint64_t read_slot(const MpmcSlot& slot) noexcept {
-    return slot.load(std::memory_order_acquire);  // mpmc.B pairs with mpmc.A
+    return Atomics::load(slot, std::memory_order_acquire);  // mpmc.B pairs with mpmc.A
   }
   // False, and `seen` is what stands there, when the slot no longer holds `seen`.
   [[nodiscard]] static bool swap_slot(MpmcSlot& slot, std::uint64_t& seen,
                                       std::uint64_t next) noexcept {
-    return slot.compare_exchange_strong(seen, next,
-                                        std::memory_order_acq_rel,   // mpmc.A pairs with mpmc.B
-                                        std::memory_order_acquire);  // mpmc.B pairs with mpmc.A
+    return Atomics::compare_exchange(slot, seen, next,
+                                     std::memory_order_acq_rel,   // mpmc.A pairs with mpmc.B
+                                     std::memory_order_acquire);  // mpmc.B pairs with mpmc.A
   }
   // relaxed, the two below: the intent stored after them (mpmc.C) publishes them.
   static void write_bank(std::atomic<std::uint32_t>& word, std::uint32_t value) noexcept {
-    word.store(value, std::memory_order_relaxed);
+    Atomics::store(word, value, std::memory_order_relaxed);
   }
   static void write_evidence(std::atomic<std::uint64_t>& word, std::uint64_t value) noexcept {
-    word.store(value, std::memory_order_relaxed);
+    Atomics::store(word, value, std::memory_order_relaxed);
   }
   static void write_intent(std::atomic<std::uint64_t>& word, std::uint64_t value) noexcept {
-    word.store(value, std::memory_order_release);  // mpmc.C pairs with mpmc.D
+    Atomics::store(word, value, std::memory_order_release);  // mpmc.C pairs with mpmc.D
   }
   static void write_finished(std::atomic<std::uint64_t>& word, std::uint64_t value) noexcept {
-    word.store(value, std::memory_order_release);  // mpmc.E pairs with mpmc.F
+    Atomics::store(word, value, std::memory_order_release);  // mpmc.E pairs with mpmc.F
   }
   [[nodiscard]] static std::uint64_t read_intent(const std::atomic<std::uint64_t>& word) noexcept {
-    return word.load(std::memory_order_acquire);  // mpmc.D pairs with mpmc.C
+    return Atomics::load(word, std::memory_order_acquire);  // mpmc.D pairs with mpmc.C
   }
   [[nodiscard]] static std::uint64_t read_finished(
       const std::atomic<std::uint64_t>& word) noexcept {
-    return word.load(std::memory_order_acquire);  // mpmc.F pairs with mpmc.E
+    return Atomics::load(word, std::memory_order_acquire);  // mpmc.F pairs with mpmc.E
   }
   // relaxed, the two below: the intent was read before them (mpmc.D).
   [[nodiscard]] static std::uint32_t read_bank(const std::atomic<std::uint32_t>& word) noexcept {
-    return word.load(std::memory_order_relaxed);
+    return Atomics::load(word, std::memory_order_relaxed);
   }
   [[nodiscard]] static std::uint64_t read_evidence(
       const std::atomic<std::uint64_t>& word) noexcept {
-    return word.load(std::memory_order_relaxed);
+    return Atomics::load(word, std::memory_order_relaxed);
+  }
+  // The bytes of a buffer that is the caller's own just now.
+  static void copy_in(void* buffer, const void* own, std::size_t size_bytes) noexcept {
+    Atomics::copy_in(buffer, own, size_bytes);
+  }
+  static void copy_out(void* own, const void* buffer, std::size_t size_bytes) noexcept {
+    Atomics::copy_out(own, buffer, size_bytes);
   }
 };
+
+using MpmcMemory = BasicMpmcMemory<StdAtomics>;
 
 }  // namespace slipring

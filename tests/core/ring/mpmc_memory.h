@@ -193,6 +193,13 @@ struct SteppedMemory {
     step();
     return Stepper::note(MpmcMemory::read_evidence(word));
   }
+  // Whose bytes they are is decided by the words above: no step of their own.
+  static void copy_in(void* buffer, const void* own, std::size_t size_bytes) {
+    MpmcMemory::copy_in(buffer, own, size_bytes);
+  }
+  static void copy_out(void* own, const void* buffer, std::size_t size_bytes) {
+    MpmcMemory::copy_out(own, buffer, size_bytes);
+  }
 };
 
 }  // namespace slipring
