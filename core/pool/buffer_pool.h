@@ -26,6 +26,7 @@
 #include <cstdint>
 #include <span>
 
+#include "core/cpu/atomics.h"
 #include "core/error/check.h"
 #include "core/error/result.h"
 #include "core/ring/transfer.h"
@@ -69,15 +70,16 @@ static_assert(PoolWord::is_always_lock_free, "shared words must be address-free"
 static_assert(sizeof(PoolWord) == 8);
 
 // The owner's end.  One thread at a time.  Holds no memory of its own beyond its members.
-class PoolOwner {
+template <typename Atomics>
+class BasicPoolOwner {
  public:
   // Takes the pool over: nothing is in use by this process, and what is lent stays lent.
   // Errors: kInvalidArgument; kCorruptPeer when a reader has returned what was never lent.
-  [[nodiscard]] static Result<PoolOwner> attach(PoolWord* lent, const PoolWord* returned,
-                                                std::byte* buffers,
-                                                const PoolGeometry& geometry) noexcept {
+  [[nodiscard]] static Result<BasicPoolOwner> attach(PoolWord* lent, const PoolWord* returned,
+                                                     std::byte* buffers,
+                                                     const PoolGeometry& geometry) noexcept {
     if (Status valid = pool_validate(geometry); !valid) return valid.error();
-    PoolOwner owner(lent, returned, buffers, geometry);
+    BasicPoolOwner owner(lent, returned, buffers, geometry);
     for (std::uint32_t slot = 0; slot < geometry.buffer_count; ++slot) {
       if (owner.outstanding(slot) > 1) {
         return Error{ErrorCode::kCorruptPeer, 0, "a reader returned a buffer that was never lent",
@@ -103,8 +105,9 @@ class PoolOwner {
     std::uint32_t recovered_count = 0;
     for (std::uint32_t slot = 0; slot < count_; ++slot) {
       if (carried[slot] || outstanding(slot) != 1) continue;
-      // relaxed: the handle was never sent, so nobody can look at this word for its sake.
-      lent_[slot].store(lent_[slot].load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+      // relaxed, both: the handle was never sent, so nobody can look at this word for its sake.
+      const std::uint64_t lent = Atomics::load(lent_[slot], std::memory_order_relaxed);
+      Atomics::store(lent_[slot], lent - 1, std::memory_order_relaxed);
       ++recovered_count;
     }
     return recovered_count;
@@ -147,8 +150,8 @@ class PoolOwner {
     check(slot < count_ && used_[slot], "lending a buffer that the owner does not use");
     if (is_lent(slot)) return kNullHandle;  // the reader's word is input: no check()
     // relaxed load: only the owner writes this word.
-    const std::uint64_t generation = lent_[slot].load(std::memory_order_relaxed) + 1;
-    lent_[slot].store(generation, std::memory_order_release);  // pool.A pairs with pool.B
+    const std::uint64_t generation = Atomics::load(lent_[slot], std::memory_order_relaxed) + 1;
+    Atomics::store(lent_[slot], generation, std::memory_order_release);  // pool.A pairs with pool.B
     return {slot, static_cast<std::uint32_t>(generation)};
   }
 
@@ -168,8 +171,8 @@ class PoolOwner {
   }
 
  private:
-  PoolOwner(PoolWord* lent, const PoolWord* returned, std::byte* buffers,
-            const PoolGeometry& geometry) noexcept
+  BasicPoolOwner(PoolWord* lent, const PoolWord* returned, std::byte* buffers,
+                 const PoolGeometry& geometry) noexcept
       : lent_(lent),
         returned_(returned),
         buffers_(buffers),
@@ -179,12 +182,12 @@ class PoolOwner {
   // 0: free; 1: lent; more: the reader's word is impossible.
   [[nodiscard]] std::uint64_t outstanding(std::uint32_t slot) const noexcept {
     // relaxed: only the owner writes lent.
-    return lent_[slot].load(std::memory_order_relaxed) -
-           returned_[slot].load(std::memory_order_acquire);  // pool.D pairs with pool.C
+    return Atomics::load(lent_[slot], std::memory_order_relaxed) -
+           Atomics::load(returned_[slot], std::memory_order_acquire);  // pool.D pairs with pool.C
   }
   [[nodiscard]] std::uint32_t generation_of(std::uint32_t slot) const noexcept {
     return static_cast<std::uint32_t>(
-        lent_[slot].load(std::memory_order_relaxed));  // relaxed: own word
+        Atomics::load(lent_[slot], std::memory_order_relaxed));  // relaxed: own word
   }
 
   PoolWord* lent_;
@@ -196,15 +199,18 @@ class PoolOwner {
   std::array<bool, kMaxPoolBuffers> used_{};
 };
 
+using PoolOwner = BasicPoolOwner<StdAtomics>;
+
 // A reader's end.  One thread at a time.
-class PoolReader {
+template <typename Atomics>
+class BasicPoolReader {
  public:
   // Errors: kInvalidArgument.
-  [[nodiscard]] static Result<PoolReader> attach(PoolWord* returned, const PoolWord* lent,
-                                                 const std::byte* buffers,
-                                                 const PoolGeometry& geometry) noexcept {
+  [[nodiscard]] static Result<BasicPoolReader> attach(PoolWord* returned, const PoolWord* lent,
+                                                      const std::byte* buffers,
+                                                      const PoolGeometry& geometry) noexcept {
     if (Status valid = pool_validate(geometry); !valid) return valid.error();
-    return PoolReader(returned, lent, buffers, geometry);
+    return BasicPoolReader(returned, lent, buffers, geometry);
   }
 
   // Whether `handle` names a buffer that is lent to us now and not yet given back.  False for a
@@ -212,9 +218,9 @@ class PoolReader {
   [[nodiscard]] bool holds(const BufferHandle& handle) const noexcept {
     if (handle.slot >= count_) return false;
     const std::uint64_t lent =
-        lent_[handle.slot].load(std::memory_order_acquire);  // pool.B pairs with pool.A
+        Atomics::load(lent_[handle.slot], std::memory_order_acquire);  // pool.B pairs with pool.A
     // relaxed: only the reader writes its own table.
-    const std::uint64_t returned = returned_[handle.slot].load(std::memory_order_relaxed);
+    const std::uint64_t returned = Atomics::load(returned_[handle.slot], std::memory_order_relaxed);
     return lent - returned == 1 && static_cast<std::uint32_t>(lent) == handle.generation;
   }
 
@@ -229,9 +235,9 @@ class PoolReader {
   bool give_back(const BufferHandle& handle) noexcept {
     if (!holds(handle)) return false;
     // relaxed load: only the reader writes its own table.
-    const std::uint64_t returned = returned_[handle.slot].load(std::memory_order_relaxed);
-    returned_[handle.slot].store(returned + 1,
-                                 std::memory_order_release);  // pool.C pairs with pool.D
+    const std::uint64_t returned = Atomics::load(returned_[handle.slot], std::memory_order_relaxed);
+    Atomics::store(returned_[handle.slot], returned + 1,
+                   std::memory_order_release);  // pool.C pairs with pool.D
     return true;
   }
 
@@ -239,8 +245,8 @@ class PoolReader {
   [[nodiscard]] std::uint64_t buffer_bytes() const noexcept { return buffer_bytes_; }
 
  private:
-  PoolReader(PoolWord* returned, const PoolWord* lent, const std::byte* buffers,
-             const PoolGeometry& geometry) noexcept
+  BasicPoolReader(PoolWord* returned, const PoolWord* lent, const std::byte* buffers,
+                  const PoolGeometry& geometry) noexcept
       : returned_(returned),
         lent_(lent),
         buffers_(buffers),
@@ -253,5 +259,7 @@ class PoolReader {
   std::uint32_t count_;
   std::uint64_t buffer_bytes_;
 };
+
+using PoolReader = BasicPoolReader<StdAtomics>;
 
 }  // namespace slipring

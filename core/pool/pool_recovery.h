@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/cpu/atomics.h"
 #include "core/error/result.h"
 #include "core/pool/pool_word.h"
 
@@ -40,21 +41,21 @@ struct PoolRecovery {
 };
 
 // Frees one buffer, unless its word has changed since it was looked at.
-template <typename Word>
-[[nodiscard]] bool free_buffer(Word& shared_word, const BufferWord& seen) noexcept {
+template <typename Atomics>
+[[nodiscard]] bool free_buffer(SharedPoolWord& shared_word, const BufferWord& seen) noexcept {
   std::uint64_t expected = seen.bits;
   // shared_pool.C pairs with shared_pool.D; relaxed on failure: then it is not ours to free.
-  return shared_word.compare_exchange_strong(expected, seen.moved(BufferState::kFree, 0).bits,
-                                             std::memory_order_release, std::memory_order_relaxed);
+  return Atomics::compare_exchange(shared_word, expected, seen.moved(BufferState::kFree, 0).bits,
+                                   std::memory_order_release, std::memory_order_relaxed);
 }
 
 // Settles one buffer whose word, `seen`, names a dead participant.  `sending` is what its page says
 // that it was sending.
-template <typename Word, typename Carried>
-void recover_buffer(const BasicPoolMemory<Word>& memory, const SharedPoolGeometry& geometry,
+template <typename Atomics, typename Carried>
+void recover_buffer(const PoolMemory& memory, const SharedPoolGeometry& geometry,
                     std::uint32_t slot, const BufferWord& seen, const PoolDoubt& sending,
                     Carried& carried, PoolRecovery& recovery) noexcept {
-  Word& shared_word = memory.words[slot];
+  SharedPoolWord& shared_word = memory.words[slot];
   BufferWord word = seen;
   switch (seen.state()) {
     case BufferState::kCached:
@@ -63,9 +64,9 @@ void recover_buffer(const BasicPoolMemory<Word>& memory, const SharedPoolGeometr
       if (carried(PoolDoubt{seen.handle(slot), BufferState::kOwned, 0})) {
         std::uint64_t expected = seen.bits;
         // shared_pool.A pairs with shared_pool.B; relaxed on failure: nothing follows from it.
-        shared_word.compare_exchange_strong(expected,
-                                            seen.moved(BufferState::kInFlight, seen.owner()).bits,
-                                            std::memory_order_release, std::memory_order_relaxed);
+        static_cast<void>(Atomics::compare_exchange(
+            shared_word, expected, seen.moved(BufferState::kInFlight, seen.owner()).bits,
+            std::memory_order_release, std::memory_order_relaxed));
         ++recovery.kept_count;
         return;
       }
@@ -84,11 +85,11 @@ void recover_buffer(const BasicPoolMemory<Word>& memory, const SharedPoolGeometr
       }
       word = seen.moved(BufferState::kRetired, seen.owner());
       // The dead one no longer writes this word, and nobody else does.
-      shared_word.store(word.bits,
-                        std::memory_order_seq_cst);  // shared_pool.G pairs with shared_pool.F
+      Atomics::store(shared_word, word.bits,
+                     std::memory_order_seq_cst);  // shared_pool.G pairs with shared_pool.F
       [[fallthrough]];
     case BufferState::kRetired:
-      if ((memory.held(geometry, slot / 64) >> slot % 64 & 1U) != 0) {
+      if ((memory.held<Atomics>(geometry, slot / 64) >> slot % 64 & 1U) != 0) {
         ++recovery.held_count;
         return;
       }
@@ -97,7 +98,7 @@ void recover_buffer(const BasicPoolMemory<Word>& memory, const SharedPoolGeometr
     default:
       return;  // no correct participant writes such a word
   }
-  if (free_buffer(shared_word, word)) ++recovery.freed_count;
+  if (free_buffer<Atomics>(shared_word, word)) ++recovery.freed_count;
 }
 
 // Recovers what `dead` had.  `carried(doubt)` says whether a ring delivers the handle:
@@ -108,8 +109,8 @@ void recover_buffer(const BasicPoolMemory<Word>& memory, const SharedPoolGeometr
 // Requires: a certificate of death, a lock that keeps other reapers of this participant out, and
 // the participant's rings recovered first, so that they can answer.  Any process may be the reaper.
 // Idempotent.  Errors: kInvalidArgument.
-template <typename Word, typename Carried>
-[[nodiscard]] Result<PoolRecovery> recover_participant(const BasicPoolMemory<Word>& memory,
+template <typename Atomics = StdAtomics, typename Carried>
+[[nodiscard]] Result<PoolRecovery> recover_participant(const PoolMemory& memory,
                                                        const SharedPoolGeometry& geometry,
                                                        std::uint32_t dead,
                                                        Carried&& carried) noexcept {
@@ -119,41 +120,43 @@ template <typename Word, typename Carried>
                  geometry.participant_count};
   }
   // Whatever it held, it no longer reads.
-  Word* marks = memory.marks(geometry, dead);
+  SharedPoolWord* marks = memory.marks(geometry, dead);
   for (std::uint32_t i = 0; i < pool_mark_word_count(geometry); ++i) {
-    marks[i].store(0, std::memory_order_release);  // shared_pool.J pairs with shared_pool.H
+    // shared_pool.J pairs with shared_pool.H
+    Atomics::store(marks[i], 0, std::memory_order_release);
   }
-  BasicPoolRecord<Word>& record = memory.record(geometry, dead);
-  const PoolHandle sending{
-      record.sending.load(std::memory_order_acquire)};  // shared_pool.L pairs with shared_pool.K
+  PoolRecord& record = memory.record(geometry, dead);
+  // shared_pool.L pairs with shared_pool.K
+  const PoolHandle sending{Atomics::load(record.sending, std::memory_order_acquire)};
   const std::uint64_t ticket =
-      record.ticket.load(std::memory_order_relaxed);  // relaxed: sending published it
+      Atomics::load(record.ticket, std::memory_order_relaxed);  // relaxed: sending published it
   PoolRecovery recovery;
   for (std::uint32_t slot = 0; slot < geometry.buffer_count; ++slot) {
     // relaxed: the certificate orders us after the dead one; others are met by an exchange.
-    const BufferWord word{memory.words[slot].load(std::memory_order_relaxed)};
+    const BufferWord word{Atomics::load(memory.words[slot], std::memory_order_relaxed)};
     if (word.owner() != dead + 1) continue;
-    recover_buffer(memory, geometry, slot, word, {sending, BufferState::kInFlight, ticket}, carried,
-                   recovery);
+    recover_buffer<Atomics>(memory, geometry, slot, word, {sending, BufferState::kInFlight, ticket},
+                            carried, recovery);
   }
-  record.sending.store(0, std::memory_order_release);  // shared_pool.K pairs with shared_pool.L
+  // shared_pool.K pairs with shared_pool.L
+  Atomics::store(record.sending, 0, std::memory_order_release);
   return recovery;
 }
 
 // Frees the buffers in flight that no ring delivers any more: those on a ring that is being taken
 // down, or lost by a receiver that died with a handle in its hands.  Answers how many.
 // Requires: nobody sends, and nobody stands between taking a handle off a ring and claiming it.
-template <typename Word, typename Carried>
-[[nodiscard]] Result<std::uint32_t> recover_in_flight(const BasicPoolMemory<Word>& memory,
+template <typename Atomics = StdAtomics, typename Carried>
+[[nodiscard]] Result<std::uint32_t> recover_in_flight(const PoolMemory& memory,
                                                       const SharedPoolGeometry& geometry,
                                                       Carried&& carried) noexcept {
   if (Status valid = shared_pool_validate(geometry); !valid) return valid.error();
   std::uint32_t freed_count = 0;
   for (std::uint32_t slot = 0; slot < geometry.buffer_count; ++slot) {
     // relaxed: the caller keeps all others away from buffers in flight.
-    const BufferWord word{memory.words[slot].load(std::memory_order_relaxed)};
+    const BufferWord word{Atomics::load(memory.words[slot], std::memory_order_relaxed)};
     if (word.state() != BufferState::kInFlight || carried(word.handle(slot))) continue;
-    if (free_buffer(memory.words[slot], word)) ++freed_count;
+    if (free_buffer<Atomics>(memory.words[slot], word)) ++freed_count;
   }
   return freed_count;
 }
@@ -170,15 +173,15 @@ struct PoolCensus {
   std::uint32_t impossible = 0;
 };
 
-template <typename Word>
-[[nodiscard]] PoolCensus take_census(const BasicPoolMemory<Word>& memory,
+template <typename Atomics = StdAtomics>
+[[nodiscard]] PoolCensus take_census(const PoolMemory& memory,
                                      const SharedPoolGeometry& geometry) noexcept {
   PoolCensus census;
   const std::array<std::uint32_t*, 6> count_of{&census.free,      &census.cached, &census.owned,
                                                &census.in_flight, &census.shared, &census.retired};
   for (std::uint32_t slot = 0; slot < geometry.buffer_count; ++slot) {
     // relaxed: shown to people; nothing is decided by it.
-    const BufferWord word{memory.words[slot].load(std::memory_order_relaxed)};
+    const BufferWord word{Atomics::load(memory.words[slot], std::memory_order_relaxed)};
     const auto state = static_cast<std::size_t>(word.state());
     const bool has_owner = word.owner() != 0 && word.owner() <= geometry.participant_count;
     const bool is_possible = state < count_of.size() && word.is(word.state(), word.owner()) &&

@@ -24,6 +24,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "core/cpu/atomics.h"
 #include "core/cpu/cache_line.h"
 #include "core/error/result.h"
 
@@ -126,16 +127,15 @@ struct SharedPoolGeometry {
   return {};
 }
 
+// A word of a table or of a page: a buffer's, or 64 hold marks.
+using SharedPoolWord = std::atomic<std::uint64_t>;
+static_assert(SharedPoolWord::is_always_lock_free, "shared words must be address-free");
+
 // A participant's own words, specified in core/LAYOUT.md; its hold marks follow, one bit a buffer.
-// `Word` is std::atomic<std::uint64_t>; tests put their own in its place, to stop or to kill a
-// participant at any access.
-template <typename Word>
-struct BasicPoolRecord {
-  alignas(kAbiLineBytes) Word sending;  // the handle that is being sent; 0: none
-  Word ticket;                          // where to: the sender's own words for its reaper
+struct PoolRecord {
+  alignas(kAbiLineBytes) SharedPoolWord sending;  // the handle that is being sent; 0: none
+  SharedPoolWord ticket;                          // where to: the sender's own words for its reaper
 };
-using PoolRecord = BasicPoolRecord<std::atomic<std::uint64_t>>;
-static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "must be address-free");
 static_assert(std::is_standard_layout_v<PoolRecord>);
 static_assert(offsetof(PoolRecord, sending) == 0);
 static_assert(offsetof(PoolRecord, ticket) == 8);
@@ -164,54 +164,53 @@ static_assert(sizeof(PoolRecord) == kAbiLineBytes);
 }
 
 // Where the parts lie in this process; zero when the pool is created, and outliving every end.
-template <typename Word>
-struct BasicPoolMemory {
-  Word* words;         // pool_words_bytes: every participant writes
-  std::byte* pages;    // pool_pages_bytes, on a line: page i is participant i's
-  std::byte* buffers;  // pool_buffers_bytes, on a line
+struct PoolMemory {
+  SharedPoolWord* words;  // pool_words_bytes: every participant writes
+  std::byte* pages;       // pool_pages_bytes, on a line: page i is participant i's
+  std::byte* buffers;     // pool_buffers_bytes, on a line
 
-  [[nodiscard]] BasicPoolRecord<Word>& record(const SharedPoolGeometry& geometry,
-                                              std::uint32_t participant) const noexcept {
-    return *reinterpret_cast<BasicPoolRecord<Word>*>(pages +
-                                                     participant * pool_page_bytes(geometry));
+  [[nodiscard]] PoolRecord& record(const SharedPoolGeometry& geometry,
+                                   std::uint32_t participant) const noexcept {
+    return *reinterpret_cast<PoolRecord*>(pages + participant * pool_page_bytes(geometry));
   }
   // The marks of all that a participant holds, bit slot % 64 of word slot / 64.
-  [[nodiscard]] Word* marks(const SharedPoolGeometry& geometry,
-                            std::uint32_t participant) const noexcept {
-    return reinterpret_cast<Word*>(pages + participant * pool_page_bytes(geometry) + kAbiLineBytes);
+  [[nodiscard]] SharedPoolWord* marks(const SharedPoolGeometry& geometry,
+                                      std::uint32_t participant) const noexcept {
+    return reinterpret_cast<SharedPoolWord*>(pages + participant * pool_page_bytes(geometry) +
+                                             kAbiLineBytes);
   }
   // The marks of all participants for 64 slots, from slot 64 * `at` on.  A bit that is 0 after its
   // buffer's word was retired means that nobody reads the buffer or will: see shared_pool.h.
+  template <typename Atomics>
   [[nodiscard]] std::uint64_t held(const SharedPoolGeometry& geometry,
                                    std::uint32_t at) const noexcept {
     std::uint64_t held = 0;
     for (std::uint32_t i = 0; i < geometry.participant_count; ++i) {
       // shared_pool.H pairs with shared_pool.E and shared_pool.J.
-      held |= marks(geometry, i)[at].load(std::memory_order_seq_cst);
+      held |= Atomics::load(marks(geometry, i)[at], std::memory_order_seq_cst);
     }
     return held;
   }
 };
-using PoolMemory = BasicPoolMemory<std::atomic<std::uint64_t>>;
 
 // Everybody's marks, read once for slots that follow each other.  Made after all buffers that it is
 // asked about were retired: marks that are set later are of readers who find them so.
-template <typename Word>
+template <typename Atomics>
 class BasicHeldMarks {
  public:
-  BasicHeldMarks(const BasicPoolMemory<Word>& memory, const SharedPoolGeometry& geometry) noexcept
+  BasicHeldMarks(const PoolMemory& memory, const SharedPoolGeometry& geometry) noexcept
       : memory_(memory), geometry_(geometry) {}
 
   [[nodiscard]] bool has(std::uint32_t slot) noexcept {
     if (slot / 64 != at_) {
       at_ = slot / 64;
-      held_ = memory_.held(geometry_, at_);
+      held_ = memory_.held<Atomics>(geometry_, at_);
     }
     return (held_ >> slot % 64 & 1U) != 0;
   }
 
  private:
-  const BasicPoolMemory<Word>& memory_;
+  const PoolMemory& memory_;
   const SharedPoolGeometry& geometry_;
   std::uint32_t at_ = UINT32_MAX;
   std::uint64_t held_ = 0;

@@ -33,6 +33,7 @@
 #include <cstdint>
 #include <span>
 
+#include "core/cpu/atomics.h"
 #include "core/error/check.h"
 #include "core/error/result.h"
 #include "core/pool/pool_word.h"
@@ -54,13 +55,13 @@ inline constexpr std::uint32_t kMaxListedRetired = 128;
 }
 
 // One participant's end.  One thread at a time; the ends of one pool may be in different processes.
-template <typename Word>
+template <typename Atomics>
 class BasicSharedPool {
  public:
   // Takes the participant's role up; the caller holds it.  What a predecessor had sent, shared, or
   // retired stays so.  Errors: kInvalidArgument; kBusy when a predecessor's buffers, marks, or move
   // are still to be recovered.
-  [[nodiscard]] static Result<BasicSharedPool> attach(const BasicPoolMemory<Word>& memory,
+  [[nodiscard]] static Result<BasicSharedPool> attach(const PoolMemory& memory,
                                                       const SharedPoolGeometry& geometry,
                                                       std::uint32_t participant) noexcept {
     if (Status valid = shared_pool_validate(geometry); !valid) return valid.error();
@@ -78,9 +79,9 @@ class BasicSharedPool {
       if (word.is(BufferState::kRetired, end.me_)) end.has_unlisted_ = true;
     }
     // relaxed, both: our own page, and attaching ordered us after our predecessor and its reaper.
-    std::uint64_t left = end.record_->sending.load(std::memory_order_relaxed);
+    std::uint64_t left = Atomics::load(end.record_->sending, std::memory_order_relaxed);
     for (std::uint32_t i = 0; i < pool_mark_word_count(geometry); ++i) {
-      left |= end.marks_[i].load(std::memory_order_relaxed);
+      left |= Atomics::load(end.marks_[i], std::memory_order_relaxed);
     }
     if (left != 0) {
       return Error{ErrorCode::kBusy, 0, "a predecessor's page is not recovered", left, participant};
@@ -98,7 +99,7 @@ class BasicSharedPool {
     if (!word.is(BufferState::kCached, me_)) return Transfer::kCorruptPeer;
     const BufferWord owned = word.renamed(BufferState::kOwned, me_);
     // relaxed: nobody acts on a word that names us, except our reaper.
-    words_[slot].store(owned.bits, std::memory_order_relaxed);
+    Atomics::store(words_[slot], owned.bits, std::memory_order_relaxed);
     handle = owned.handle(slot);
     return Transfer::kDone;
   }
@@ -122,22 +123,23 @@ class BasicSharedPool {
     if (!is_owned(owned, handle)) return Transfer::kCorruptPeer;
     const BufferWord moving = owned.renamed(BufferState::kInFlight, me_);
     const PoolHandle sent = moving.handle(slot);
-    record_->ticket.store(ticket, std::memory_order_relaxed);  // relaxed: sending publishes it
-    record_->sending.store(sent.bits,
-                           std::memory_order_release);  // shared_pool.K pairs with shared_pool.L
-    words_[slot].store(moving.bits,
-                       std::memory_order_release);  // shared_pool.A pairs with shared_pool.B
+    // relaxed: sending publishes it
+    Atomics::store(record_->ticket, ticket, std::memory_order_relaxed);
+    Atomics::store(record_->sending, sent.bits,
+                   std::memory_order_release);  // shared_pool.K pairs with shared_pool.L
+    Atomics::store(words_[slot], moving.bits,
+                   std::memory_order_release);  // shared_pool.A pairs with shared_pool.B
     Transfer answer = publish(sent);
     if (answer != Transfer::kDone) {
       std::uint64_t expected = moving.bits;
       // relaxed: a name that was never published carries nothing to or from anybody.
-      if (!words_[slot].compare_exchange_strong(expected, owned.bits, std::memory_order_relaxed,
-                                                std::memory_order_relaxed)) {
+      if (!Atomics::compare_exchange(words_[slot], expected, owned.bits, std::memory_order_relaxed,
+                                     std::memory_order_relaxed)) {
         answer = Transfer::kCorruptPeer;
       }
     }
     // The release keeps it behind the publishing: shared_pool.K pairs with shared_pool.L.
-    record_->sending.store(0, std::memory_order_release);
+    Atomics::store(record_->sending, 0, std::memory_order_release);
     return answer;
   }
 
@@ -146,14 +148,14 @@ class BasicSharedPool {
   [[nodiscard]] bool claim(const PoolHandle& handle) noexcept {
     if (handle.slot() >= count_) return false;
     // relaxed: a guess, that the exchange confirms.
-    std::uint64_t seen = words_[handle.slot()].load(std::memory_order_relaxed);
+    std::uint64_t seen = Atomics::load(words_[handle.slot()], std::memory_order_relaxed);
     const BufferWord word{seen};
     if (word.state() != BufferState::kInFlight || !word.is_named(handle)) return false;
     // A lost race means that another has claimed it: there is nothing to try again.
     // shared_pool.B pairs with shared_pool.A; relaxed on failure: nothing follows from it.
-    return words_[handle.slot()].compare_exchange_strong(
-        seen, word.moved(BufferState::kOwned, me_).bits, std::memory_order_acquire,
-        std::memory_order_relaxed);
+    return Atomics::compare_exchange(words_[handle.slot()], seen,
+                                     word.moved(BufferState::kOwned, me_).bits,
+                                     std::memory_order_acquire, std::memory_order_relaxed);
   }
 
   // Ends our ownership.  False, and nothing changes, when the handle does not name a buffer that is
@@ -173,8 +175,8 @@ class BasicSharedPool {
     const std::uint32_t slot = handle.slot();
     if (!owns(handle)) return {};
     const BufferWord shared = load_own(slot).renamed(BufferState::kShared, me_);
-    words_[slot].store(shared.bits,
-                       std::memory_order_release);  // shared_pool.I pairs with shared_pool.F
+    Atomics::store(words_[slot], shared.bits,
+                   std::memory_order_release);  // shared_pool.I pairs with shared_pool.F
     return shared.handle(slot);
   }
 
@@ -182,16 +184,18 @@ class BasicSharedPool {
   // when we hold it already: a second mark could not be told from the first.
   [[nodiscard]] bool hold(const PoolHandle& handle) noexcept {
     if (handle.slot() >= count_) return false;
-    Word& marks = marks_[handle.slot() / 64];
+    SharedPoolWord& marks = marks_[handle.slot() / 64];
     const std::uint64_t bit = std::uint64_t{1} << handle.slot() % 64;
-    const std::uint64_t held = marks.load(std::memory_order_relaxed);  // relaxed: only we write it
+    const std::uint64_t held = Atomics::load(marks, std::memory_order_relaxed);  // relaxed: ours
     if ((held & bit) != 0) return false;
-    marks.store(held | bit, std::memory_order_seq_cst);  // shared_pool.E pairs with shared_pool.H
-    const BufferWord word{words_[handle.slot()].load(
-        std::memory_order_seq_cst)};  // shared_pool.F pairs with shared_pool.G and shared_pool.I
+    // shared_pool.E pairs with shared_pool.H
+    Atomics::store(marks, held | bit, std::memory_order_seq_cst);
+    // shared_pool.F pairs with shared_pool.G and shared_pool.I
+    const BufferWord word{Atomics::load(words_[handle.slot()], std::memory_order_seq_cst)};
     if (word.state() == BufferState::kShared && word.is_named(handle)) return true;
     // Nothing was read under this mark, but a later store hides an earlier one's release.
-    marks.store(held, std::memory_order_release);  // shared_pool.J pairs with shared_pool.H
+    // shared_pool.J pairs with shared_pool.H
+    Atomics::store(marks, held, std::memory_order_release);
     return false;
   }
 
@@ -199,12 +203,13 @@ class BasicSharedPool {
   // buffer under this name.
   bool let_go(const PoolHandle& handle) noexcept {
     if (handle.slot() >= count_) return false;
-    Word& marks = marks_[handle.slot() / 64];
+    SharedPoolWord& marks = marks_[handle.slot() / 64];
     const std::uint64_t bit = std::uint64_t{1} << handle.slot() % 64;
-    const std::uint64_t held = marks.load(std::memory_order_relaxed);  // relaxed: only we write it
+    const std::uint64_t held = Atomics::load(marks, std::memory_order_relaxed);  // relaxed: ours
     // relaxed, by load_own(): nobody gives a buffer that we hold another name.
     if ((held & bit) == 0 || !load_own(handle.slot()).is_named(handle)) return false;
-    marks.store(held & ~bit, std::memory_order_release);  // shared_pool.J pairs with shared_pool.H
+    // shared_pool.J pairs with shared_pool.H
+    Atomics::store(marks, held & ~bit, std::memory_order_release);
     return true;
   }
 
@@ -214,9 +219,8 @@ class BasicSharedPool {
     if (handle.slot() >= count_) return false;
     const BufferWord word = load_own(handle.slot());
     if (!word.is(BufferState::kShared, me_) || !word.is_named(handle)) return false;
-    words_[handle.slot()].store(
-        word.moved(BufferState::kRetired, me_).bits,
-        std::memory_order_seq_cst);  // shared_pool.G pairs with shared_pool.F
+    Atomics::store(words_[handle.slot()], word.moved(BufferState::kRetired, me_).bits,
+                   std::memory_order_seq_cst);  // shared_pool.G pairs with shared_pool.F
     if (retired_count_ == kMaxListedRetired) {
       has_unlisted_ = true;  // found again by its word
     } else {
@@ -231,7 +235,7 @@ class BasicSharedPool {
     if (has_unlisted_) return reclaim_from_table();
     std::uint32_t freed_count = 0;
     std::uint32_t left_count = 0;
-    BasicHeldMarks<Word> held(memory_, geometry_);
+    BasicHeldMarks<Atomics> held(memory_, geometry_);
     for (std::uint32_t at = 0; at < retired_count_; ++at) {
       const std::uint32_t slot = retired_[at];
       const BufferWord word = load_own(slot);
@@ -270,7 +274,7 @@ class BasicSharedPool {
     const auto slot = static_cast<std::uint32_t>(compact & ((std::uint64_t{1} << slot_bits) - 1));
     if (slot >= count_) return {};
     // relaxed: claim() looks again.
-    const BufferWord word{words_[slot].load(std::memory_order_relaxed)};
+    const BufferWord word{Atomics::load(words_[slot], std::memory_order_relaxed)};
     const PoolHandle handle = word.handle(slot);
     const bool is_meant =
         word.state() == BufferState::kInFlight && compact_handle(geometry_, handle) == compact;
@@ -281,7 +285,7 @@ class BasicSharedPool {
   [[nodiscard]] std::uint32_t cached_count() const noexcept { return cached_count_; }
 
  private:
-  BasicSharedPool(const BasicPoolMemory<Word>& memory, const SharedPoolGeometry& geometry,
+  BasicSharedPool(const PoolMemory& memory, const SharedPoolGeometry& geometry,
                   std::uint32_t participant) noexcept
       : words_(memory.words),
         count_(geometry.buffer_count),
@@ -296,7 +300,7 @@ class BasicSharedPool {
 
   [[nodiscard]] BufferWord load_own(std::uint32_t slot) const noexcept {
     // relaxed: whoever names us wrote it in this thread, or before we attached.
-    return {words_[slot].load(std::memory_order_relaxed)};
+    return {Atomics::load(words_[slot], std::memory_order_relaxed)};
   }
 
   [[nodiscard]] bool is_owned(const BufferWord& word, const PoolHandle& handle) const noexcept {
@@ -311,14 +315,13 @@ class BasicSharedPool {
       const std::uint32_t slot = search_;
       search_ = search_ + 1 == count_ ? 0 : search_ + 1;
       // relaxed: a guess, that the exchange confirms.
-      std::uint64_t seen = words_[slot].load(std::memory_order_relaxed);
+      std::uint64_t seen = Atomics::load(words_[slot], std::memory_order_relaxed);
       const BufferWord word{seen};
       if (!word.is(BufferState::kFree, 0)) continue;
       // A lost race goes on to the next word: nothing is tried again with what was loaded before.
       // shared_pool.D pairs with shared_pool.C; relaxed on failure: nothing follows from it.
-      if (words_[slot].compare_exchange_strong(seen, word.moved(BufferState::kCached, me_).bits,
-                                               std::memory_order_acquire,
-                                               std::memory_order_relaxed)) {
+      if (Atomics::compare_exchange(words_[slot], seen, word.moved(BufferState::kCached, me_).bits,
+                                    std::memory_order_acquire, std::memory_order_relaxed)) {
         cached_[cached_count_++] = slot;
       }
     }
@@ -330,9 +333,8 @@ class BasicSharedPool {
     for (std::uint32_t i = 0; i < wanted_count; ++i) {
       const BufferWord word = load_own(cached_[i]);
       if (!word.is(BufferState::kCached, me_)) continue;  // scribbled over: no longer ours
-      words_[cached_[i]].store(
-          word.moved(BufferState::kFree, 0).bits,
-          std::memory_order_release);  // shared_pool.C pairs with shared_pool.D
+      Atomics::store(words_[cached_[i]], word.moved(BufferState::kFree, 0).bits,
+                     std::memory_order_release);  // shared_pool.C pairs with shared_pool.D
     }
     for (std::uint32_t i = wanted_count; i < cached_count_; ++i) {
       cached_[i - wanted_count] = cached_[i];
@@ -343,13 +345,14 @@ class BasicSharedPool {
   // Frees a buffer that is ours; by way of the cache, where there is one.
   void put_back(std::uint32_t slot, const BufferWord& word) noexcept {
     if (cache_capacity_ == 0) {
-      words_[slot].store(word.moved(BufferState::kFree, 0).bits,
-                         std::memory_order_release);  // shared_pool.C pairs with shared_pool.D
+      Atomics::store(words_[slot], word.moved(BufferState::kFree, 0).bits,
+                     std::memory_order_release);  // shared_pool.C pairs with shared_pool.D
       return;
     }
     if (cached_count_ == cache_capacity_) spill((cache_capacity_ + 1) / 2);
     // relaxed: nobody acts on a word that names us, except our reaper.
-    words_[slot].store(word.moved(BufferState::kCached, me_).bits, std::memory_order_relaxed);
+    Atomics::store(words_[slot], word.moved(BufferState::kCached, me_).bits,
+                   std::memory_order_relaxed);
     cached_[cached_count_++] = slot;
   }
 
@@ -358,7 +361,7 @@ class BasicSharedPool {
     retired_count_ = 0;
     has_unlisted_ = false;
     std::uint32_t freed_count = 0;
-    BasicHeldMarks<Word> held(memory_, geometry_);
+    BasicHeldMarks<Atomics> held(memory_, geometry_);
     for (std::uint32_t slot = 0; slot < count_; ++slot) {
       const BufferWord word = load_own(slot);
       if (!word.is(BufferState::kRetired, me_)) continue;
@@ -374,7 +377,7 @@ class BasicSharedPool {
     return freed_count;
   }
 
-  Word* words_;
+  SharedPoolWord* words_;
   std::uint32_t count_;
   std::uint32_t me_;  // as words name us: the participant's number + 1
   std::uint32_t cache_capacity_;
@@ -383,14 +386,14 @@ class BasicSharedPool {
   std::uint32_t retired_count_ = 0;
   std::uint32_t retire_mark_ = kRetireBatch;
   bool has_unlisted_ = false;  // a retired buffer that the list does not name
-  BasicPoolRecord<Word>* record_;
-  Word* marks_;
-  BasicPoolMemory<Word> memory_;
+  PoolRecord* record_;
+  SharedPoolWord* marks_;
+  PoolMemory memory_;
   SharedPoolGeometry geometry_;
   std::array<std::uint32_t, kMaxCachedBuffers> cached_{};  // the last one freed is the first used
   std::array<std::uint32_t, kMaxListedRetired> retired_{};
 };
 
-using SharedPool = BasicSharedPool<std::atomic<std::uint64_t>>;
+using SharedPool = BasicSharedPool<StdAtomics>;
 
 }  // namespace slipring

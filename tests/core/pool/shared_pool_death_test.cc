@@ -20,7 +20,7 @@
 namespace slipring {
 namespace {
 
-using Pool = BasicSharedPool<WatchedWord>;
+using Pool = BasicSharedPool<WatchedAtomics>;
 
 constexpr std::uint32_t kActors = 4;
 constexpr std::size_t kRingRoom = 3;
@@ -103,7 +103,7 @@ class World {
   // `reaper_at`, and another does it again.  Answers whether the two places were reached.
   std::pair<bool, bool> die(std::uint32_t who, Op op, std::uint64_t at, std::uint64_t reaper_at,
                             Reaper reaper = Reaper::kDies) {
-    PoolPicture<WatchedWord> picture;
+    PoolPicture<WatchedAtomics> picture;
     Published published;
     access_watch.arm(at, [&] {
       picture.take(blocks_);
@@ -369,10 +369,12 @@ class World {
       const std::uint32_t living = (dead + 1) % kActors;
       blocks_.parts().marks(blocks_.geometry, living)->store(0, std::memory_order_relaxed);
     }
-    expect(recover_participant(blocks_.parts(), blocks_.geometry, dead, carried).ok(), "recovery");
+    expect(
+        recover_participant<WatchedAtomics>(blocks_.parts(), blocks_.geometry, dead, carried).ok(),
+        "recovery");
   }
 
-  SharedPoolBlocks<WatchedWord> blocks_;
+  SharedPoolBlocks<WatchedAtomics> blocks_;
   std::mt19937_64 random_;
   Plant plant_;
   std::array<Actor, kActors> actors_;
@@ -523,7 +525,7 @@ TEST_CASE("shared_pool: whoever is stopped at any access delays nobody, and goes
 }
 
 TEST_CASE("shared_pool: buffers in flight that no ring carries are freed, the others stay") {
-  SharedPoolBlocks<WatchedWord> blocks({8, 2, 64});
+  SharedPoolBlocks<WatchedAtomics> blocks({8, 2, 64});
   Pool one = blocks.attach(0);
   std::vector<PoolHandle> sent;
   for (std::uint32_t i = 0; i < 4; ++i) {
@@ -537,7 +539,7 @@ TEST_CASE("shared_pool: buffers in flight that no ring carries are freed, the ot
   const auto carried = [&](const PoolHandle& handle) {
     return handle == sent[0] || handle == sent[2];
   };
-  CHECK(recover_in_flight(blocks.parts(), blocks.geometry, carried).value() == 2);
+  CHECK(recover_in_flight<WatchedAtomics>(blocks.parts(), blocks.geometry, carried).value() == 2);
   CHECK(blocks.census().in_flight == 2);
   CHECK(one.claim(sent[2]));
   CHECK_FALSE(one.claim(sent[1]));
@@ -546,7 +548,7 @@ TEST_CASE("shared_pool: buffers in flight that no ring carries are freed, the ot
 TEST_CASE(
     "shared_pool: what a living reader holds is freed by recovering again, or by a successor") {
   for (const bool by_successor : {false, true}) {
-    SharedPoolBlocks<WatchedWord> blocks({8, 2, 64});
+    SharedPoolBlocks<WatchedAtomics> blocks({8, 2, 64});
     PoolHandle shared;
     {
       Pool writer = blocks.attach(0);
@@ -557,7 +559,9 @@ TEST_CASE(
     Pool reader = blocks.attach(1);
     REQUIRE(reader.hold(shared));
     const auto recover = [&] {
-      return recover_participant(blocks.parts(), blocks.geometry, 0, kNothingCarried).value();
+      return recover_participant<WatchedAtomics>(blocks.parts(), blocks.geometry, 0,
+                                                 kNothingCarried)
+          .value();
     };
     CHECK(recover().held_count == 1);
     CHECK(recover().held_count == 1);

@@ -1,6 +1,6 @@
-// Private memory in the shape of a shared pool's, each part of its exact size; and a word that a
-// test can watch: at any chosen access it stops the participant, or takes the picture that the
-// participant's death there would leave.
+// Private memory in the shape of a shared pool's, each part of its exact size; and an atomics
+// policy that a test can watch: at any chosen access it stops the participant, or takes the picture
+// that the participant's death there would leave.
 #pragma once
 
 #include <atomic>
@@ -9,6 +9,7 @@
 #include <map>
 #include <utility>
 
+#include "core/cpu/atomics.h"
 #include "core/pool/pool_recovery.h"
 #include "core/pool/shared_pool.h"
 #include "tests/core/ring/ring_memory.h"
@@ -47,29 +48,26 @@ class AccessWatch {
 // One thread at a time: the tests that use it interleave by hand.
 inline AccessWatch access_watch;
 
-// std::atomic<std::uint64_t> to the pool.
-class WatchedWord {
- public:
-  [[nodiscard]] std::uint64_t load(std::memory_order order) const {
-    access_watch.access();
-    return word_.load(order);
-  }
-  void store(std::uint64_t value, std::memory_order order) {
-    access_watch.access();
-    word_.store(value, order);
-  }
-  bool compare_exchange_strong(std::uint64_t& expected, std::uint64_t desired,
-                               std::memory_order success, std::memory_order failure) {
-    access_watch.access();
-    return word_.compare_exchange_strong(expected, desired, success, failure);
-  }
+// The processor's policy, watched.
+struct WatchedAtomics : StdAtomics {
+  using Word = std::atomic<std::uint64_t>;
 
- private:
-  std::atomic<std::uint64_t> word_{0};
+  [[nodiscard]] static std::uint64_t load(const Word& word, std::memory_order order) {
+    access_watch.access();
+    return StdAtomics::load(word, order);
+  }
+  static void store(Word& word, std::uint64_t value, std::memory_order order) {
+    access_watch.access();
+    StdAtomics::store(word, value, order);
+  }
+  [[nodiscard]] static bool compare_exchange(Word& word, std::uint64_t& seen, std::uint64_t next,
+                                             std::memory_order done, std::memory_order failed) {
+    access_watch.access();
+    return StdAtomics::compare_exchange(word, seen, next, done, failed);
+  }
 };
-static_assert(sizeof(WatchedWord) == 8);
 
-template <typename Word>
+template <typename Atomics>
 struct SharedPoolBlocks {
   explicit SharedPoolBlocks(const SharedPoolGeometry& shape)
       : geometry(shape),
@@ -77,16 +75,16 @@ struct SharedPoolBlocks {
         pages(pool_pages_bytes(shape)),
         buffers(pool_buffers_bytes(shape)) {}
 
-  [[nodiscard]] BasicPoolMemory<Word> parts() const {
-    return {reinterpret_cast<Word*>(words.data()), pages.data(), buffers.data()};
+  [[nodiscard]] PoolMemory parts() const {
+    return {reinterpret_cast<SharedPoolWord*>(words.data()), pages.data(), buffers.data()};
   }
-  [[nodiscard]] Result<BasicSharedPool<Word>> try_attach(std::uint32_t participant) const {
-    return BasicSharedPool<Word>::attach(parts(), geometry, participant);
+  [[nodiscard]] Result<BasicSharedPool<Atomics>> try_attach(std::uint32_t participant) const {
+    return BasicSharedPool<Atomics>::attach(parts(), geometry, participant);
   }
-  [[nodiscard]] BasicSharedPool<Word> attach(std::uint32_t participant) const {
+  [[nodiscard]] BasicSharedPool<Atomics> attach(std::uint32_t participant) const {
     return try_attach(participant).value();
   }
-  [[nodiscard]] PoolCensus census() const { return take_census(parts(), geometry); }
+  [[nodiscard]] PoolCensus census() const { return take_census<Atomics>(parts(), geometry); }
   // The word itself, for tests that scribble.
   [[nodiscard]] std::atomic<std::uint64_t>& raw_word(std::uint32_t slot) const {
     return words.word(std::uint64_t{slot} * 8);
@@ -99,14 +97,14 @@ struct SharedPoolBlocks {
 };
 
 // A copy of the words and pages, to go back to.
-template <typename Word>
+template <typename Atomics>
 class PoolPicture {
  public:
-  void take(const SharedPoolBlocks<Word>& blocks) {
+  void take(const SharedPoolBlocks<Atomics>& blocks) {
     words_.assign(blocks.words.data(), blocks.words.data() + blocks.words.size_bytes());
     pages_.assign(blocks.pages.data(), blocks.pages.data() + blocks.pages.size_bytes());
   }
-  void put_back(const SharedPoolBlocks<Word>& blocks) const {
+  void put_back(const SharedPoolBlocks<Atomics>& blocks) const {
     std::copy(words_.begin(), words_.end(), blocks.words.data());
     std::copy(pages_.begin(), pages_.end(), blocks.pages.data());
   }

@@ -19,7 +19,7 @@
 namespace slipring {
 namespace {
 
-using Blocks = SharedPoolBlocks<std::atomic<std::uint64_t>>;
+using Blocks = SharedPoolBlocks<StdAtomics>;
 
 constexpr std::uint32_t kBufferBytes = 256;
 constexpr std::uint64_t kMoveCount = 100'000;

@@ -14,7 +14,7 @@
 namespace slipring {
 namespace {
 
-using Blocks = SharedPoolBlocks<std::atomic<std::uint64_t>>;
+using Blocks = SharedPoolBlocks<StdAtomics>;
 
 // A ring of one place.
 struct OnePlace {
@@ -347,11 +347,11 @@ TEST_CASE("shared_pool: generations wrap, and 0 is left out") {
 // (iceoryx issue 2351).  Here the loser of a race goes on, and every name is made from the word
 // that the exchange has just confirmed.
 TEST_CASE("shared_pool: iceoryx #2351: a lost race for a free buffer renews no stale generation") {
-  SharedPoolBlocks<WatchedWord> blocks({4, 2, 64});
+  SharedPoolBlocks<WatchedAtomics> blocks({4, 2, 64});
   std::uint32_t lost_count = 0;
   for (std::uint64_t at = 0;; ++at) {
-    BasicSharedPool<WatchedWord> one = blocks.attach(0);
-    BasicSharedPool<WatchedWord> other = blocks.attach(1);
+    BasicSharedPool<WatchedAtomics> one = blocks.attach(0);
+    BasicSharedPool<WatchedAtomics> other = blocks.attach(1);
     // While the first looks for a buffer, the second takes and frees them over and over.
     std::vector<PoolHandle> others;
     const auto interfere = [&] {
