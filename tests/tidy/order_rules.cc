@@ -1,6 +1,7 @@
 // The rules on atomic operations and their labels.
 
 #include <array>
+#include <iterator>
 #include <map>
 #include <regex>
 #include <set>
@@ -11,6 +12,14 @@ namespace slipring::tidy {
 namespace {
 
 constexpr std::string_view kOrderingPage = "core/ORDERING.md";
+
+// What follows a word, or the policy of a ring.
+constexpr const char* kOperations =
+    R"((load|store|exchange|compare_exchange(_weak|_strong)?|fetch_(add|sub|and|or|xor)|)"
+    R"(test_and_set|fence)\()";
+
+// Passes on the orders that its callers name.
+constexpr std::string_view kPolicyHeader = "core/cpu/atomics.h";
 
 // Comments that belong to the statement on `line`: its own, those to its end, and those above it,
 // as far as an empty line or five lines of code.
@@ -53,10 +62,9 @@ std::string arguments(const SourceText& source, std::size_t line, std::size_t co
 }  // namespace
 
 std::vector<Finding> check_explicit_order(const SourceText& source) {
-  static const std::regex kOperation(R"((\.|->)(load|store|exchange|fetch_(add|sub|and|or|xor)|)"
-                                     R"(compare_exchange_(weak|strong)|test_and_set)\()");
+  static const std::regex kOperation(R"((\.|->|Atomics::))" + std::string(kOperations));
   std::vector<Finding> findings;
-  if (!is_product(source.path)) return findings;
+  if (!is_product(source.path) || source.path == kPolicyHeader) return findings;
   for (std::size_t i = 0; i < source.code.size(); ++i) {
     const std::string& line = source.code[i];
     if (line.find('(') == std::string::npos) continue;
@@ -65,6 +73,28 @@ std::vector<Finding> check_explicit_order(const SourceText& source) {
       if (arguments(source, i, open).find("memory_order_") != std::string::npos) continue;
       findings.push_back(
           {source.path, i + 1, "explicit-order", "name the memory order of " + it->str(2) + "()"});
+    }
+  }
+  return findings;
+}
+
+std::vector<Finding> check_atomics_policy(const SourceText& source) {
+  static const std::regex kDirect(R"((\.|->|\batomic_thread_))" + std::string(kOperations));
+  static const std::regex kByPolicy("Atomics::" + std::string(kOperations));
+  std::vector<Finding> findings;
+  if (source.path.rfind("core/ring/", 0) != 0 && source.path.rfind("core/pool/", 0) != 0) {
+    return findings;
+  }
+  for (std::size_t i = 0; i < source.code.size(); ++i) {
+    const std::string& line = source.code[i];
+    if (std::regex_search(line, kDirect)) {
+      findings.push_back({source.path, i + 1, "atomics-policy",
+                          "call it through Atomics, as core/cpu/atomics.h says"});
+    }
+    if (std::distance(std::sregex_iterator(line.begin(), line.end(), kByPolicy),
+                      std::sregex_iterator()) > 1) {
+      findings.push_back(
+          {source.path, i + 1, "atomics-policy", "give each operation its own line"});
     }
   }
   return findings;

@@ -269,6 +269,7 @@ std::vector<Finding> check_tree(const Tree& tree) {
     append(findings, check_includes(source, tree));
     append(findings, check_own_header_first(source, tree));
     append(findings, check_explicit_order(source));
+    append(findings, check_atomics_policy(source));
     append(findings, check_order_reason(source));
     append(findings, check_futex(source));
     append(findings, check_size(source));

@@ -35,6 +35,10 @@ std::vector<Finding> check_own_header_first(const SourceText& source, const Tree
 // Every atomic operation names its order, except in tests.
 std::vector<Finding> check_explicit_order(const SourceText& source);
 
+// Rings and pools touch shared memory through their policy (core/cpu/atomics.h) alone, one
+// operation a line: a model knows an operation by its line.
+std::vector<Finding> check_atomics_policy(const SourceText& source);
+
 // Every named order says which label it pairs with or, if relaxed, why that is enough.
 std::vector<Finding> check_order_reason(const SourceText& source);
 

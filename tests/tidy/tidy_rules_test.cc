@@ -123,6 +123,31 @@ TEST_CASE("tidy: an atomic operation without an order is found") {
   CHECK(orders("// x.load()\nconst char* s = \"x.load()\";\n").empty());
 }
 
+TEST_CASE("tidy: an operation through a policy is held to the same rules") {
+  CHECK(orders("Atomics::load(x, order);\n").size() == 1);
+  CHECK(orders("Atomics::compare_exchange(x, y,\n    z, done, failed);\n").size() == 1);
+  CHECK(orders("Atomics::store(x, 1, std::memory_order_relaxed);\n").size() == 1);
+  CHECK(orders("Atomics::fence(std::memory_order_acquire);\n").size() == 1);
+  CHECK(orders("// relaxed: alone\nAtomics::store(x, 1, std::memory_order_relaxed);\n").empty());
+  CHECK(check_explicit_order(source("core/cpu/atomics.h", "word.load(order);\n")).empty());
+}
+
+TEST_CASE("tidy: an operation past the policy, and two on a line, are found") {
+  const auto found = [](const char* path, const char* text) {
+    return check_atomics_policy(source(path, text)).size();
+  };
+  for (const char* path : {"core/ring/a.h", "core/pool/a.h"}) {
+    CHECK(found(path, "x.load(std::memory_order_relaxed);\n") == 1);
+    CHECK(found(path, "x->compare_exchange_strong(y, z,\n") == 1);
+    CHECK(found(path, "std::atomic_thread_fence(std::memory_order_release);\n") == 1);
+    CHECK(found(path, "Atomics::load(x, a) - Atomics::load(y, a);\n") == 1);
+    CHECK(found(path, "Atomics::load(x, a) -\n    Atomics::load(y, a);\n") == 0);
+    CHECK(found(path, "Way::load(x, y, 8);\n") == 0);
+  }
+  CHECK(found("core/cpu/atomics.h", "word.load(order);\n") == 0);
+  CHECK(found("platform/wait/a.h", "x.load(std::memory_order_relaxed);\n") == 0);
+}
+
 TEST_CASE("tidy: an order without its reason is found") {
   CHECK(orders("x.load(std::memory_order_relaxed);\n").size() == 1);
   CHECK(orders("x.load(std::memory_order_acquire);\n").size() == 1);
@@ -231,6 +256,7 @@ TEST_CASE("tidy: findings of all rules are collected and say where and what to d
   CHECK(all ==
         "core/ring/a.h:1: core-header: core has no heap and no system: do without <vector>\n"
         "core/ring/a.h:2: explicit-order: name the memory order of load()\n"
+        "core/ring/a.h:2: atomics-policy: call it through Atomics, as core/cpu/atomics.h says\n"
         "core/ring/a.h:1: header-guard: add #pragma once\n");
 }
 
