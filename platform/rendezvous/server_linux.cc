@@ -188,7 +188,8 @@ RendezvousServer::Slot* RendezvousServer::find(Id id) noexcept {
 }
 
 void RendezvousServer::drop(Slot& slot) noexcept {
-  // Closing takes it out of the epoll set: nobody else has the descriptor.
+  // Closing alone would do, unless a forked child has a copy of the descriptor.
+  static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, slot.connection->fd(), nullptr));
   slot.connection.reset();
 }
 
