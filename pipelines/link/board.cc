@@ -35,8 +35,17 @@ Status create_board(const SegmentDirectory& directory, std::string_view name,
   return create_segment(directory, name, header, options);
 }
 
-Board::Board(Certificate certificate, Mapping own) noexcept
-    : certificate_(std::move(certificate)), own_(std::move(own)) {}
+Board::Board(std::optional<Certificate> certificate, std::unique_ptr<GuardedEnd> guard,
+             Mapping own) noexcept
+    : certificate_(std::move(certificate)), guard_(std::move(guard)), own_(std::move(own)) {}
+
+void Board::open() noexcept {
+  BoardPage& board = page();
+  // relaxed: only this stage writes them, and observers merely show them.
+  board.process_id.store(static_cast<std::uint32_t>(getpid()), std::memory_order_relaxed);
+  board.incarnation.store(board.incarnation.load(std::memory_order_relaxed) + 1,
+                          std::memory_order_relaxed);
+}
 
 BoardPage& Board::page() noexcept {
   return *reinterpret_cast<BoardPage*>(own_.writable_bytes().data());
@@ -44,6 +53,26 @@ BoardPage& Board::page() noexcept {
 
 Result<Board> Board::attach(const SegmentDirectory& directory, std::string_view name,
                             MemoryLock memory_lock) noexcept {
+  // The guarded one first, as take_role().
+  Result<GuardedHold> guarded = GuardedEnd::take_role(directory, name, Role::kWriter, memory_lock);
+  if (guarded) {
+    if (guarded->shape.kind != SegmentKind::kBoard) {
+      return Error{ErrorCode::kVersion, 0, "not a board but a link"};
+    }
+    Board board(std::nullopt, std::move(guarded->end), std::move(guarded->own));
+    board.open();
+    return board;
+  }
+  if (!is_no_rendezvous(guarded.error())) return guarded.error();
+  Result<Board> named = attach_named(directory, name, memory_lock);
+  if (!named && named.error().code == ErrorCode::kNotFound && guarded.error().os_errno != ENOENT) {
+    return guarded.error();
+  }
+  return named;
+}
+
+Result<Board> Board::attach_named(const SegmentDirectory& directory, std::string_view name,
+                                  MemoryLock memory_lock) noexcept {
   Result<SegmentFile> file = SegmentFile::open(directory, name);
   if (!file) return file.error();
   Result<SegmentHeader> header = read_header(*file);
@@ -61,12 +90,8 @@ Result<Board> Board::attach(const SegmentDirectory& directory, std::string_view 
   Result<Mapping> own =
       Mapping::map(writable->get(), region->offset_bytes, region->size_bytes, options);
   if (!own) return own.error();
-  Board board(std::move(certificate).value(), std::move(own).value());
-  BoardPage& page = board.page();
-  // relaxed: only this stage writes them, and observers merely show them.
-  page.process_id.store(static_cast<std::uint32_t>(getpid()), std::memory_order_relaxed);
-  page.incarnation.store(page.incarnation.load(std::memory_order_relaxed) + 1,
-                         std::memory_order_relaxed);
+  Board board(std::move(certificate).value(), nullptr, std::move(own).value());
+  board.open();
   return board;
 }
 
@@ -96,15 +121,31 @@ std::uint32_t Board::incarnation() const noexcept {
       ->incarnation.load(std::memory_order_relaxed);
 }
 
-BoardObserver::BoardObserver(SegmentFile file, Mapping page) noexcept
-    : file_(std::move(file)), page_(std::move(page)) {}
+BoardObserver::BoardObserver(std::optional<SegmentFile> file, Mapping page,
+                             std::unique_ptr<GuardedView> view) noexcept
+    : file_(std::move(file)), page_(std::move(page)), view_(std::move(view)) {}
+
+BoardObserver BoardObserver::of(std::unique_ptr<GuardedView> view) noexcept {
+  check(view->is_board(), "a view of a board");
+  return BoardObserver(std::nullopt, Mapping(), std::move(view));
+}
 
 const BoardPage& BoardObserver::page() const noexcept {
+  if (view_)
+    return *reinterpret_cast<const BoardPage*>(view_->region(Role::kWriter).bytes().data());
   return *reinterpret_cast<const BoardPage*>(page_.bytes().data());
 }
 
 Result<BoardObserver> BoardObserver::attach(const SegmentDirectory& directory,
                                             std::string_view name) noexcept {
+  Result<std::unique_ptr<GuardedView>> view = GuardedView::attach(directory, name);
+  if (view) {
+    if ((*view)->is_board()) return of(std::move(view).value());
+    return Error{ErrorCode::kCorruptPeer, 0, "segment is not a board",
+                 static_cast<std::uint64_t>((*view)->shape().kind),
+                 static_cast<std::uint64_t>(SegmentKind::kBoard)};
+  }
+  if (!is_no_rendezvous(view.error())) return view.error();
   Result<SegmentFile> file = SegmentFile::open(directory, name);
   if (!file) return file.error();
   Result<SegmentHeader> header = read_header(*file);
@@ -116,10 +157,11 @@ Result<BoardObserver> BoardObserver::attach(const SegmentDirectory& directory,
   Result<Mapping> mapped =
       Mapping::map(file->read_only_fd(), region->offset_bytes, region->size_bytes, options);
   if (!mapped) return mapped.error();
-  return BoardObserver(std::move(file).value(), std::move(mapped).value());
+  return BoardObserver(std::move(file).value(), std::move(mapped).value(), nullptr);
 }
 
 std::uint32_t BoardObserver::entry_count() const noexcept {
+  if (view_) view_->refresh();
   // board.B pairs with board.A.
   return std::min(page().entry_count.load(std::memory_order_acquire), kMaxBoardEntries);
 }
@@ -156,8 +198,16 @@ std::uint32_t BoardObserver::incarnation() const noexcept {
 }
 
 bool BoardObserver::is_held() const noexcept {
-  Result<Probe> probe = file_.lock_file().probe(static_cast<std::uint32_t>(Role::kWriter));
+  if (view_) {
+    return view_->seat(Role::kWriter).is_held.load(std::memory_order_relaxed) !=
+           0;  // relaxed: shown to people
+  }
+  Result<Probe> probe = file_->lock_file().probe(static_cast<std::uint32_t>(Role::kWriter));
   return probe && probe->holder != Holder::kNobody;
+}
+
+ProtectionLevel BoardObserver::protection() const noexcept {
+  return view_ ? shown_protection(view_->seat(Role::kWriter)) : ProtectionLevel::kNone;
 }
 
 }  // namespace slipring

@@ -10,43 +10,16 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string_view>
 
-#include "core/cpu/cache_line.h"
 #include "core/error/result.h"
+#include "pipelines/link/board_page.h"
+#include "pipelines/link/guarded_end.h"
 #include "pipelines/link/link_segment.h"
 
 namespace slipring {
-
-inline constexpr std::uint32_t kMaxBoardEntries = 96;
-inline constexpr std::size_t kBoardNameBytes = 40;
-
-// An entry that a stage keeps for its own successor, such as where to go on: a name that begins
-// with a dot.  Tools leave it out of what they show to people.
-[[nodiscard]] constexpr bool is_private_entry(std::string_view name) noexcept {
-  return name.starts_with('.');
-}
-
-enum class BoardKind : std::uint32_t {
-  kCounter = 1,  // grows; a rate makes sense
-  kGauge = 2,    // a current value
-};
-
-struct BoardEntry {
-  char name[kBoardNameBytes];  // zero-terminated; lower case, words joined by '_', unit last
-  BoardKind kind;
-  std::uint32_t reserved;
-  std::atomic<std::uint64_t> value;
-};
-static_assert(sizeof(BoardEntry) == 56);
-
-struct BoardPage {
-  alignas(kAbiLineBytes) std::atomic<std::uint32_t> entry_count;
-  std::atomic<std::uint32_t> process_id;
-  std::atomic<std::uint32_t> incarnation;
-  alignas(kAbiLineBytes) BoardEntry entries[kMaxBoardEntries];
-};
-static_assert(offsetof(BoardPage, entries) == kAbiLineBytes);
 
 // Errors: as create_link().
 Status create_board(const SegmentDirectory& directory, std::string_view name,
@@ -83,10 +56,15 @@ class Board {
   [[nodiscard]] std::uint32_t incarnation() const noexcept;
 
  private:
-  Board(Certificate certificate, Mapping own) noexcept;
+  Board(std::optional<Certificate> certificate, std::unique_ptr<GuardedEnd> guard,
+        Mapping own) noexcept;
+  static Result<Board> attach_named(const SegmentDirectory& directory, std::string_view name,
+                                    MemoryLock memory_lock) noexcept;
+  void open() noexcept;
   [[nodiscard]] BoardPage& page() noexcept;
 
-  Certificate certificate_;
+  std::optional<Certificate> certificate_;  // of a named board
+  std::unique_ptr<GuardedEnd> guard_;       // of a guarded one
   Mapping own_;
 };
 
@@ -110,13 +88,22 @@ class BoardObserver {
   [[nodiscard]] std::uint32_t incarnation() const noexcept;
   // Whether a living stage holds the board.
   [[nodiscard]] bool is_held() const noexcept;
+  // Of the stage's memory; kNone on a named board.
+  [[nodiscard]] ProtectionLevel protection() const noexcept;
+
+  // Looks at the broker's view, which the caller keeps up to date.  Requires: of a board.
+  static BoardObserver of(std::unique_ptr<GuardedView> view) noexcept;
+  // Of a guarded board, to be kept up to date; nullptr on a named one.
+  [[nodiscard]] GuardedView* view() noexcept { return view_.get(); }
 
  private:
-  BoardObserver(SegmentFile file, Mapping page) noexcept;
+  BoardObserver(std::optional<SegmentFile> file, Mapping page,
+                std::unique_ptr<GuardedView> view) noexcept;
   [[nodiscard]] const BoardPage& page() const noexcept;
 
-  SegmentFile file_;
+  std::optional<SegmentFile> file_;  // of a named board
   Mapping page_;
+  std::unique_ptr<GuardedView> view_;  // of a guarded one
 };
 
 }  // namespace slipring

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <utility>
 
 #include "core/ring/transfer.h"
@@ -28,6 +29,28 @@ class LinkEnd {
   // The regions, from their first byte.
   [[nodiscard]] std::byte* own_bytes() noexcept { return hold_.own.writable_bytes().data(); }
   [[nodiscard]] const std::byte* peer_bytes() const noexcept { return hold_.peer.bytes().data(); }
+
+  // The other end was replaced, and its successor's memory waits to be shown.  Only where an end
+  // has nothing else to do: no message's path comes by here.
+  [[nodiscard]] bool has_news() const noexcept { return hold_.guard && hold_.guard->has_news(); }
+  // Shows it, if there is any; whether it did, so that looking again is worth it.
+  [[gnu::noinline]] bool take_news() noexcept {
+    if (!hold_.guard || !hold_.guard->is_behind() || !hold_.guard->take_news(hold_.peer)) {
+      return false;
+    }
+    // relaxed: it tells a sleeper that our rings reach it from now on, and the ring follows.
+    own().peer_generation.store(hold_.guard->peer().incarnation, std::memory_order_relaxed);
+    // What we did before was rung for a predecessor.
+    doorbell_.ring_always();
+    return true;
+  }
+  // Who is at the other end, as the kernel said once; unknown on a named link.
+  [[nodiscard]] LinkPeer peer_identity() const noexcept {
+    return hold_.guard ? hold_.guard->peer() : LinkPeer{};
+  }
+  [[nodiscard]] ProtectionLevel protection() const noexcept {
+    return hold_.guard ? hold_.guard->protection() : ProtectionLevel::kNone;
+  }
 
   [[nodiscard]] const LinkShape& shape() const noexcept { return hold_.shape; }
   [[nodiscard]] const LinkParts& parts() const noexcept { return hold_.parts; }
@@ -55,7 +78,20 @@ class LinkEnd {
   void ring() noexcept { doorbell_.ring_if_armed(); }
   void ring_always() noexcept { doorbell_.ring_always(); }
   // What to sleep on until the other side rings.
-  [[nodiscard]] WaitPoint wait_point() noexcept { return WaitPoint::of(peer().bell, own().arm); }
+  [[nodiscard]] WaitPoint wait_point() noexcept {
+    WaitPoint point = WaitPoint::of(peer().bell, own().arm);
+    // relaxed: until it looks at our memory, its rings miss us, and the sleep is a short one.
+    point.is_deaf =
+        hold_.guard && hold_.guard->peer().is_known &&
+        peer().peer_generation.load(std::memory_order_relaxed) != hold_.guard->generation();
+    return point;
+  }
+  // To sleep on as well, where the other end may be replaced meanwhile; nothing on a named link.
+  // Without it, news are found when the sleep ends by its bound.
+  [[nodiscard]] std::optional<WaitPoint> news_point() noexcept {
+    if (!hold_.guard) return std::nullopt;
+    return hold_.guard->news_point();
+  }
   void count_sleep(std::uint64_t more) noexcept { count(own().counters.sleep_count, more); }
 
   // Counts an answer of the ring other than kDone.  Out of line: the fast path has none of it.

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "core/cpu/cache_line.h"
@@ -55,6 +56,7 @@ struct EndPage {
   std::atomic<std::uint32_t> incarnation;                   // attachments so far
   std::atomic<std::uint32_t> process_id;                    // for people; never an identity
   std::atomic<std::uint32_t> is_locked;                     // 1: the end's memory is locked down
+  std::atomic<std::uint32_t> peer_generation;  // of the other's memory that this end looks at
   alignas(kAbiLineBytes) EndCounters counters;
 };
 static_assert(offsetof(EndPage, arm) == 128);
@@ -66,6 +68,10 @@ inline constexpr std::uint64_t kEndPageOffset = 256;
 inline constexpr std::uint64_t kTableOffset = 1024;
 static_assert(sizeof(ProducerPage) == kEndPageOffset && sizeof(ConsumerPage) == kEndPageOffset);
 static_assert(kEndPageOffset + sizeof(EndPage) <= kTableOffset);
+
+[[nodiscard]] inline EndPage& end_page_of(std::span<std::byte> region) noexcept {
+  return *reinterpret_cast<EndPage*>(region.data() + kEndPageOffset);
+}
 
 // "slots", "records", "values", "board": as the command line and JSON have it.
 [[nodiscard]] const char* name_of(SegmentKind kind) noexcept;

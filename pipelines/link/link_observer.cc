@@ -18,13 +18,37 @@ namespace {
 LinkObserver::LinkObserver(SegmentFile file, const SegmentHeader& header, const LinkShape& shape,
                            Mapping writer, Mapping reader) noexcept
     : file_(std::move(file)),
-      header_(header),
       shape_(shape),
+      total_bytes_(header.total_bytes),
+      created_ns_(header.created_ns),
       writer_(std::move(writer)),
       reader_(std::move(reader)) {}
 
+LinkObserver::LinkObserver(std::unique_ptr<GuardedView> view) noexcept
+    : view_(std::move(view)),
+      shape_(view_->shape()),
+      total_bytes_(view_->parts().writer_bytes + view_->parts().reader_bytes),
+      created_ns_(view_->created_ns()) {}
+
+LinkObserver LinkObserver::of(std::unique_ptr<GuardedView> view) noexcept {
+  check(!view->is_board(), "a view of a link");
+  return LinkObserver(std::move(view));
+}
+
+const Mapping& LinkObserver::region(Role role) const noexcept {
+  if (view_) return view_->region(role);
+  return role == Role::kWriter ? writer_ : reader_;
+}
+
 Result<LinkObserver> LinkObserver::attach(const SegmentDirectory& directory,
                                           std::string_view name) noexcept {
+  Result<std::unique_ptr<GuardedView>> view = GuardedView::attach(directory, name);
+  if (view) {
+    if (!(*view)->is_board()) return of(std::move(view).value());
+    return Error{ErrorCode::kCorruptPeer, 0, "segment is not a link",
+                 static_cast<std::uint64_t>(SegmentKind::kBoard), 0};
+  }
+  if (!is_no_rendezvous(view.error())) return view.error();
   Result<SegmentFile> file = SegmentFile::open(directory, name);
   if (!file) return file.error();
   Result<SegmentHeader> header = read_header(*file);
@@ -52,7 +76,13 @@ EndReport LinkObserver::report_end(const Mapping& region, Role role) const noexc
                      ? static_cast<EndState>(state)
                      : EndState::kNever;
   report.process_id = static_cast<pid_t>(read(page.process_id));
-  if (Result<Probe> probe = file_.lock_file().probe(static_cast<std::uint32_t>(role)); probe) {
+  if (view_) {
+    const GuardSeat& seat = view_->seat(role);
+    report.holder = read(seat.is_held) != 0 ? Holder::kAnother : Holder::kNobody;
+    report.process_id = static_cast<pid_t>(read(seat.process_id));
+    report.protection = shown_protection(seat);
+  } else if (Result<Probe> probe = file_->lock_file().probe(static_cast<std::uint32_t>(role));
+             probe) {
     report.holder = probe->holder;
     if (probe->pid != 0) report.process_id = probe->pid;
   }
@@ -73,23 +103,27 @@ EndReport LinkObserver::report_end(const Mapping& region, Role role) const noexc
 LinkReport LinkObserver::report() const noexcept {
   LinkReport report;
   report.shape = shape_;
-  report.total_bytes = header_.total_bytes;
-  report.created_ns = header_.created_ns;
-  const auto& producer = *reinterpret_cast<const ProducerPage*>(writer_.bytes().data());
-  const auto& consumer = *reinterpret_cast<const ConsumerPage*>(reader_.bytes().data());
+  if (view_) view_->refresh();
+  report.is_guarded = view_ != nullptr;
+  report.total_bytes = total_bytes_;
+  report.created_ns = created_ns_;
+  const std::byte* writer = region(Role::kWriter).bytes().data();
+  const std::byte* reader = region(Role::kReader).bytes().data();
+  const auto& producer = *reinterpret_cast<const ProducerPage*>(writer);
+  const auto& consumer = *reinterpret_cast<const ConsumerPage*>(reader);
   report.done = read(consumer.done);  // before tail, so that a moving ring does not look overfull
   report.tail = read(producer.tail);
   report.capacity =
       shape_.kind == SegmentKind::kRecordLink ? shape_.capacity_bytes : shape_.slot_count;
   report.fill = report.tail > report.done ? report.tail - report.done : 0;
   if (report.fill > report.capacity) report.fill = report.capacity;
-  const auto* lent = reinterpret_cast<const PoolWord*>(writer_.bytes().data() + kTableOffset);
-  const auto* returned = reinterpret_cast<const PoolWord*>(reader_.bytes().data() + kTableOffset);
+  const auto* lent = reinterpret_cast<const PoolWord*>(writer + kTableOffset);
+  const auto* returned = reinterpret_cast<const PoolWord*>(reader + kTableOffset);
   for (std::uint32_t slot = 0; slot < shape_.pool_buffer_count; ++slot) {
     if (read(lent[slot]) != read(returned[slot])) ++report.pool_lent_count;
   }
-  report.writer = report_end(writer_, Role::kWriter);
-  report.reader = report_end(reader_, Role::kReader);
+  report.writer = report_end(region(Role::kWriter), Role::kWriter);
+  report.reader = report_end(region(Role::kReader), Role::kReader);
   if (shape_.kind == SegmentKind::kValueLink) {
     // Its ends count nothing by the message; the positions say it all.
     report.writer.message_count = report.tail;

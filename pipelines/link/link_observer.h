@@ -7,9 +7,12 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string_view>
 
 #include "core/error/result.h"
+#include "pipelines/link/guarded_end.h"
 #include "pipelines/link/link_segment.h"
 
 namespace slipring {
@@ -29,6 +32,7 @@ struct EndReport {
   std::uint64_t redelivered_count = 0;
   std::uint64_t recovered_count = 0;
   std::uint64_t corrupt_count = 0;
+  ProtectionLevel protection = ProtectionLevel::kNone;  // of the end's memory
 };
 
 struct LinkReport {
@@ -40,6 +44,7 @@ struct LinkReport {
   std::uint64_t fill = 0;      // what lies between; at most capacity
   std::uint64_t capacity = 0;  // bytes, or slots
   std::uint32_t pool_lent_count = 0;
+  bool is_guarded = false;
   EndReport writer;
   EndReport reader;
 };
@@ -52,14 +57,23 @@ class LinkObserver {
 
   [[nodiscard]] LinkReport report() const noexcept;
 
+  // Looks at the broker's view, which the caller keeps up to date.  Requires: of a link.
+  static LinkObserver of(std::unique_ptr<GuardedView> view) noexcept;
+  // Of a guarded link, to be kept up to date; nullptr on a named one.
+  [[nodiscard]] GuardedView* view() noexcept { return view_.get(); }
+
  private:
   LinkObserver(SegmentFile file, const SegmentHeader& header, const LinkShape& shape,
                Mapping writer, Mapping reader) noexcept;
+  explicit LinkObserver(std::unique_ptr<GuardedView> view) noexcept;
+  [[nodiscard]] const Mapping& region(Role role) const noexcept;
   [[nodiscard]] EndReport report_end(const Mapping& region, Role role) const noexcept;
 
-  SegmentFile file_;
-  SegmentHeader header_;
+  std::optional<SegmentFile> file_;    // of a named link
+  std::unique_ptr<GuardedView> view_;  // of a guarded one
   LinkShape shape_;
+  std::uint64_t total_bytes_ = 0;
+  std::uint64_t created_ns_ = 0;
   Mapping writer_;  // the region up to the ring only: no frame is mapped
   Mapping reader_;
 };

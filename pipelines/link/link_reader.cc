@@ -46,8 +46,7 @@ Status LinkReader::attach_pool() noexcept {
   return {};
 }
 
-Transfer LinkReader::try_peek(Message& message) noexcept {
-  if (corrupt_) return Transfer::kCorruptPeer;
+Transfer LinkReader::look(Message& message) noexcept {
   Transfer answer = Transfer::kBlocked;
   if (slots_) {
     SlotView view;
@@ -62,6 +61,13 @@ Transfer LinkReader::try_peek(Message& message) noexcept {
       message = {view.message, view.redelivered, view.aborted, view.position, view.end_position};
     }
   }
+  return answer;
+}
+
+Transfer LinkReader::try_peek(Message& message) noexcept {
+  if (corrupt_) return Transfer::kCorruptPeer;
+  Transfer answer = look(message);
+  if (answer == Transfer::kBlocked && end_.take_news()) answer = look(message);
   if (answer == Transfer::kDone) {
     if (message.redelivered) count(end_.own().counters.redelivered_count);
     if (message.aborted) count(end_.own().counters.abort_count);
@@ -101,7 +107,7 @@ void LinkReader::ring_for_credit() noexcept {
 }
 
 bool LinkReader::has_message() const noexcept {
-  return corrupt_ || (slots_ ? slots_->has_message() : records_->has_message());
+  return corrupt_ || end_.has_news() || (slots_ ? slots_->has_message() : records_->has_message());
 }
 
 bool LinkReader::is_finished() const noexcept {

@@ -57,6 +57,15 @@ class LinkReader {
   [[nodiscard]] bool is_finished() const noexcept;
   // What to sleep on until the writer publishes or closes.
   [[nodiscard]] WaitPoint message_point() noexcept { return end_.wait_point(); }
+  // And until the writer is replaced; nothing on a named link.
+  [[nodiscard]] std::optional<WaitPoint> news_point() noexcept { return end_.news_point(); }
+  // As LinkWriter::look_for_news().
+  void look_for_news() noexcept { static_cast<void>(end_.take_news()); }
+
+  // Who writes, authenticated when it attached; unknown on a named link, or before anybody did.
+  [[nodiscard]] LinkPeer sender() const noexcept { return end_.peer_identity(); }
+  // Of our own memory, from everybody else.
+  [[nodiscard]] ProtectionLevel protection() const noexcept { return end_.protection(); }
 
   // The pool's reader; nullptr on a link without a pool.
   [[nodiscard]] PoolReader* pool() noexcept { return pool_ ? &*pool_ : nullptr; }
@@ -77,6 +86,7 @@ class LinkReader {
   [[nodiscard]] std::uint64_t credit_given() const noexcept {
     return slots_ ? slots_->credit_given() : records_->credit_given();
   }
+  [[nodiscard]] Transfer look(Message& message) noexcept;
   void ring_for_credit() noexcept;
 
   LinkEnd end_;

@@ -58,8 +58,10 @@ Result<SegmentHeader> read_header(const SegmentFile& file) noexcept {
   return header;
 }
 
-Result<LinkHold> take_role(const SegmentDirectory& directory, std::string_view name, Role role,
-                           MemoryLock memory_lock) noexcept {
+namespace {
+
+Result<LinkHold> take_named_role(const SegmentDirectory& directory, std::string_view name,
+                                 Role role, MemoryLock memory_lock) noexcept {
   Result<SegmentFile> file = SegmentFile::open(directory, name);
   if (!file) return file.error();
   Result<SegmentHeader> header = read_header(*file);
@@ -84,8 +86,34 @@ Result<LinkHold> take_role(const SegmentDirectory& directory, std::string_view n
   Result<Mapping> peer =
       Mapping::map(file->read_only_fd(), peer_region.offset_bytes, peer_region.size_bytes, options);
   if (!peer) return peer.error();
-  return LinkHold{*shape, parts_of(*shape, header->page_bytes), std::move(certificate).value(),
-                  std::move(own).value(), std::move(peer).value()};
+  return LinkHold{*shape,
+                  parts_of(*shape, header->page_bytes),
+                  std::move(certificate).value(),
+                  nullptr,
+                  std::move(own).value(),
+                  std::move(peer).value()};
+}
+
+}  // namespace
+
+Result<LinkHold> take_role(const SegmentDirectory& directory, std::string_view name, Role role,
+                           MemoryLock memory_lock) noexcept {
+  // The guarded one first: who may write to the directory must not be able to put a named link in
+  // its place.
+  Result<GuardedHold> guarded = GuardedEnd::take_role(directory, name, role, memory_lock);
+  if (guarded) {
+    if (guarded->shape.kind == SegmentKind::kBoard) {
+      return Error{ErrorCode::kVersion, 0, "not a link but a board"};
+    }
+    return LinkHold{guarded->shape,          guarded->parts,          std::nullopt,
+                    std::move(guarded->end), std::move(guarded->own), std::move(guarded->peer)};
+  }
+  if (!is_no_rendezvous(guarded.error())) return guarded.error();
+  Result<LinkHold> named = take_named_role(directory, name, role, memory_lock);
+  if (!named && named.error().code == ErrorCode::kNotFound && guarded.error().os_errno != ENOENT) {
+    return guarded.error();
+  }
+  return named;
 }
 
 void open_end(EndPage& own, bool is_locked) noexcept {

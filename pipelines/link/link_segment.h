@@ -5,9 +5,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string_view>
 
 #include "core/error/result.h"
+#include "pipelines/link/guarded_end.h"
 #include "pipelines/link/link_layout.h"
 #include "platform/memory/mapping.h"
 #include "platform/memory/segment_directory.h"
@@ -29,16 +32,18 @@ Status create_segment(const SegmentDirectory& directory, std::string_view name,
 // Reads and validates a segment's header.  Errors: kNotFound, kPermission, kVersion, kCorruptPeer.
 Result<SegmentHeader> read_header(const SegmentFile& file) noexcept;
 
-// One role's hold on a link: the role's certificate, its own region read-write, the other's
-// read-only.  Move-only; addresses stay.
+// One role's hold on a link: what makes it ours (the role's certificate, or a guarded link's
+// grant), its own region read-write, the other's read-only.  Move-only; addresses stay.
 struct LinkHold {
   LinkShape shape;
   LinkParts parts;
-  Certificate certificate;
+  std::optional<Certificate> certificate;  // of a named link
+  std::unique_ptr<GuardedEnd> guard;       // of a guarded one
   Mapping own;
   Mapping peer;
 };
 
+// Takes a role of the guarded link of that name or, where there is none, of the named one.
 // Errors: kBusy with the holder's pid in `found`; kVersion, kCorruptPeer, kLockLimit, kNotFound, …
 Result<LinkHold> take_role(const SegmentDirectory& directory, std::string_view name, Role role,
                            MemoryLock memory_lock) noexcept;

@@ -71,12 +71,15 @@ bool LinkWriter::is_credit_used_up() const noexcept {
   return finished <= sent && sent - finished >= end_.shape().credit_count;
 }
 
+Transfer LinkWriter::reserve(std::uint64_t size_bytes, std::span<std::byte>& message) noexcept {
+  if (is_credit_used_up()) return Transfer::kBlocked;
+  return slots_ ? slots_->try_reserve(message) : records_->try_reserve(size_bytes, message);
+}
+
 Transfer LinkWriter::try_reserve(std::uint64_t size_bytes, std::span<std::byte>& message) noexcept {
   if (corrupt_) return Transfer::kCorruptPeer;
-  Transfer answer = Transfer::kBlocked;
-  if (!is_credit_used_up()) {
-    answer = slots_ ? slots_->try_reserve(message) : records_->try_reserve(size_bytes, message);
-  }
+  Transfer answer = reserve(size_bytes, message);
+  if (answer == Transfer::kBlocked && end_.take_news()) answer = reserve(size_bytes, message);
   corrupt_ = answer == Transfer::kCorruptPeer;
   end_.note(answer);
   return answer;
@@ -109,7 +112,7 @@ void LinkWriter::abort_published() noexcept {
 }
 
 bool LinkWriter::has_space(std::uint64_t size_bytes) const noexcept {
-  if (corrupt_) return true;
+  if (corrupt_ || end_.has_news()) return true;
   if (is_credit_used_up()) return false;
   return slots_ ? slots_->has_space() : records_->has_space(size_bytes);
 }

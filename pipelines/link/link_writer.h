@@ -49,6 +49,16 @@ class LinkWriter {
   [[nodiscard]] bool is_peer_closed() const noexcept { return end_.is_peer_closed(); }
   // What to sleep on until the reader gives space or buffers back.
   [[nodiscard]] WaitPoint space_point() noexcept { return end_.wait_point(); }
+  // And until the reader is replaced; nothing on a named link.
+  [[nodiscard]] std::optional<WaitPoint> news_point() noexcept { return end_.news_point(); }
+  // Shows a replaced reader's memory, if there is any.  The end does it by itself when it is
+  // blocked; before a sleep that is not for this end it is the caller's to do.
+  void look_for_news() noexcept { static_cast<void>(end_.take_news()); }
+
+  // Who reads, authenticated when it attached; unknown on a named link, or before anybody did.
+  [[nodiscard]] LinkPeer receiver() const noexcept { return end_.peer_identity(); }
+  // Of our own memory, from everybody else.
+  [[nodiscard]] ProtectionLevel protection() const noexcept { return end_.protection(); }
 
   // Of the ring: it moves with every publication.
   [[nodiscard]] std::uint64_t position() const noexcept {
@@ -73,6 +83,7 @@ class LinkWriter {
   Status attach_ring() noexcept;
   Status attach_pool() noexcept;
   [[nodiscard]] bool is_credit_used_up() const noexcept;
+  [[nodiscard]] Transfer reserve(std::uint64_t size_bytes, std::span<std::byte>& message) noexcept;
 
   LinkEnd end_;
   std::optional<SlotProducer> slots_;      // exactly one of the two

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -68,12 +69,15 @@ class ValueWriter {
   }
 
   // As SpscProducer, and wakes a reader that sleeps.
-  [[nodiscard]] Transfer try_push(const T& value) noexcept { return rung(ring_.try_push(value)); }
+  [[nodiscard]] Transfer try_push(const T& value) noexcept {
+    return rung([&] { return ring_.try_push(value); });
+  }
   [[nodiscard]] Transfer try_push_batch(std::span<const T> values, std::size_t& pushed) noexcept {
-    return rung(ring_.try_push_batch(values, pushed));
+    return rung([&] { return ring_.try_push_batch(values, pushed); });
   }
   [[nodiscard]] Transfer try_reserve(std::span<T>& slots) noexcept {
-    const Transfer answer = ring_.try_reserve(slots);
+    Transfer answer = ring_.try_reserve(slots);
+    if (answer == Transfer::kBlocked && end_.take_news()) answer = ring_.try_reserve(slots);
     if (answer != Transfer::kDone) end_.note(answer);
     return answer;
   }
@@ -90,11 +94,16 @@ class ValueWriter {
   // Finished for good: the reader sees the end of the stream once it has read everything.
   void close() noexcept { end_.close(); }
 
-  [[nodiscard]] bool has_space() const noexcept { return ring_.has_space(); }
+  [[nodiscard]] bool has_space() const noexcept { return ring_.has_space() || end_.has_news(); }
   // The reader has finished for good: nobody will read what is written.
   [[nodiscard]] bool is_peer_closed() const noexcept { return end_.is_peer_closed(); }
   // What to sleep on until the reader gives space back.
   [[nodiscard]] WaitPoint space_point() noexcept { return end_.wait_point(); }
+  // As LinkWriter: replaced peers, and who reads.
+  [[nodiscard]] std::optional<WaitPoint> news_point() noexcept { return end_.news_point(); }
+  void look_for_news() noexcept { static_cast<void>(end_.take_news()); }
+  [[nodiscard]] LinkPeer receiver() const noexcept { return end_.peer_identity(); }
+  [[nodiscard]] ProtectionLevel protection() const noexcept { return end_.protection(); }
   void count_sleep(std::uint64_t more = 1) noexcept { end_.count_sleep(more); }
 
   [[nodiscard]] std::uint64_t position() const noexcept { return ring_.position(); }
@@ -106,11 +115,15 @@ class ValueWriter {
   ValueWriter(LinkEnd end, const SpscProducer<T>& ring) noexcept
       : end_(std::move(end)), ring_(ring) {}
 
-  Transfer rung(Transfer answer) noexcept {
+  template <typename Try>
+  Transfer rung(Try&& try_it) noexcept {
+    Transfer answer = try_it();
     if (answer == Transfer::kDone) [[likely]] {
       end_.ring();
       return Transfer::kDone;
     }
+    if (answer == Transfer::kBlocked && end_.take_news()) answer = try_it();
+    end_.ring();
     end_.note(answer);
     return answer;
   }
@@ -140,12 +153,14 @@ class ValueReader {
   }
 
   // As SpscConsumer, and wakes a writer that sleeps, a quarter of a lap at a time.
-  [[nodiscard]] Transfer try_pop(T& value) noexcept { return rung(ring_.try_pop(value)); }
+  [[nodiscard]] Transfer try_pop(T& value) noexcept {
+    return rung([&] { return ring_.try_pop(value); });
+  }
   [[nodiscard]] Transfer try_pop_batch(std::span<T> values, std::size_t& popped) noexcept {
-    return rung(ring_.try_pop_batch(values, popped));
+    return rung([&] { return ring_.try_pop_batch(values, popped); });
   }
   [[nodiscard]] Transfer try_peek(std::span<const T>& values) noexcept {
-    return rung(ring_.try_peek(values));
+    return rung([&] { return ring_.try_peek(values); });
   }
   void release(std::size_t count) noexcept {
     ring_.release(count);
@@ -167,14 +182,19 @@ class ValueReader {
   // Finished for good: the writer learns that nobody will read on.
   void close() noexcept { end_.close(); }
 
-  [[nodiscard]] bool has_value() const noexcept { return ring_.has_value(); }
+  [[nodiscard]] bool has_value() const noexcept { return ring_.has_value() || end_.has_news(); }
   // The writer has closed and everything has been looked at.
   [[nodiscard]] bool is_finished() const noexcept {
     // In this order: what was published before closing is seen now.
-    return end_.is_peer_closed() && !ring_.has_value();
+    return end_.is_peer_closed() && !has_value();
   }
   // What to sleep on until the writer publishes or closes.
   [[nodiscard]] WaitPoint value_point() noexcept { return end_.wait_point(); }
+  // As LinkWriter: replaced peers, and who writes.
+  [[nodiscard]] std::optional<WaitPoint> news_point() noexcept { return end_.news_point(); }
+  void look_for_news() noexcept { static_cast<void>(end_.take_news()); }
+  [[nodiscard]] LinkPeer sender() const noexcept { return end_.peer_identity(); }
+  [[nodiscard]] ProtectionLevel protection() const noexcept { return end_.protection(); }
   void count_sleep(std::uint64_t more = 1) noexcept { end_.count_sleep(more); }
 
   [[nodiscard]] const LinkShape& shape() const noexcept { return end_.shape(); }
@@ -185,11 +205,14 @@ class ValueReader {
   ValueReader(LinkEnd end, const SpscConsumer<T>& ring) noexcept
       : end_(std::move(end)), ring_(ring) {}
 
-  Transfer rung(Transfer answer) noexcept {
+  template <typename Try>
+  Transfer rung(Try&& try_it) noexcept {
+    Transfer answer = try_it();
     if (answer == Transfer::kDone) [[likely]] {
       ring_for_credit();
       return Transfer::kDone;
     }
+    if (answer == Transfer::kBlocked && end_.take_news()) answer = try_it();
     ring_for_credit();
     end_.note(answer);
     return answer;

@@ -2,7 +2,8 @@
 //
 // A region has one writing role: its writer maps it read-write, everybody else read-only, so that a
 // stray store faults in the process that made it.  A read-only mapping must come from a descriptor
-// opened O_RDONLY, because then mprotect cannot raise it either; another descriptor is refused.
+// opened O_RDONLY, or of memory that is sealed against future writing, because then mprotect cannot
+// raise it either; another descriptor is refused.
 //
 // Mapped means ready: not inherited by fork (a forked child keeps a mapping but not the certificate
 // that goes with it), left out of core dumps unless asked, pre-faulted, and locked by policy.
@@ -63,6 +64,13 @@ class Mapping {
   Mapping(const Mapping&) = delete;
   Mapping& operator=(const Mapping&) = delete;
   ~Mapping();
+
+  // Puts the memory of `newer` where ours is, in one step: every pointer into this mapping now
+  // shows the newer memory at the same offset, and what was here is unmapped.  `newer` is empty
+  // afterwards.  For the owner of the pointers to call; other threads' loads see one or the other.
+  // Requires: both are mapped, as large, with the same access.  Errors: kNoSpace, kSystem, and
+  // nothing has changed.
+  Status show_instead(Mapping& newer) noexcept;
 
   [[nodiscard]] bool is_mapped() const noexcept { return data_ != nullptr; }
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {data_, size_bytes_}; }

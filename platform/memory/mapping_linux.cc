@@ -28,6 +28,12 @@ std::uint64_t round_up(std::uint64_t size_bytes, std::uint64_t page_bytes) noexc
   return (size_bytes + page_bytes - 1) / page_bytes * page_bytes;
 }
 
+// Whether the kernel refuses every new way to write to the file, mprotect() included.
+bool is_write_sealed(int fd) noexcept {
+  const int seals = ::fcntl(fd, F_GET_SEALS);
+  return seals > 0 && (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0;
+}
+
 Status judge_range(int fd, std::uint64_t offset_bytes, std::uint64_t size_bytes,
                    std::uint64_t page_bytes, Access access) noexcept {
   if (size_bytes == 0 || size_bytes > static_cast<std::uint64_t>(INT64_MAX)) {
@@ -54,7 +60,7 @@ Status judge_range(int fd, std::uint64_t offset_bytes, std::uint64_t size_bytes,
   }
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0) return Error{ErrorCode::kSystem, errno, "look at a segment's descriptor"};
-  if (access == Access::kReadOnly && (flags & O_ACCMODE) != O_RDONLY) {
+  if (access == Access::kReadOnly && (flags & O_ACCMODE) != O_RDONLY && !is_write_sealed(fd)) {
     return Error{ErrorCode::kInvalidArgument, 0,
                  "map read-only from a writable descriptor, which mprotect could raise"};
   }
@@ -250,6 +256,22 @@ Mapping::~Mapping() {
 std::span<std::byte> Mapping::writable_bytes() const noexcept {
   check(access_ == Access::kReadWrite, "writable_bytes() of a read-only mapping");
   return {data_, size_bytes_};
+}
+
+Status Mapping::show_instead(Mapping& newer) noexcept {
+  check(is_mapped() && newer.is_mapped() && mapped_bytes_ == newer.mapped_bytes_ &&
+            access_ == newer.access_,
+        "a mapping shown in place of another is like it");
+  const void* moved =
+      ::mremap(newer.data_, mapped_bytes_, mapped_bytes_, MREMAP_MAYMOVE | MREMAP_FIXED, data_);
+  if (moved == MAP_FAILED) {
+    return Error{errno == ENOMEM ? ErrorCode::kNoSpace : ErrorCode::kSystem, errno,
+                 "show newer memory in place of older"};
+  }
+  newer.data_ = nullptr;
+  size_bytes_ = newer.size_bytes_;
+  report_ = newer.report_;
+  return {};
 }
 
 void Mapping::unmap() noexcept {

@@ -31,8 +31,10 @@ Error refusal(int os_errno, std::uint64_t size_bytes) noexcept {
 
 Result<MemoryFile> make(std::uint64_t size_bytes, unsigned flags) noexcept {
   int fd = ::memfd_create("slipring", MFD_CLOEXEC | flags | kNoexecSeal);
-  // Linux before 6.3 knows no such seal.
-  if (fd < 0 && errno == EINVAL) fd = ::memfd_create("slipring", MFD_CLOEXEC | flags);
+  // Linux before 6.3 knows no such seal; with it, further seals are allowed as a matter of course.
+  if (fd < 0 && errno == EINVAL) {
+    fd = ::memfd_create("slipring", MFD_CLOEXEC | MFD_ALLOW_SEALING | flags);
+  }
   if (fd < 0) return refusal(errno, size_bytes);
   MemoryFile file;
   file.descriptor = Descriptor(fd);

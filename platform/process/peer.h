@@ -26,7 +26,14 @@ class Peer {
   // Errors: kNotFound (no such process), kUnsupported (Linux before 5.3), kSystem.
   static Result<Peer> open(pid_t pid) noexcept;
 
+  // Takes over a pidfd that the kernel gave for a connection, say; `pid` is for people.
+  static Peer adopt(Descriptor pidfd, pid_t pid) noexcept { return Peer(std::move(pidfd), pid); }
+
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+
+  // Whether both are the same process, not two of one number.  False when that cannot be said: one
+  // of them has been reaped, on a kernel without pidfs (Linux before 6.9).
+  [[nodiscard]] bool is_same_as(const Peer& other) const noexcept;
 
   // Becomes readable when the process has ended; for poll and epoll.
   [[nodiscard]] int poll_fd() const noexcept { return pidfd_.get(); }

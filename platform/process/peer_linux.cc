@@ -2,12 +2,17 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
+#include <string>
 
+#include "platform/process/proc_file.h"
 #include "platform/wait/clock.h"
 
 namespace slipring {
@@ -18,6 +23,30 @@ namespace {
 constexpr long kPidfdSendSignalCall = 424;
 constexpr long kPidfdOpenCall = 434;
 constexpr idtype_t kByPidfd = static_cast<idtype_t>(3);  // P_PIDFD
+
+constexpr long kPidfsMagic = 0x50494446;
+
+// A number that means one process for as long as the machine runs; nothing on older kernels.
+std::optional<std::uint64_t> pidfs_inode(int pidfd) noexcept {
+  struct statfs system = {};
+  struct stat found = {};
+  if (::fstatfs(pidfd, &system) != 0 || static_cast<long>(system.f_type) != kPidfsMagic ||
+      ::fstat(pidfd, &found) != 0) {
+    return std::nullopt;
+  }
+  return static_cast<std::uint64_t>(found.st_ino);
+}
+
+// The process's number as the kernel has it now; nothing once it has been reaped.
+std::optional<std::uint64_t> number_of(int pidfd) noexcept {
+  const std::string path = "/proc/self/fdinfo/" + std::to_string(pidfd);
+  Result<std::string> text = read_proc_file(path.c_str());
+  if (!text) return std::nullopt;
+  const auto field = proc_field(*text, "Pid");
+  if (!field) return std::nullopt;
+  const auto number = leading_number(*field);
+  return number && *number != 0 ? number : std::nullopt;
+}
 
 ExitStatus to_status(const siginfo_t& info) noexcept {
   ExitStatus status;
@@ -39,6 +68,14 @@ Result<Peer> Peer::open(pid_t pid) noexcept {
     return Error{code, errno, "open a process", static_cast<std::uint64_t>(pid)};
   }
   return Peer(Descriptor(static_cast<int>(fd)), pid);
+}
+
+bool Peer::is_same_as(const Peer& other) const noexcept {
+  const auto ours = pidfs_inode(poll_fd());
+  if (ours) return ours == pidfs_inode(other.poll_fd());
+  // Both hold on to their process, so that two which are not reaped have two numbers.
+  const auto number = number_of(poll_fd());
+  return number && number == number_of(other.poll_fd());
 }
 
 Result<bool> Peer::has_ended() const noexcept {

@@ -40,7 +40,9 @@ Arming::Arming(std::span<const WaitPoint> points, const EventBell* event) noexce
     words_[i] = {points[i].bell,
                  points[i].bell->load(std::memory_order_acquire)};  // doorbell.A pairs with .C
     arm(*points[i].armed);
-    if (event != nullptr && !points[i].signals_event) every_waker_is_heard = false;
+    if (points[i].is_deaf || (event != nullptr && !points[i].signals_event)) {
+      every_waker_is_heard = false;
+    }
   }
   is_blind_ = !order_arming(points) || !every_waker_is_heard;
 }

@@ -135,6 +135,7 @@ struct WaitPoint {
   const std::atomic<std::uint32_t>* waker_registered;
   std::atomic<std::uint32_t>* armed;
   bool signals_event = false;  // The waker's Doorbell has our event bell's descriptor.
+  bool is_deaf = false;        // The waker does not look at our word yet: sleep for a moment only.
 
   static WaitPoint of(const BellLine& bell_line, ArmLine& arm_line,
                       bool signals_event = false) noexcept {

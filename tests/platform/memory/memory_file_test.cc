@@ -45,7 +45,7 @@ TEST_CASE("memory file: impossible sizes are refused") {
 
 TEST_CASE("memory file: without a pool of huge pages, or room in it, it is of ordinary ones") {
   OtherProcess child([](Line) {
-    if (!forbid_calls({{SYS_memfd_create, ENOSYS, MFD_CLOEXEC | MFD_HUGETLB, 1},
+    if (!forbid_calls({{SYS_memfd_create, ENOSYS, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB, 1},
                        {SYS_memfd_create, EINVAL, MFD_CLOEXEC | MFD_HUGETLB | 8, 1}})) {
       return kNoFilters;
     }

@@ -1,0 +1,36 @@
+// A guarded link's shape as it travels, and what follows from it on both sides.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "core/error/result.h"
+#include "pipelines/link/guard_protocol.h"
+#include "pipelines/link/link_layout.h"
+
+namespace slipring {
+
+// A board is a link without a reader: its shape has kind kBoard and nothing else.
+struct GuardShape {
+  LinkShape shape;
+  LinkParts parts;
+  bool is_board = false;
+};
+
+// Errors: kInvalidArgument.
+Result<GuardShape> guard_shape(const LinkShape& shape, std::uint64_t page_bytes) noexcept;
+
+// Errors: kCorruptPeer.
+Result<GuardShape> guard_shape_of(const GuardGrant& grant) noexcept;
+
+// The shape's part of a grant.
+[[nodiscard]] GuardGrant grant_of(const GuardShape& shape) noexcept;
+
+// Of the broker's page, in whole pages.
+[[nodiscard]] std::uint64_t guard_page_bytes() noexcept;
+
+// A successor's board from its predecessor's.  Requires: both hold a BoardPage; `own` is zero.
+void hand_over_board(std::span<const std::byte> predecessor, std::span<std::byte> own) noexcept;
+
+}  // namespace slipring

@@ -1,0 +1,328 @@
+#include "pipelines/link/guarded_end.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <utility>
+
+#include "pipelines/link/guard_shape.h"
+#include "pipelines/link/handover.h"
+#include "platform/wait/clock.h"
+
+namespace slipring {
+namespace {
+
+[[nodiscard]] std::uint16_t number_of(GuardKind kind) noexcept {
+  return static_cast<std::uint16_t>(kind);
+}
+
+[[nodiscard]] LinkPeer peer_of(const GuardOwner& owner, ProtectionLevel protection) noexcept {
+  return {owner.generation != 0, owner.user, owner.group, static_cast<pid_t>(owner.process_id),
+          owner.generation,      protection};
+}
+
+constexpr Error kBrokerGone{ErrorCode::kClosed, 0, "the link's broker went away"};
+constexpr Error kNonsense{ErrorCode::kCorruptPeer, 0, "the link's broker said what makes no sense"};
+
+Result<std::uint64_t> bytes_of_role(const GuardGrant& grant, Role role) noexcept {
+  Result<GuardShape> shape = guard_shape_of(grant);
+  if (!shape) return shape.error();
+  return role == Role::kWriter ? shape->parts.writer_bytes : shape->parts.reader_bytes;
+}
+
+// Waits for the broker's next packet.
+Status hear(const Connection& connection, Packet& packet, std::uint64_t deadline_ns) noexcept {
+  for (;;) {
+    Result<Reception> got = connection.receive(packet);
+    if (!got) return got.error();
+    if (*got == Reception::kClosed) return kBrokerGone;
+    if (*got == Reception::kPacket) return {};
+    Result<bool> readable = connection.wait(deadline_ns);
+    if (!readable) return readable.error();
+    if (!*readable) {
+      return Error{ErrorCode::kBusy, 0, "wait for the link's broker, which does not answer",
+                   static_cast<std::uint64_t>(connection.peer().process.pid()), 0};
+    }
+  }
+}
+
+[[nodiscard]] Error refusal_in(const Packet& packet) noexcept {
+  const auto refuse = guard_body<GuardRefuse>(packet.bytes());
+  if (!refuse || refuse->code > static_cast<std::uint32_t>(ErrorCode::kSystem)) return kNonsense;
+  return {static_cast<ErrorCode>(refuse->code), refuse->os_errno,
+          "ask the link's broker for a role", refuse->found, refuse->wanted};
+}
+
+// Connects, asks, and hears the answer.
+Status ask(const Connection& connection, std::uint32_t role, GuardGrant& grant, Packet& packet,
+           std::uint64_t deadline_ns) noexcept {
+  const GuardAsk body{role, 0};
+  if (Status sent = connection.send(number_of(GuardKind::kAsk), guard_bytes(body)); !sent) {
+    return sent;
+  }
+  if (Status heard = hear(connection, packet, deadline_ns); !heard) return heard;
+  if (packet.kind == number_of(GuardKind::kRefuse)) return refusal_in(packet);
+  const auto granted = guard_body<GuardGrant>(packet.bytes());
+  if (packet.kind != number_of(GuardKind::kGrant) || !granted || granted->role != role ||
+      granted->descriptor_count != packet.descriptor_count) {
+    return kNonsense;
+  }
+  grant = *granted;
+  return {};
+}
+
+// Memory that the broker handed on, from whoever the broker says; zeros are the broker's own.
+Result<Mapping> map_role(const Descriptor& memory, const GuardOwner& owner, uid_t broker,
+                         std::uint64_t size_bytes, MemoryLock memory_lock) noexcept {
+  const uid_t user = owner.generation == 0 ? broker : owner.user;
+  Result<MemoryFacts> facts = verify_memory(memory.get(), user, size_bytes);
+  if (!facts) return facts.error();
+  return map_verified(memory.get(), size_bytes, memory_lock);
+}
+
+Result<Mapping> map_page(const Descriptor& memory, uid_t broker) noexcept {
+  GuardOwner owner{};
+  return map_role(memory, owner, broker, guard_page_bytes(), MemoryLock::kTry);
+}
+
+}  // namespace
+
+GuardedEnd::~GuardedEnd() {
+  // A broker that is gone needs no word.
+  static_cast<void>(connection_.send(number_of(GuardKind::kBye), {}));
+}
+
+Result<GuardedHold> GuardedEnd::take_role(const SegmentDirectory& directory, std::string_view name,
+                                          Role role, MemoryLock memory_lock) noexcept {
+  const std::uint64_t deadline_ns = deadline_after(kGuardAnswerNs);
+  Result<Connection> connection = Connection::connect(directory, name, deadline_ns);
+  if (!connection) return connection.error();
+  GuardGrant grant{};
+  Packet packet;
+  if (Status asked = ask(*connection, static_cast<std::uint32_t>(role), grant, packet, deadline_ns);
+      !asked) {
+    return asked.error();
+  }
+  Result<GuardShape> shape = guard_shape_of(grant);
+  if (!shape) return shape.error();
+  const uid_t broker = connection->peer().user;
+  const GuardOwner& owner = grant.owners[seat_of(role)];
+  const GuardOwner& peer_owner = grant.owners[seat_of(other_role(role))];
+  const bool has_predecessor = owner.generation != 0;
+  const std::size_t peer_count = shape->is_board ? 0 : 1;
+  if (packet.descriptor_count != 1 + peer_count + (has_predecessor ? 1 : 0) ||
+      grant.next_generation == 0) {
+    return kNonsense;
+  }
+  Result<Mapping> page = map_page(packet.descriptors[0], broker);
+  if (!page) return page.error();
+
+  GuardedHold hold{shape->shape, shape->parts, nullptr, {}, {}};
+  hold.end.reset(new GuardedEnd(std::move(connection).value(), std::move(page).value(), role));
+  hold.end->generation_ = grant.next_generation;
+  hold.end->news_seen_ = grant.news_count;
+  if (peer_count != 0) {
+    const std::uint64_t peer_bytes =
+        role == Role::kWriter ? shape->parts.reader_bytes : shape->parts.writer_bytes;
+    Result<Mapping> peer =
+        map_role(packet.descriptors[1], peer_owner, broker, peer_bytes, memory_lock);
+    if (!peer) return peer.error();
+    hold.peer = std::move(peer).value();
+    hold.end->peer_ = peer_of(peer_owner, best_protection_level());
+  }
+  const Descriptor predecessor =
+      has_predecessor ? std::move(packet.descriptors[1 + peer_count]) : Descriptor();
+  if (Status handed = hold.end->hand_in(hold, grant, predecessor.get(), memory_lock); !handed) {
+    return handed.error();
+  }
+  if (Status accepted = hold.end->await_accepted(packet, deadline_ns); !accepted) {
+    return accepted.error();
+  }
+  if (hold.end->is_behind() && !hold.end->take_news(hold.peer)) {
+    return Error{ErrorCode::kNoSpace, 0, "map the other end's newer memory"};
+  }
+  return hold;
+}
+
+Status GuardedEnd::hand_in(GuardedHold& hold, const GuardGrant& grant, int predecessor_fd,
+                           MemoryLock memory_lock) noexcept {
+  Result<std::uint64_t> size_bytes = bytes_of_role(grant, role_);
+  if (!size_bytes) return size_bytes.error();
+  Result<SealedMemory> memory = make_unsealed_memory(*size_bytes, memory_lock);
+  if (!memory) return memory.error();
+  if (predecessor_fd >= 0) {
+    Result<MemoryFacts> facts =
+        verify_memory(predecessor_fd, grant.owners[seat_of(role_)].user, *size_bytes);
+    if (!facts) return facts.error();
+    Result<Mapping> predecessor = map_verified(predecessor_fd, *size_bytes, MemoryLock::kOff);
+    if (!predecessor) return predecessor.error();
+    if (hold.shape.kind == SegmentKind::kBoard) {
+      hand_over_board(predecessor->bytes(), memory->own.writable_bytes());
+    } else if (role_ == Role::kReader) {
+      hand_over_reader(hold.shape, predecessor->bytes(), memory->own.writable_bytes());
+    } else if (Status copied = hand_over_writer(hold.shape, hold.parts, predecessor->bytes(),
+                                                hold.peer.bytes(), memory->own.writable_bytes());
+               !copied) {
+      return copied;
+    }
+  }
+  if (hold.shape.kind != SegmentKind::kBoard) {
+    // relaxed: nobody sees it yet.
+    end_page_of(memory->own.writable_bytes())
+        .peer_generation.store(peer_.incarnation, std::memory_order_relaxed);
+  }
+  if (Status sealed = seal_memory(*memory); !sealed) return sealed;
+  protection_ = memory->protection;
+  const std::array<int, 1> descriptors = {memory->descriptor.get()};
+  const GuardGeneration body{static_cast<std::uint32_t>(role_), generation_};
+  hold.own = std::move(memory->own);
+  return connection_.send(number_of(GuardKind::kRegion), guard_bytes(body), descriptors);
+}
+
+Status GuardedEnd::await_accepted(Packet& packet, std::uint64_t deadline_ns) noexcept {
+  for (;;) {
+    if (Status heard = hear(connection_, packet, deadline_ns); !heard) return heard;
+    if (packet.kind == number_of(GuardKind::kRefuse)) return refusal_in(packet);
+    if (packet.kind == number_of(GuardKind::kAccepted)) return {};
+    // The other role was replaced while we attached.
+    if (packet.kind != number_of(GuardKind::kNews)) return kNonsense;
+    keep_news(packet);
+  }
+}
+
+void GuardedEnd::keep_news(Packet& packet) noexcept {
+  const auto news = guard_body<GuardNews>(packet.bytes());
+  if (packet.kind != number_of(GuardKind::kNews) || !news || packet.descriptor_count != 1) return;
+  pending_ = *news;
+  pending_memory_ = std::move(packet.descriptors[0]);
+  const GuardGeneration got{news->role, news->owner.generation};
+  // Unsaid, there is no further news: a broker that cannot be told is gone, or does not listen.
+  static_cast<void>(connection_.send(number_of(GuardKind::kGot), guard_bytes(got)));
+}
+
+bool GuardedEnd::show(const GuardNews& news, const Descriptor& memory, Mapping& peer) noexcept {
+  // Never required to be locked: both are held for a moment, and a limit that had room for one
+  // must not part the ends.
+  Result<Mapping> newer = map_role(memory, news.owner, connection_.peer().user, peer.size_bytes(),
+                                   peer.is_locked() ? MemoryLock::kTry : MemoryLock::kOff);
+  if (!newer) return false;
+  if (!peer.show_instead(*newer)) return false;
+  peer_ = peer_of(news.owner, best_protection_level());
+  return true;
+}
+
+bool GuardedEnd::take_news(Mapping& peer) noexcept {
+  // The count is the broker's promise that the packets are there.
+  const std::uint32_t told =
+      seat().news_count.load(std::memory_order_acquire);  // guard.B pairs with guard.A
+  Packet packet;
+  for (;;) {
+    Result<Reception> got = connection_.receive(packet);
+    if (!got || *got != Reception::kPacket) break;
+    keep_news(packet);
+  }
+  news_seen_ = told;
+  if (!pending_memory_.is_open() || !peer.is_mapped()) return false;
+  if (!show(pending_, pending_memory_, peer)) return false;
+  pending_memory_.reset();
+  return true;
+}
+
+// ---- observers ----
+
+Result<std::unique_ptr<GuardedView>> GuardedView::attach(const SegmentDirectory& directory,
+                                                         std::string_view name) noexcept {
+  const std::uint64_t deadline_ns = deadline_after(kGuardAnswerNs);
+  Result<Connection> connection = Connection::connect(directory, name, deadline_ns);
+  if (!connection) return connection.error();
+  GuardGrant grant{};
+  Packet packet;
+  if (Status asked = ask(*connection, kObserverRole, grant, packet, deadline_ns); !asked) {
+    return asked.error();
+  }
+  std::array<int, kMaxPacketDescriptors> descriptors{};
+  for (std::size_t i = 0; i < packet.descriptor_count; ++i) {
+    descriptors[i] = packet.descriptors[i].get();
+  }
+  Result<std::unique_ptr<GuardedView>> view =
+      make(grant, {descriptors.data(), packet.descriptor_count});
+  if (!view) return view.error();
+  (*view)->connection_.emplace(std::move(connection).value());
+  return view;
+}
+
+Result<std::unique_ptr<GuardedView>> GuardedView::make(const GuardGrant& grant,
+                                                       std::span<const int> descriptors) noexcept {
+  std::unique_ptr<GuardedView> view(new GuardedView());
+  if (Status taken = view->take(grant, descriptors); !taken) return taken.error();
+  return view;
+}
+
+Status GuardedView::take(const GuardGrant& grant, std::span<const int> descriptors) noexcept {
+  Result<GuardShape> shape = guard_shape_of(grant);
+  if (!shape) return shape.error();
+  if (descriptors.size() != (shape->is_board ? 2U : 3U)) return kNonsense;
+  shape_ = shape->shape;
+  parts_ = shape->parts;
+  created_ns_ = grant.created_ns;
+  MappingOptions options;
+  options.memory_lock = MemoryLock::kOff;
+  if (!page_.is_mapped()) {
+    Result<Mapping> page = Mapping::map(descriptors[0], 0, guard_page_bytes(), options);
+    if (!page) return page.error();
+    page_ = std::move(page).value();
+  }
+  for (std::size_t i = 0; i + 1 < descriptors.size(); ++i) {
+    if (regions_[i].is_mapped() && generations_[i] == grant.owners[i].generation) continue;
+    // Up to the ring: no frame is mapped.
+    const std::uint64_t size_bytes = i == 1            ? parts_.reader_bytes
+                                     : shape->is_board ? parts_.writer_bytes
+                                                       : parts_.ring_offset;
+    Result<Mapping> region = Mapping::map(descriptors[i + 1], 0, size_bytes, options);
+    if (!region) return region.error();
+    regions_[i] = std::move(region).value();
+    generations_[i] = grant.owners[i].generation;
+  }
+  return {};
+}
+
+bool GuardedView::is_old() const noexcept {
+  for (const Role role : {Role::kWriter, Role::kReader}) {
+    // relaxed: what it leads to is a question to the broker.
+    if (seat(role).generation.load(std::memory_order_relaxed) != generations_[seat_of(role)]) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void GuardedView::refresh(const GuardGrant& grant, std::span<const int> descriptors) noexcept {
+  // What cannot be mapped now is old, and stays so until the next look.
+  static_cast<void>(take(grant, descriptors));
+}
+
+void GuardedView::refresh() noexcept {
+  if (!connection_) return;
+  if (!has_asked_) {
+    if (!is_old()) return;
+    const GuardAsk body{kObserverRole, 0};
+    has_asked_ = connection_->send(number_of(GuardKind::kAsk), guard_bytes(body)).ok();
+  }
+  Packet packet;
+  Result<Reception> got = connection_->receive(packet);
+  if (!got || *got == Reception::kClosed) {
+    connection_.reset();
+    return;
+  }
+  if (*got == Reception::kNothing) return;
+  has_asked_ = false;
+  const auto grant = guard_body<GuardGrant>(packet.bytes());
+  if (packet.kind != number_of(GuardKind::kGrant) || !grant) return;
+  std::array<int, kMaxPacketDescriptors> descriptors{};
+  for (std::size_t i = 0; i < packet.descriptor_count; ++i) {
+    descriptors[i] = packet.descriptors[i].get();
+  }
+  refresh(*grant, {descriptors.data(), packet.descriptor_count});
+}
+
+}  // namespace slipring

@@ -1,0 +1,30 @@
+// What a successor takes over from the memory of its dead predecessor into its own.
+//
+// Protocol.  Positions and generations go on in one number space, and everything keeps its offset:
+// whoever looked at the predecessor's memory finds the same in the successor's.  Copied are the
+// role's words, its counters, its table of the pool, and of the ring and the pool's buffers what
+// has not been finished by the other side.
+//
+// All of it is input.  The words are read once, into memory that is the successor's own, where the
+// ring's attach() judges them; what decides how much is copied is bounded here.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "core/error/result.h"
+#include "pipelines/link/link_layout.h"
+
+namespace slipring {
+
+// Requires: `own` and `predecessor` are of the writer's size, `peer` of the reader's; `own` is
+// zero. Errors: kCorruptPeer when the words contradict each other.
+Status hand_over_writer(const LinkShape& shape, const LinkParts& parts,
+                        std::span<const std::byte> predecessor, std::span<const std::byte> peer,
+                        std::span<std::byte> own) noexcept;
+
+// Requires: both are of the reader's size; `own` is zero.
+void hand_over_reader(const LinkShape& shape, std::span<const std::byte> predecessor,
+                      std::span<std::byte> own) noexcept;
+
+}  // namespace slipring

@@ -1,0 +1,402 @@
+#include "platform/rendezvous/server.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "core/error/check.h"
+#include "platform/rendezvous/address.h"
+#include "platform/wait/clock.h"
+
+namespace slipring {
+namespace {
+
+constexpr int kBacklog = 64;
+constexpr int kAcceptsATurn = 32;
+constexpr int kBindAttempts = 16;
+constexpr std::uint64_t kLookAgainNs = 1'000'000;
+
+// What an epoll event is about: one of these in the upper half, a slot's number or a tag below.
+constexpr std::uint64_t kListener = 0;
+constexpr std::uint64_t kSlot = 1;
+constexpr std::uint64_t kWatch = 2;
+
+constexpr std::uint64_t tag_of(std::uint64_t what, std::uint64_t number) noexcept {
+  return what << 32 | number;
+}
+
+Error failed(const char* doing) noexcept {
+  const ErrorCode code = errno == EACCES || errno == EPERM || errno == EROFS
+                             ? ErrorCode::kPermission
+                         : errno == ENOENT ? ErrorCode::kNotFound
+                         : errno == ENOSPC ? ErrorCode::kNoSpace
+                                           : ErrorCode::kSystem;
+  return {code, errno, doing};
+}
+
+// Held while a name is looked at and taken or given up.
+Result<Descriptor> lock_directory(const SegmentDirectory& directory) noexcept {
+  // An open file of its own: the lock belongs to it, not to the process.
+  Descriptor lock(::openat(directory.fd(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!lock.is_open()) return failed("open the segment directory");
+  const std::uint64_t deadline_ns = deadline_after(kCreateLockNs);
+  while (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return failed("lock the segment directory");
+    if (monotonic_ns() >= deadline_ns) {
+      return Error{ErrorCode::kBusy, EWOULDBLOCK, "lock the segment directory"};
+    }
+    const timespec rest{0, static_cast<long>(kLookAgainNs)};
+    ::nanosleep(&rest, nullptr);
+  }
+  return lock;
+}
+
+enum class Life : std::uint8_t { kAlive, kStale, kMissing, kOtherFile };
+
+Result<Life> look_at(const SegmentDirectory& directory, const RendezvousAddress& where) noexcept {
+  struct stat found = {};
+  if (::fstatat(directory.fd(), where.file_name.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (errno == ENOENT) return Life::kMissing;
+    return failed("look at a rendezvous");
+  }
+  if (!S_ISSOCK(found.st_mode)) return Life::kOtherFile;
+  const Descriptor probe(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!probe.is_open()) return failed("make a socket");
+  int answer = 0;
+  do {
+    answer = ::connect(probe.get(), where.get(), where.size_bytes);
+  } while (answer != 0 && errno == EINTR);
+  // A full queue has an owner, too.
+  if (answer == 0 || errno == EAGAIN || errno == EPROTOTYPE) return Life::kAlive;
+  if (errno == ECONNREFUSED) return Life::kStale;
+  if (errno == ENOENT) return Life::kMissing;
+  return failed("look at a rendezvous");
+}
+
+}  // namespace
+
+RendezvousServer::RendezvousServer(std::string file_name, Descriptor directory, Descriptor socket,
+                                   Descriptor epoll, const RendezvousOptions& options) noexcept
+    : file_name_(std::move(file_name)),
+      directory_(std::move(directory)),
+      socket_(std::move(socket)),
+      epoll_(std::move(epoll)),
+      spare_(::open("/dev/null", O_RDONLY | O_CLOEXEC)),
+      options_(options),
+      slots_(options.connection_count_max) {}
+
+Result<RendezvousServer> RendezvousServer::create(const SegmentDirectory& directory,
+                                                  std::string_view name,
+                                                  const RendezvousOptions& options) noexcept {
+  if (options.mode != 0600 && options.mode != 0660) {
+    return Error{ErrorCode::kInvalidArgument, 0,
+                 "make a rendezvous of a mode other than 0600, 0660", options.mode};
+  }
+  Result<RendezvousAddress> where = rendezvous_address(directory, name);
+  if (!where) return where.error();
+  Descriptor socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  Descriptor epoll(::epoll_create1(EPOLL_CLOEXEC));
+  Descriptor own_directory(::fcntl(directory.fd(), F_DUPFD_CLOEXEC, 0));
+  if (!socket.is_open() || !epoll.is_open() || !own_directory.is_open()) {
+    return failed("make a rendezvous");
+  }
+  Result<Descriptor> lock = lock_directory(directory);
+  if (!lock) return lock.error();
+  const char* file_name = where->file_name.c_str();
+  for (int attempt = 0; ::bind(socket.get(), where->get(), where->size_bytes) != 0; ++attempt) {
+    if (errno != EADDRINUSE) return failed("name a rendezvous");
+    Result<Life> life = look_at(directory, *where);
+    if (!life) return life.error();
+    if (*life == Life::kAlive || *life == Life::kOtherFile || attempt == kBindAttempts) {
+      return Error{ErrorCode::kExists, EADDRINUSE, "make a rendezvous whose name is taken"};
+    }
+    if (*life == Life::kStale && ::unlinkat(directory.fd(), file_name, 0) != 0 && errno != ENOENT) {
+      return failed("remove a stale rendezvous");
+    }
+  }
+  RendezvousServer server(std::move(where->file_name), std::move(own_directory), std::move(socket),
+                          std::move(epoll), options);
+  struct stat made = {};
+  if (::fstatat(directory.fd(), server.file_name_.c_str(), &made, AT_SYMLINK_NOFOLLOW) != 0) {
+    return failed("look at a new rendezvous");
+  }
+  server.inode_ = made.st_ino;
+  const char* own_name = server.file_name_.c_str();
+  // Nobody can connect before listen().
+  if (options.group &&
+      ::fchownat(directory.fd(), own_name, static_cast<uid_t>(-1), *options.group, 0) != 0) {
+    return failed("give a rendezvous to its group");
+  }
+  if (::fchmodat(directory.fd(), own_name, options.mode, 0) != 0) {
+    return failed("set a rendezvous's mode");
+  }
+  if (::listen(server.socket_.get(), kBacklog) != 0) return failed("listen at a rendezvous");
+  epoll_event event = {};
+  event.events = EPOLLIN;
+  event.data.u64 = tag_of(kListener, 0);
+  if (::epoll_ctl(server.epoll_.get(), EPOLL_CTL_ADD, server.socket_.get(), &event) != 0) {
+    return failed("watch a rendezvous");
+  }
+  return server;
+}
+
+RendezvousServer::~RendezvousServer() {
+  if (!socket_.is_open()) return;
+  struct stat found = {};
+  // The name first, as long as it cannot be stale.  It is nobody else's while we live.
+  if (::fstatat(directory_.get(), file_name_.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0 &&
+      found.st_ino == inode_) {
+    // A failure leaves a stale name, which the next owner removes.
+    static_cast<void>(::unlinkat(directory_.get(), file_name_.c_str(), 0));
+  }
+}
+
+std::uint64_t RendezvousServer::next_deadline_ns() const noexcept {
+  std::uint64_t deadline_ns = kNoDeadline;
+  for (const Slot& slot : slots_) {
+    if (slot.connection && slot.is_silent) {
+      deadline_ns = std::min(deadline_ns, slot.since_ns + kSilenceNs);
+    }
+  }
+  return deadline_ns;
+}
+
+std::size_t RendezvousServer::connection_count() const noexcept {
+  return static_cast<std::size_t>(std::count_if(
+      slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.connection.has_value(); }));
+}
+
+RendezvousServer::Id RendezvousServer::id_of(const Slot& slot) const noexcept {
+  return std::uint64_t{slot.serial} << 32 | static_cast<std::uint64_t>(&slot - slots_.data());
+}
+
+RendezvousServer::Slot* RendezvousServer::find(Id id) noexcept {
+  const auto index = static_cast<std::size_t>(id & UINT32_MAX);
+  if (index >= slots_.size() || !slots_[index].connection || slots_[index].serial != id >> 32) {
+    return nullptr;
+  }
+  return &slots_[index];
+}
+
+void RendezvousServer::drop(Slot& slot) noexcept {
+  // Closing alone would do, unless a forked child has a copy of the descriptor.
+  static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, slot.connection->fd(), nullptr));
+  slot.connection.reset();
+}
+
+RendezvousServer::Slot* RendezvousServer::place_for(uid_t user) noexcept {
+  std::size_t user_count = 0;
+  Slot* unused = nullptr;
+  Slot* oldest_silent = nullptr;
+  Slot* oldest_silent_of_user = nullptr;
+  for (Slot& slot : slots_) {
+    if (!slot.connection) {
+      unused = &slot;
+      continue;
+    }
+    const bool is_of_user = slot.connection->peer().user == user;
+    if (is_of_user) ++user_count;
+    if (!slot.is_silent) continue;
+    const auto is_older = [&](const Slot* than) {
+      return than == nullptr || slot.serial < than->serial;
+    };
+    if (is_older(oldest_silent)) oldest_silent = &slot;
+    if (is_of_user && is_older(oldest_silent_of_user)) oldest_silent_of_user = &slot;
+  }
+  Slot* chosen = user_count >= options_.per_user_count_max ? oldest_silent_of_user
+                 : unused != nullptr                       ? unused
+                                                           : oldest_silent;
+  if (chosen != nullptr && chosen->connection) drop(*chosen);
+  return chosen;
+}
+
+void RendezvousServer::accept_without_descriptors() noexcept {
+  // Otherwise the newcomer would make the listener readable for ever.
+  spare_.reset();
+  Descriptor refused(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  refused.reset();
+  spare_ = Descriptor(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+}
+
+void RendezvousServer::accept_all() noexcept {
+  for (int i = 0; i < kAcceptsATurn; ++i) {
+    Descriptor socket(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!socket.is_open()) {
+      if (errno == EINTR || errno == ECONNABORTED) continue;
+      if (errno == EMFILE || errno == ENFILE) accept_without_descriptors();
+      return;
+    }
+    Result<Connection> connection = Connection::adopt(std::move(socket));
+    // Somebody who cannot be identified is nobody to us.
+    if (!connection) continue;
+    Slot* slot = place_for(connection->peer().user);
+    if (slot == nullptr) continue;
+    epoll_event event = {};
+    event.events = EPOLLIN;
+    event.data.u64 = tag_of(kSlot, static_cast<std::uint64_t>(slot - slots_.data()));
+    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, connection->fd(), &event) != 0) continue;
+    slot->connection.emplace(std::move(connection).value());
+    slot->serial = ++last_serial_;
+    slot->is_silent = true;
+    slot->since_ns = monotonic_ns();
+  }
+}
+
+void RendezvousServer::begin_turn() noexcept {
+  const std::uint64_t now_ns = monotonic_ns();
+  for (Slot& slot : slots_) {
+    if (slot.connection && slot.is_silent && now_ns - slot.since_ns >= kSilenceNs) drop(slot);
+  }
+  std::array<epoll_event, kEventsATurn> events;
+  const int count = ::epoll_wait(epoll_.get(), events.data(), kEventsATurn, 0);
+  ready_count_ = 0;
+  ready_next_ = 0;
+  has_newcomers_ = false;
+  // EINTR is answered by the next turn.
+  for (int i = 0; i < count; ++i) {
+    const epoll_event& event = events[static_cast<std::size_t>(i)];
+    if (event.data.u64 >> 32 == kListener) {
+      has_newcomers_ = true;
+    } else {
+      ready_[ready_count_++] = {event.data.u64, event.events};
+    }
+  }
+}
+
+std::optional<RendezvousServer::Event> RendezvousServer::read_from(Slot& slot) noexcept {
+  const Id id = id_of(slot);
+  Result<Reception> got = slot.connection->receive(packet_);
+  if (got && *got == Reception::kNothing) return std::nullopt;
+  if (got && *got == Reception::kPacket) {
+    slot.is_silent = false;
+    return Event{Event::Kind::kPacket, id};
+  }
+  drop(slot);
+  return Event{Event::Kind::kClosed, id};
+}
+
+std::optional<RendezvousServer::Event> RendezvousServer::next() noexcept {
+  while (ready_next_ != ready_count_) {
+    const Ready ready = ready_[ready_next_++];
+    const std::uint64_t number = ready.tag & UINT32_MAX;
+    if (ready.tag >> 32 == kWatch) return Event{Event::Kind::kWatched, number};
+    Slot& slot = slots_[static_cast<std::size_t>(number)];
+    if (!slot.connection) continue;
+    if ((ready.events & EPOLLOUT) != 0) {
+      epoll_event event = {};
+      event.events = EPOLLIN;
+      event.data.u64 = ready.tag;
+      static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, slot.connection->fd(), &event));
+      // What there is to read is reported again by the next turn.
+      return Event{Event::Kind::kWritable, id_of(slot)};
+    }
+    if (auto event = read_from(slot)) return event;
+  }
+  // Last, so that nobody who has spoken counts as silent.
+  if (std::exchange(has_newcomers_, false)) accept_all();
+  return std::nullopt;
+}
+
+const PeerCredentials* RendezvousServer::peer(Id id) const noexcept {
+  const Slot* slot = const_cast<RendezvousServer*>(this)->find(id);
+  return slot == nullptr ? nullptr : &slot->connection->peer();
+}
+
+Status RendezvousServer::send(Id id, std::uint16_t kind, std::span<const std::byte> body,
+                              std::span<const int> descriptors) noexcept {
+  Slot* slot = find(id);
+  if (slot == nullptr) return Error{ErrorCode::kClosed, 0, "send to a connection that is gone"};
+  return slot->connection->send(kind, body, descriptors);
+}
+
+void RendezvousServer::want_writable(Id id) noexcept {
+  Slot* slot = find(id);
+  if (slot == nullptr) return;
+  epoll_event event = {};
+  event.events = EPOLLIN | EPOLLOUT;
+  event.data.u64 = tag_of(kSlot, id & UINT32_MAX);
+  static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, slot->connection->fd(), &event));
+}
+
+void RendezvousServer::close(Id id) noexcept {
+  if (Slot* slot = find(id); slot != nullptr) drop(*slot);
+}
+
+Status RendezvousServer::watch(int fd, std::uint32_t tag) noexcept {
+  epoll_event event = {};
+  event.events = EPOLLIN | EPOLLONESHOT;
+  event.data.u64 = tag_of(kWatch, tag);
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0) return {};
+  if (errno == EEXIST && ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) == 0) return {};
+  return failed("watch a process");
+}
+
+void RendezvousServer::forget(int fd) noexcept {
+  // It may not be watched at all.
+  static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr));
+}
+
+Result<bool> is_rendezvous_alive(const SegmentDirectory& directory,
+                                 std::string_view name) noexcept {
+  Result<RendezvousAddress> where = rendezvous_address(directory, name);
+  if (!where) return where.error();
+  Result<Life> life = look_at(directory, *where);
+  if (!life) return life.error();
+  return *life == Life::kAlive;
+}
+
+Result<std::vector<std::string>> list_rendezvous(const SegmentDirectory& directory) noexcept {
+  const int fd = ::openat(directory.fd(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return failed("open the segment directory");
+  DIR* stream = ::fdopendir(fd);
+  if (stream == nullptr) {
+    ::close(fd);
+    return failed("read the segment directory");
+  }
+  std::vector<std::string> names;
+  while (const dirent* entry = ::readdir(stream)) {
+    std::string_view name = entry->d_name;
+    if (!name.ends_with(kRendezvousSuffix)) continue;
+    struct stat found = {};
+    if (::fstatat(directory.fd(), entry->d_name, &found, AT_SYMLINK_NOFOLLOW) != 0 ||
+        !S_ISSOCK(found.st_mode)) {
+      continue;
+    }
+    name.remove_suffix(kRendezvousSuffix.size());
+    if (is_segment_name(name)) names.emplace_back(name);
+  }
+  ::closedir(stream);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+Status remove_stale_rendezvous(const SegmentDirectory& directory, std::string_view name) noexcept {
+  Result<RendezvousAddress> where = rendezvous_address(directory, name);
+  if (!where) return where.error();
+  Result<Descriptor> lock = lock_directory(directory);
+  if (!lock) return lock.error();
+  Result<Life> life = look_at(directory, *where);
+  if (!life) return life.error();
+  switch (*life) {
+    case Life::kAlive:
+      return Error{ErrorCode::kBusy, 0, "remove a rendezvous at which somebody listens"};
+    case Life::kMissing:
+    case Life::kOtherFile:
+      return Error{ErrorCode::kNotFound, ENOENT, "remove a rendezvous"};
+    case Life::kStale:
+      break;
+  }
+  if (::unlinkat(directory.fd(), where->file_name.c_str(), 0) == 0) return {};
+  return failed("remove a stale rendezvous");
+}
+
+}  // namespace slipring

@@ -1,0 +1,585 @@
+#include <sched.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <cstdint>
+#include <cstring>
+#include <map>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "pipelines/link/board.h"
+#include "pipelines/link/link_observer.h"
+#include "pipelines/link/value_link.h"
+#include "platform/wait/waiter.h"
+#include "tests/pipelines/link/guarded_fixture.h"
+
+namespace slipring {
+namespace {
+
+using test::attach_when_free;
+using test::BrokerProcess;
+using test::Directory;
+using test::must;
+using test::number_in;
+using test::peek;
+using test::put;
+
+// The next number, once there is room for it.
+void send_or_yield(LinkWriter& writer, std::uint64_t& number) {
+  if (put(writer, number)) {
+    ++number;
+  } else {
+    sched_yield();
+  }
+}
+
+TEST_CASE("guarded link: messages cross in order, and each end knows the other from the kernel") {
+  for (const LinkShape& shape : {test::records(4096), test::slots(8, 16)}) {
+    Directory folder;
+    SegmentDirectory directory = folder.open();
+    BrokerProcess broker(directory, shape);
+    LinkWriter writer = must(LinkWriter::attach(directory, "t.link"));
+    CHECK_FALSE(writer.receiver().is_known);
+    LinkReader reader = must(LinkReader::attach(directory, "t.link"));
+    CHECK(writer.protection() == best_protection_level());
+    const LinkPeer sender = reader.sender();
+    CHECK(sender.is_known);
+    CHECK(sender.user == geteuid());
+    CHECK(sender.group == getegid());
+    CHECK(sender.process_id == getpid());
+    CHECK(sender.incarnation == 1);
+    CHECK(sender.protection == best_protection_level());
+    std::uint64_t sent = 0;
+    std::uint64_t seen = 0;
+    for (int round = 0; round < 1000; ++round) {
+      while (put(writer, sent)) ++sent;
+      Message message;
+      while (reader.try_peek(message) == Transfer::kDone) {
+        REQUIRE(number_in(message) == seen);
+        CHECK_FALSE(message.redelivered);
+        ++seen;
+        reader.release(message);
+      }
+      CHECK(seen == sent);
+    }
+    CHECK(writer.receiver().is_known);
+    CHECK(writer.receiver().process_id == getpid());
+    writer.close();
+    CHECK(reader.is_finished());
+  }
+}
+
+TEST_CASE("guarded link: nothing is in the directory but the socket, and it goes with the broker") {
+  Directory folder;
+  SegmentDirectory directory = folder.open();
+  {
+    Result<GuardedBroker> broker = GuardedBroker::create(directory, "t.link", test::records(4096));
+    REQUIRE(broker.ok());
+    CHECK(std::filesystem::exists(folder.path() + "/t.link.guard"));
+    CHECK(directory.list().value().empty());
+    CHECK(GuardedBroker::create(directory, "t.link", test::records(4096)).error().code ==
+          ErrorCode::kExists);
+  }
+  CHECK(std::filesystem::is_empty(folder.path()));
+  CHECK(GuardedBroker::create(directory, "t.link", test::records(17)).error().code ==
+        ErrorCode::kInvalidArgument);
+  CHECK(std::filesystem::is_empty(folder.path()));
+  CHECK(LinkWriter::attach(directory, "t.link").error().code == ErrorCode::kNotFound);
+}
+
+TEST_CASE("guarded link: a role has one living holder, stopped or not, who is named") {
+  Directory folder;
+  SegmentDirectory directory = folder.open();
+  BrokerProcess broker(directory, test::records(4096));
+  OtherProcess holder([&](Line line) {
+    Result<LinkWriter> writer = LinkWriter::attach(directory, "t.link");
+    line.say(writer.ok() ? 'y' : 'n');
+    line.hear();
+    return 0;
+  });
+  REQUIRE(holder.line().hear() == 'y');
+  const auto refused = [&] {
+    Result<LinkWriter> second = LinkWriter::attach(directory, "t.link");
+    REQUIRE_FALSE(second.ok());
+    CHECK(second.error().code == ErrorCode::kBusy);
+    CHECK(second.error().found == static_cast<std::uint64_t>(holder.pid()));
+  };
+  refused();
+  REQUIRE(kill(holder.pid(), SIGSTOP) == 0);
+  refused();
+  REQUIRE(kill(holder.pid(), SIGCONT) == 0);
+  refused();
+  holder.kill_now();
+  CHECK(attach_when_free<LinkWriter>(directory).ok());
+}
+
+TEST_CASE("guarded link: a role that was laid down is free at once") {
+  Directory folder;
+  SegmentDirectory directory = folder.open();
+  BrokerProcess broker(directory, test::records(4096));
+  LinkReader reader = must(LinkReader::attach(directory, "t.link"));
+  for (std::uint64_t round = 0; round < 50; ++round) {
+    LinkWriter writer = must(LinkWriter::attach(directory, "t.link"));
+    CHECK(writer.incarnation() == round + 1);
+    REQUIRE(put(writer, round));
+    Message message;
+    REQUIRE(peek(reader, message));
+    CHECK(number_in(message) == round);
+    CHECK(reader.sender().incarnation == round + 1);
+    reader.release(message);
+  }
+}
+
+// Children send numbers until they are killed; the numbers that a successor goes on with are read
+// from the link itself, so that any loss or repetition shows.
+TEST_CASE("guarded link: killed writers lose nothing that was published") {
+  int kill_count = 0;
+  std::uint64_t message_count = 0;
+  for (const LinkShape& shape : {test::records(4096), test::slots(64, 64)}) {
+    Directory folder;
+    SegmentDirectory directory = folder.open();
+    BrokerProcess broker(directory, shape);
+    LinkReader reader = must(LinkReader::attach(directory, "t.link"));
+    std::uint64_t next = 0;
+    for (int kills = 0; kills < 60; ++kills, ++kill_count) {
+      OtherProcess child([&](Line) {
+        Result<LinkWriter> writer = attach_when_free<LinkWriter>(directory);
+        if (!writer) return 2;
+        std::uint64_t number =
+            shape.kind == SegmentKind::kSlotLink ? writer->position() : writer->position() / 16;
+        for (;;) {
+          send_or_yield(*writer, number);
+        }
+      });
+      const std::uint64_t enough = next + 300 + static_cast<std::uint64_t>(kills) * 37;
+      while (next < enough) {
+        Message message;
+        REQUIRE(peek(reader, message));
+        REQUIRE(number_in(message) == next);
+        CHECK_FALSE(message.redelivered);
+        ++next;
+        reader.release(message);
+      }
+      child.kill_now();
+      CHECK(child.wait() == -SIGKILL);
+    }
+    LinkWriter last = must(attach_when_free<LinkWriter>(directory));
+    const std::uint64_t published =
+        shape.kind == SegmentKind::kSlotLink ? last.position() : last.position() / 16;
+    while (next < published) {
+      Message message;
+      REQUIRE(peek(reader, message));
+      REQUIRE(number_in(message) == next);
+      ++next;
+      reader.release(message);
+    }
+    CHECK(last.incarnation() == 61);
+    message_count += next;
+  }
+  MESSAGE(kill_count << " kills, " << message_count << " messages, 0 lost, 0 repeated");
+}
+
+TEST_CASE("guarded link: a killed reader's successor gets all that was unfinished, marked") {
+  int kill_count = 0;
+  std::uint64_t redelivered_count = 0;
+  for (const LinkShape& shape : {test::records(4096), test::slots(64, 64)}) {
+    Directory folder;
+    SegmentDirectory directory = folder.open();
+    BrokerProcess broker(directory, shape);
+    LinkWriter writer = must(LinkWriter::attach(directory, "t.link"));
+    std::uint64_t sent = 0;
+    std::uint64_t finished = 0;
+    for (int kills = 0; kills < 40; ++kills, ++kill_count) {
+      const int held = kills % 5;
+      while (put(writer, sent)) ++sent;
+      // Finishes some, holds some, and is killed.
+      OtherProcess child([&](Line line) {
+        Result<LinkReader> reader = attach_when_free<LinkReader>(directory);
+        if (!reader) return 2;
+        std::vector<Message> messages;
+        for (int i = 0; i < 20 + held; ++i) {
+          Message message;
+          if (!peek(*reader, message) || number_in(message) != finished + messages.size()) return 3;
+          messages.push_back(message);
+        }
+        reader->release(messages[19]);
+        line.say('.');
+        line.hear();
+        return 0;
+      });
+      REQUIRE(child.line().hear() == '.');
+      finished += 20;
+      child.kill_now();
+      CHECK(child.wait() == -SIGKILL);
+      LinkReader next = must(attach_when_free<LinkReader>(directory));
+      // The living writer does not see the successor's page yet, and goes on all the same.
+      std::vector<Message> messages;
+      for (int i = 0; i < held + 1; ++i) {
+        Message message;
+        REQUIRE(peek(next, message));
+        CHECK(number_in(message) == finished + static_cast<std::uint64_t>(i));
+        CHECK(message.redelivered == (i < held));
+        redelivered_count += message.redelivered ? 1 : 0;
+        messages.push_back(message);
+      }
+      while (put(writer, sent)) ++sent;
+      next.release(messages.back());
+      finished += static_cast<std::uint64_t>(held) + 1;
+    }
+  }
+  MESSAGE(kill_count << " kills, " << redelivered_count << " redelivered, 0 lost");
+}
+
+TEST_CASE("guarded link: both ends killed, again and again") {
+  constexpr int kKills = 40;
+  Directory folder;
+  SegmentDirectory directory = folder.open();
+  BrokerProcess broker(directory, test::slots(64, 64));
+  std::uint64_t finished = 0;
+  for (int kills = 0; kills < kKills; ++kills) {
+    OtherProcess writer([&](Line) {
+      Result<LinkWriter> end = attach_when_free<LinkWriter>(directory);
+      if (!end) return 2;
+      for (std::uint64_t number = end->position();;) {
+        send_or_yield(*end, number);
+      }
+    });
+    OtherProcess reader([&](Line line) {
+      Result<LinkReader> end = attach_when_free<LinkReader>(directory);
+      if (!end) return 2;
+      std::uint64_t expected = finished;
+      for (int i = 0; i < 500; ++i, ++expected) {
+        Message message;
+        if (!peek(*end, message)) return 3;
+        if (number_in(message) != expected) return 4;
+        end->release(message);
+      }
+      line.say('.');
+      line.hear();
+      return 0;
+    });
+    const char heard = reader.line().hear();
+    if (heard != '.') FAIL("the reader ended with " << reader.wait());
+    finished += 500;
+    if (kills % 2 == 0) {
+      writer.kill_now();
+      reader.kill_now();
+    } else {
+      reader.kill_now();
+      writer.kill_now();
+    }
+  }
+  MESSAGE(kKills << " times both, " << finished << " messages, 0 lost, 0 repeated");
+}
+
+TEST_CASE("guarded link: when the broker dies the ends go on, and nobody new comes in") {
+  Directory folder;
+  SegmentDirectory directory = folder.open();
+  BrokerProcess broker(directory, test::slots(8, 16));
+  LinkWriter writer = must(LinkWriter::attach(directory, "t.link"));
+  LinkReader reader = must(LinkReader::attach(directory, "t.link"));
+  broker.kill_now();
+  Message message;
+  for (std::uint64_t number = 0; number < 1000; ++number) {
+    REQUIRE(put(writer, number));
+    REQUIRE(reader.try_peek(message) == Transfer::kDone);
+    REQUIRE(number_in(message) == number);
+    reader.release(message);
+    CHECK(reader.try_peek(message) == Transfer::kBlocked);
+  }
+  Result<LinkReader> late = LinkReader::attach(directory, "t.link");
+  REQUIRE_FALSE(late.ok());
+  CHECK(late.error().code == ErrorCode::kNotFound);
+  CHECK(late.error().os_errno == ECONNREFUSED);
+  // The name is taken over by a new broker, whose link is another one.
+  BrokerProcess again(directory, test::slots(8, 16));
+  LinkReader other = must(LinkReader::attach(directory, "t.link"));
+  CHECK(other.try_peek(message) == Transfer::kBlocked);
+  REQUIRE(put(writer, 1));
+  CHECK(other.try_peek(message) == Transfer::kBlocked);
+  CHECK(reader.try_peek(message) == Transfer::kDone);
+}
+
+TEST_CASE("guarded link: a connection that is lost frees nothing as long as the process lives") {
+  Directory folder;
+  SegmentDirectory directory = folder.open();
+  BrokerProcess broker(directory, test::slots(8, 16));
+  LinkReader reader = must(LinkReader::attach(directory, "t.link"));
+  OtherProcess holder([&](Line line) {
+    Result<LinkWriter> writer = LinkWriter::attach(directory, "t.link");
+    if (!writer) return 1;
+    for (int fd = 3; fd < 256; ++fd) {
+      int type = 0;
+      socklen_t size = sizeof type;
+      if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET) {
+        shutdown(fd, SHUT_RDWR);
+      }
+    }
+    line.say('y');
+    for (std::uint64_t number = 0; line.hear() == '.'; ++number) {
+      if (!put(*writer, number)) return 2;
+    }
+    return 0;
+  });
+  REQUIRE(holder.line().hear() == 'y');
+  for (std::uint64_t number = 0; number < 5; ++number) {
+    CHECK(LinkWriter::attach(directory, "t.link").error().code == ErrorCode::kBusy);
+    holder.line().say('.');
+    Message message;
+    REQUIRE(peek(reader, message));
+    CHECK(number_in(message) == number);
+    reader.release(message);
+  }
+  holder.kill_now();
+  holder.wait();
+  LinkWriter next = must(LinkWriter::attach(directory, "t.link"));
+  CHECK(next.position() == 5);
+}
+
+TEST_CASE("guarded link: a sleeping reader hears of its writer's successor without any message") {
+  Directory folder;
+  SegmentDirectory directory = folder.open();
+  BrokerProcess broker(directory, test::records(4096));
+  LinkReader reader = must(LinkReader::attach(directory, "t.link"));
+  Waiter waiter({.strategy = WaitStrategy::kSleep, .sleep_bound_ns = 3'600'000'000'000});
+  for (std::uint32_t round = 1; round <= 20; ++round) {
+    OtherProcess child([&](Line line) {
+      Result<LinkWriter> writer = attach_when_free<LinkWriter>(directory);
+      if (!writer) return 1;
+      line.hear();
+      return put(*writer, round) ? 0 : 2;
+    });
+    // Bounded by an hour: only the rings can end these sleeps.
+    const auto doze = [&](auto&& ready) {
+      return waiter.wait(std::vector<WaitPoint>{reader.message_point(), *reader.news_point()},
+                         ready, deadline_after(test::kPatienceNs));
+    };
+    Message message;
+    while (reader.sender().incarnation != round) {
+      REQUIRE(doze([&] { return reader.has_message(); }) == WaitOutcome::kReady);
+      CHECK(reader.try_peek(message) == Transfer::kBlocked);
+    }
+    child.line().say('.');
+    REQUIRE(doze([&] { return reader.has_message(); }) == WaitOutcome::kReady);
+    REQUIRE(peek(reader, message));
+    CHECK(number_in(message) == round);
+    reader.release(message);
+    CHECK(child.wait() == 0);
+  }
+}
+
+TEST_CASE("guarded link: a reader is heard by a writer that never looks for news") {
+  Directory folder;
+  SegmentDirectory directory = folder.open();
+  BrokerProcess broker(directory, test::records(1 << 16));
+  LinkWriter writer = must(LinkWriter::attach(directory, "t.link"));
+  for (std::uint64_t round = 0; round < 10; ++round) {
+    OtherProcess child([&](Line line) {
+      Result<LinkReader> reader = attach_when_free<LinkReader>(directory);
+      if (!reader) return 1;
+      line.say('y');
+      Waiter waiter({.strategy = WaitStrategy::kSleep, .sleep_bound_ns = 3'600'000'000'000});
+      const WaitPoint point = reader->message_point();
+      if (waiter.wait(
+              {&point, 1}, [&] { return reader->has_message(); },
+              deadline_after(test::kPatienceNs)) != WaitOutcome::kReady) {
+        return 2;
+      }
+      Message message;
+      if (reader->try_peek(message) != Transfer::kDone || number_in(message) != round) return 3;
+      reader->release(message);
+      line.say('y');
+      line.hear();
+      return 0;
+    });
+    REQUIRE(child.line().hear() == 'y');
+    REQUIRE(put(writer, round));
+    REQUIRE(child.line().hear() == 'y');
+    child.kill_now();
+    child.wait();
+  }
+}
+
+TEST_CASE("guarded link: buffers stay where they are looked at, whoever dies") {
+  LinkShape shape = test::slots(16, 64);
+  shape.pool_buffer_count = 8;
+  shape.pool_buffer_bytes = 4096;
+  Directory folder;
+  SegmentDirectory directory = folder.open();
+  BrokerProcess broker(directory, shape);
+  LinkReader reader = must(LinkReader::attach(directory, "t.link"));
+  constexpr int kKills = 40;
+  std::uint64_t frame_count = 0;
+  for (int kills = 0; kills < kKills; ++kills) {
+    // Sends three frames, and dies with a fourth lent and never sent.
+    OtherProcess child([&](Line line) {
+      Result<LinkWriter> writer = attach_when_free<LinkWriter>(directory);
+      if (!writer) return 1;
+      for (int i = 0; i < 4; ++i) {
+        std::uint32_t slot = 0;
+        if (writer->pool()->try_acquire(slot) != Transfer::kDone) return 2;
+        std::memset(writer->pool()->bytes(slot).data(), kills * 4 + i, 4096);
+        const BufferHandle handle = writer->pool()->lend(slot);
+        if (i == 3) break;
+        std::span<std::byte> place;
+        if (writer->try_reserve(sizeof handle, place) != Transfer::kDone) return 3;
+        std::memcpy(place.data(), &handle, sizeof handle);
+        writer->commit(sizeof handle);
+      }
+      line.say('y');
+      line.hear();
+      return 0;
+    });
+    const char heard = child.line().hear();
+    if (heard != 'y') FAIL("the writer ended with " << child.wait());
+    Message messages[3];
+    std::span<const std::byte> views[3];
+    BufferHandle handles[3];
+    for (int i = 0; i < 3; ++i) {
+      REQUIRE(peek(reader, messages[i]));
+      std::memcpy(&handles[i], messages[i].bytes.data(), sizeof handles[i]);
+      REQUIRE(reader.pool()->holds(handles[i]));
+      views[i] = reader.pool()->bytes(handles[i]);
+    }
+    child.kill_now();
+    child.wait();
+    // The successor's memory takes the place of the dead one's under the views.
+    {
+      LinkWriter next = must(attach_when_free<LinkWriter>(directory));
+      CHECK(next.pool()->lent_count() == 3);
+      reader.look_for_news();
+      CHECK(reader.sender().process_id == getpid());
+      std::uint32_t slot = 0;
+      for (int i = 0; i < 5; ++i) REQUIRE(next.pool()->try_acquire(slot) == Transfer::kDone);
+      CHECK(next.pool()->try_acquire(slot) == Transfer::kBlocked);
+    }
+    for (int i = 0; i < 3; ++i) {
+      for (const std::byte byte : views[i]) {
+        REQUIRE(byte == static_cast<std::byte>(kills * 4 + i));
+      }
+      BufferHandle again;
+      std::memcpy(&again, messages[i].bytes.data(), sizeof again);
+      CHECK(again.slot == handles[i].slot);
+      reader.give_back(handles[i]);
+      ++frame_count;
+    }
+    reader.release(messages[2]);
+  }
+  MESSAGE(kKills << " kills, " << frame_count << " frames whole, none lost");
+}
+
+TEST_CASE("guarded link: values, held ones included, outlive their writer") {
+  Directory folder;
+  SegmentDirectory directory = folder.open();
+  BrokerProcess broker(directory, value_link_shape<std::uint64_t>(64));
+  auto reader = must(ValueReader<std::uint64_t>::attach(directory, "t.link"));
+  std::uint64_t next = 0;
+  constexpr int kKills = 60;
+  for (int kills = 0; kills < kKills; ++kills) {
+    OtherProcess child([&](Line) {
+      auto writer = attach_when_free<ValueWriter<std::uint64_t>>(directory);
+      if (!writer) return 1;
+      for (std::uint64_t number = writer->position();;) {
+        if (writer->try_push(number) == Transfer::kDone) {
+          ++number;
+        } else {
+          sched_yield();
+        }
+      }
+    });
+    const std::uint64_t enough = next + 300;
+    std::span<const std::uint64_t> held;
+    while (next < enough) {
+      const Transfer answer = reader.try_peek(held);
+      REQUIRE(answer != Transfer::kCorruptPeer);
+      if (answer != Transfer::kDone) continue;
+      for (const std::uint64_t number : held) REQUIRE(number == next++);
+      if (next < enough) reader.release(held.size());
+    }
+    child.kill_now();
+    child.wait();
+    auto heir = must(attach_when_free<ValueWriter<std::uint64_t>>(directory));
+    std::uint64_t expected = next - held.size();
+    for (const std::uint64_t number : held) REQUIRE(number == expected++);
+    reader.look_for_news();
+    CHECK(reader.sender().process_id == getpid());
+    expected = next - held.size();
+    for (const std::uint64_t number : held) REQUIRE(number == expected++);
+    reader.release(held.size());
+  }
+  MESSAGE(kKills << " kills, " << next << " values, 0 lost, 0 repeated");
+}
+
+TEST_CASE("guarded link: observers see both ends, and their successors") {
+  Directory folder;
+  SegmentDirectory directory = folder.open();
+  BrokerProcess broker(directory, test::slots(8, 16));
+  LinkObserver observer = must(LinkObserver::attach(directory, "t.link"));
+  CHECK(observer.report().is_guarded);
+  CHECK(observer.report().writer.holder == Holder::kNobody);
+  for (std::uint32_t round = 1; round <= 5; ++round) {
+    OtherProcess child([&](Line line) {
+      Result<LinkWriter> writer = attach_when_free<LinkWriter>(directory);
+      if (!writer || !put(*writer, round)) return 1;
+      line.say('y');
+      line.hear();
+      return 0;
+    });
+    REQUIRE(child.line().hear() == 'y');
+    const std::uint64_t deadline_ns = deadline_after(test::kPatienceNs);
+    LinkReport report = observer.report();
+    while (report.writer.message_count != round && monotonic_ns() < deadline_ns) {
+      report = observer.report();
+    }
+    CHECK(report.tail == round);
+    CHECK(report.fill == round);
+    CHECK(report.writer.incarnation == round);
+    CHECK(report.writer.holder == Holder::kAnother);
+    CHECK(report.writer.process_id == child.pid());
+    CHECK(report.writer.protection == best_protection_level());
+    child.kill_now();
+    child.wait();
+    while (observer.report().writer.holder != Holder::kNobody && monotonic_ns() < deadline_ns) {
+    }
+    CHECK(observer.report().writer.holder == Holder::kNobody);
+  }
+}
+
+TEST_CASE("guarded board: a killed stage's successor goes on with its numbers") {
+  Directory folder;
+  SegmentDirectory directory = folder.open();
+  LinkShape shape;
+  shape.kind = SegmentKind::kBoard;
+  BrokerProcess broker(directory, shape);
+  CHECK(LinkWriter::attach(directory, "t.link").error().code == ErrorCode::kVersion);
+  BoardObserver observer = must(BoardObserver::attach(directory, "t.link"));
+  for (std::uint64_t round = 1; round <= 10; ++round) {
+    OtherProcess child([&](Line line) {
+      Result<Board> board = attach_when_free<Board>(directory);
+      if (!board) return 1;
+      board->number("rounds", BoardKind::kCounter).add();
+      board->number("own_" + std::to_string(round), BoardKind::kGauge).set(round);
+      line.say('y');
+      line.hear();
+      return 0;
+    });
+    REQUIRE(child.line().hear() == 'y');
+    const std::uint64_t deadline_ns = deadline_after(test::kPatienceNs);
+    while (observer.value_of("rounds") != round && monotonic_ns() < deadline_ns) {
+    }
+    CHECK(observer.value_of("rounds") == round);
+    CHECK(observer.value_of("own_" + std::to_string(round)) == round);
+    CHECK(observer.value_of("own_1") == 1);
+    // The first attempt to attach was refused before a page was made.
+    CHECK(observer.incarnation() == round);
+    CHECK(observer.is_held());
+    child.kill_now();
+    child.wait();
+  }
+}
+
+}  // namespace
+}  // namespace slipring

@@ -1,0 +1,463 @@
+#include "platform/rendezvous/server.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "platform/rendezvous/address.h"
+#include "platform/wait/clock.h"
+#include "tests/platform/other_process.h"
+#include "tests/platform/scratch.h"
+
+namespace slipring {
+namespace {
+
+using Kind = RendezvousServer::Event::Kind;
+using Event = RendezvousServer::Event;
+
+constexpr std::uint64_t kLongNs = 20'000'000'000;
+
+SegmentDirectory opened(const Scratch& scratch) {
+  Result<SegmentDirectory> directory = SegmentDirectory::open_at(scratch.path());
+  REQUIRE(directory.ok());
+  return std::move(directory).value();
+}
+
+RendezvousServer served(const SegmentDirectory& directory, const RendezvousOptions& options = {}) {
+  Result<RendezvousServer> server = RendezvousServer::create(directory, "here", options);
+  REQUIRE(server.ok());
+  return std::move(server).value();
+}
+
+Connection connected(const SegmentDirectory& directory) {
+  Result<Connection> connection = Connection::connect(directory, "here", deadline_after(kLongNs));
+  REQUIRE(connection.ok());
+  return std::move(connection).value();
+}
+
+// The server's next event; turns until there is one.
+Event must_hear(RendezvousServer& server) {
+  const std::uint64_t deadline_ns = deadline_after(kLongNs);
+  while (monotonic_ns() < deadline_ns) {
+    server.begin_turn();
+    if (auto event = server.next()) return *event;
+  }
+  FAIL("no event");
+  return {};
+}
+
+// Lets the server take what has come; the kernel has it as soon as the client's call returns.
+std::vector<Event> heard(RendezvousServer& server) {
+  std::vector<Event> events;
+  for (int turn = 0; turn < 4; ++turn) {
+    server.begin_turn();
+    while (auto event = server.next()) events.push_back(*event);
+  }
+  return events;
+}
+
+std::span<const std::byte> bytes_of(const char* text) {
+  return std::as_bytes(std::span<const char>(text, std::strlen(text)));
+}
+
+std::size_t open_descriptor_count() {
+  std::size_t count = 0;
+  DIR* stream = ::opendir("/proc/self/fd");
+  REQUIRE(stream != nullptr);
+  while (::readdir(stream) != nullptr) ++count;
+  ::closedir(stream);
+  return count;
+}
+
+TEST_CASE("rendezvous: each side learns from the kernel who the other is") {
+  Scratch scratch;
+  SegmentDirectory directory = opened(scratch);
+  RendezvousServer server = served(directory);
+  OtherProcess child([&](Line line) {
+    Connection connection = connected(directory);
+    if (connection.peer().process.pid() != getppid()) return 1;
+    if (!connection.send(7, bytes_of("hello"))) return 2;
+    line.hear();
+    return 0;
+  });
+  const Event event = must_hear(server);
+  REQUIRE(event.kind == Kind::kPacket);
+  CHECK(server.packet().kind == 7);
+  REQUIRE(server.packet().body_bytes == 5);
+  CHECK(std::memcmp(server.packet().body.data(), "hello", 5) == 0);
+  const PeerCredentials* peer = server.peer(event.id);
+  REQUIRE(peer != nullptr);
+  CHECK(peer->user == geteuid());
+  CHECK(peer->group == getegid());
+  CHECK(peer->process.pid() == child.pid());
+  Result<Peer> same = Peer::open(child.pid());
+  Result<Peer> us = Peer::open(getpid());
+  REQUIRE(same.ok());
+  REQUIRE(us.ok());
+  CHECK(peer->process.is_same_as(*same));
+  CHECK_FALSE(peer->process.is_same_as(*us));
+  CHECK_FALSE(peer->process.has_ended().value());
+  child.line().say('.');
+  child.wait_zombie();
+  CHECK(peer->process.has_ended().value());
+  CHECK(must_hear(server).kind == Kind::kClosed);
+  CHECK(server.peer(event.id) == nullptr);
+  CHECK(server.send(event.id, 1, {}).error().code == ErrorCode::kClosed);
+}
+
+TEST_CASE("rendezvous: descriptors cross, close-on-exec, and none is leaked") {
+  Scratch scratch;
+  SegmentDirectory directory = opened(scratch);
+  RendezvousServer server = served(directory);
+  const std::size_t before = open_descriptor_count();
+  {
+    Connection client = connected(directory);
+    const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    const std::vector<int> four(kMaxPacketDescriptors, null);
+    REQUIRE(client.send(3, {}, four).ok());
+    const Event event = must_hear(server);
+    REQUIRE(event.kind == Kind::kPacket);
+    REQUIRE(server.packet().descriptor_count == kMaxPacketDescriptors);
+    for (const Descriptor& descriptor : server.packet().descriptors) {
+      REQUIRE(descriptor.is_open());
+      CHECK((::fcntl(descriptor.get(), F_GETFD) & FD_CLOEXEC) != 0);
+    }
+    // Answered in kind.
+    const std::vector<int> one(1, null);
+    REQUIRE(server.send(event.id, 4, bytes_of("x"), one).ok());
+    Packet packet;
+    REQUIRE(client.wait(deadline_after(kLongNs)).value());
+    REQUIRE(client.receive(packet).value() == Reception::kPacket);
+    CHECK(packet.descriptor_count == 1);
+    CHECK(client.receive(packet).value() == Reception::kNothing);
+    CHECK_FALSE(packet.descriptors[0].is_open());
+    ::close(null);
+  }
+  CHECK(must_hear(server).kind == Kind::kClosed);
+  CHECK(open_descriptor_count() == before);
+}
+
+// Sends what Connection would not.
+void send_raw(int fd, const std::vector<std::byte>& image, std::size_t descriptor_count) {
+  std::vector<int> fds(descriptor_count, 0);
+  for (int& each : fds) each = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  iovec part{const_cast<std::byte*>(image.data()), image.size()};
+  alignas(cmsghdr) std::byte control[CMSG_SPACE(64 * sizeof(int))] = {};
+  msghdr message = {};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (!fds.empty()) {
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
+    cmsghdr* rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
+    std::memcpy(CMSG_DATA(rights), fds.data(), fds.size() * sizeof(int));
+  }
+  CHECK(::sendmsg(fd, &message, MSG_NOSIGNAL) == static_cast<ssize_t>(image.size()));
+  for (const int each : fds) ::close(each);
+}
+
+std::vector<std::byte> image_of(PacketHeader header, std::size_t body_bytes) {
+  std::vector<std::byte> image(sizeof header + body_bytes);
+  std::memcpy(image.data(), &header, sizeof header);
+  return image;
+}
+
+TEST_CASE("rendezvous: a packet that is not whole ends its connection, and leaks nothing") {
+  Scratch scratch;
+  SegmentDirectory directory = opened(scratch);
+  RendezvousServer server = served(directory);
+  const PacketHeader good{kPacketMagic, kPacketVersion, 1, 8, 0};
+  struct Attempt {
+    std::vector<std::byte> image;
+    std::size_t descriptor_count;
+  };
+  std::vector<Attempt> attempts;
+  PacketHeader header = good;
+  attempts.push_back({std::vector<std::byte>(1), 0});
+  attempts.push_back({std::vector<std::byte>(sizeof header - 1), 1});
+  header.magic ^= 1;
+  attempts.push_back({image_of(header, 8), 0});
+  header = good;
+  header.version = 2;
+  attempts.push_back({image_of(header, 8), 2});
+  header = good;
+  attempts.push_back({image_of(header, 7), 0});
+  attempts.push_back({image_of(header, 9), 0});
+  header.body_bytes = UINT32_MAX;
+  attempts.push_back({image_of(header, 8), 0});
+  header = good;
+  attempts.push_back({image_of(header, 8), 1});  // one that is not announced
+  header.descriptor_count = 2;
+  attempts.push_back({image_of(header, 8), 1});  // one announced that does not come
+  header.descriptor_count = 5;
+  attempts.push_back({image_of(header, 8), 5});
+  header.descriptor_count = 64;
+  attempts.push_back({image_of(header, 8), 64});
+  header = good;
+  header.body_bytes = kMaxBodyBytes + 1;
+  attempts.push_back({image_of(header, kMaxBodyBytes + 1), 0});
+  attempts.push_back({image_of(header, 60'000), 4});
+  const std::size_t before = open_descriptor_count();
+  for (const Attempt& attempt : attempts) {
+    Connection client = connected(directory);
+    CHECK(heard(server).empty());
+    CHECK(server.connection_count() == 1);
+    send_raw(client.fd(), attempt.image, attempt.descriptor_count);
+    CHECK(must_hear(server).kind == Kind::kClosed);
+    CHECK(server.connection_count() == 0);
+    Packet packet;
+    CHECK(client.receive(packet).value() == Reception::kClosed);
+  }
+  // And the good one is heard: the oracle is not deaf.
+  Connection client = connected(directory);
+  send_raw(client.fd(), image_of(good, 8), 0);
+  CHECK(must_hear(server).kind == Kind::kPacket);
+  CHECK(open_descriptor_count() == before + 4);  // two sockets, and a pidfd for each side
+}
+
+TEST_CASE("rendezvous: the name goes with the owner, and a killed owner's is taken over") {
+  Scratch scratch;
+  SegmentDirectory directory = opened(scratch);
+  {
+    RendezvousServer server = served(directory);
+    CHECK(is_rendezvous_alive(directory, "here").value());
+    CHECK(RendezvousServer::create(directory, "here").error().code == ErrorCode::kExists);
+    CHECK(remove_stale_rendezvous(directory, "here").error().code == ErrorCode::kBusy);
+    struct stat made = {};
+    REQUIRE(::fstatat(directory.fd(), "here.guard", &made, 0) == 0);
+    CHECK((made.st_mode & 07777) == 0600);
+  }
+  CHECK(scratch.names().empty());
+  for (int kills = 0; kills < 20; ++kills) {
+    OtherProcess owner([&](Line line) {
+      Result<RendezvousServer> server = RendezvousServer::create(directory, "here");
+      if (!server.ok()) return 1;
+      line.say('.');
+      line.hear();
+      return 0;
+    });
+    REQUIRE(owner.line().hear() == '.');
+    owner.kill_now();
+    CHECK(owner.wait() == -SIGKILL);
+    CHECK(scratch.names() == std::vector<std::string>{"here.guard"});
+    CHECK(list_rendezvous(directory).value() == std::vector<std::string>{"here"});
+    CHECK_FALSE(is_rendezvous_alive(directory, "here").value());
+    const auto nobody = Connection::connect(directory, "here", 0);
+    REQUIRE_FALSE(nobody.ok());
+    CHECK(nobody.error().code == ErrorCode::kNotFound);
+    CHECK(nobody.error().os_errno == ECONNREFUSED);
+  }
+  CHECK(RendezvousServer::create(directory, "here").ok());
+  CHECK(scratch.names().empty());
+  // What is no socket is nobody's to remove.
+  const Descriptor file(::openat(directory.fd(), "here.guard", O_CREAT | O_WRONLY, 0600));
+  CHECK(RendezvousServer::create(directory, "here").error().code == ErrorCode::kExists);
+  CHECK(remove_stale_rendezvous(directory, "here").error().code == ErrorCode::kNotFound);
+}
+
+TEST_CASE("rendezvous: of several who find a stale name one gets it, and keeps it") {
+  Scratch scratch;
+  SegmentDirectory directory = opened(scratch);
+  constexpr int kRounds = 40;
+  for (int round = 0; round < kRounds; ++round) {
+    {
+      OtherProcess owner([&](Line line) {
+        Result<RendezvousServer> server = RendezvousServer::create(directory, "here");
+        line.say(server.ok() ? 'y' : 'n');
+        line.hear();
+        return 0;
+      });
+      REQUIRE(owner.line().hear() == 'y');
+      owner.kill_now();
+    }
+    const auto race = [&](Line line) {
+      line.hear();
+      Result<RendezvousServer> server = RendezvousServer::create(directory, "here");
+      line.say(server.ok() ? 'y' : 'n');
+      line.hear();
+      // The winner is still found under the name.
+      if (server.ok()) line.say(is_rendezvous_alive(directory, "here").value() ? 'y' : 'n');
+      line.hear();
+      return 0;
+    };
+    OtherProcess one(race);
+    OtherProcess other(race);
+    one.line().say('.');
+    other.line().say('.');
+    const char first = one.line().hear();
+    const char second = other.line().hear();
+    CHECK((first == 'y') != (second == 'y'));
+    const OtherProcess& winner = first == 'y' ? one : other;
+    winner.line().say('.');
+    CHECK(winner.line().hear() == 'y');
+    winner.line().say('.');
+    (first == 'y' ? other : one).line().say('.');
+    (first == 'y' ? other : one).line().say('.');
+    one.wait();
+    other.wait();
+  }
+}
+
+TEST_CASE("rendezvous: silent connections give way, and those that have spoken stay") {
+  Scratch scratch;
+  SegmentDirectory directory = opened(scratch);
+  RendezvousOptions options;
+  options.connection_count_max = 4;
+  options.per_user_count_max = 4;
+  RendezvousServer server = served(directory, options);
+  std::vector<Connection> spoken;
+  for (int i = 0; i < 2; ++i) {
+    spoken.push_back(connected(directory));
+    REQUIRE(spoken.back().send(1, {}).ok());
+    CHECK(must_hear(server).kind == Kind::kPacket);
+  }
+  std::vector<Connection> silent;
+  for (int i = 0; i < 50; ++i) {
+    silent.push_back(connected(directory));
+    CHECK(heard(server).empty());
+    CHECK(server.connection_count() <= 4);
+  }
+  Packet packet;
+  for (const Connection& connection : spoken) {
+    CHECK(connection.receive(packet).value() == Reception::kNothing);
+  }
+  int left_count = 0;
+  for (const Connection& connection : silent) {
+    left_count += connection.receive(packet).value() == Reception::kNothing ? 1 : 0;
+  }
+  CHECK(left_count == 2);
+  // The newest are left; they may still speak, and then nobody gives way any more.
+  for (std::size_t i = silent.size() - 2; i < silent.size(); ++i) {
+    REQUIRE(silent[i].send(1, {}).ok());
+    CHECK(must_hear(server).kind == Kind::kPacket);
+  }
+  Connection refused = connected(directory);
+  CHECK(heard(server).empty());
+  CHECK(refused.receive(packet).value() == Reception::kClosed);
+  CHECK(server.connection_count() == 4);
+  CHECK(server.next_deadline_ns() == kNoDeadline);
+}
+
+TEST_CASE("rendezvous: who speaks in the turn in which others come is not silent") {
+  Scratch scratch;
+  SegmentDirectory directory = opened(scratch);
+  RendezvousOptions options;
+  options.connection_count_max = 1;
+  RendezvousServer server = served(directory, options);
+  Connection first = connected(directory);
+  CHECK(heard(server).empty());
+  REQUIRE(first.send(1, {}).ok());
+  Connection second = connected(directory);
+  const std::vector<Event> events = heard(server);
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].kind == Kind::kPacket);
+  Packet packet;
+  CHECK(first.receive(packet).value() == Reception::kNothing);
+  CHECK(second.receive(packet).value() == Reception::kClosed);
+}
+
+TEST_CASE("rendezvous: a server without descriptors refuses, and goes on afterwards") {
+  Scratch scratch;
+  SegmentDirectory directory = opened(scratch);
+  RendezvousServer server = served(directory);
+  std::vector<Connection> clients;
+  for (int i = 0; i < 8; ++i) clients.push_back(connected(directory));
+  rlimit before = {};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  rlimit none = before;
+  none.rlim_cur = 0;
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const std::vector<Event> events = heard(server);
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK(events.empty());
+  CHECK(server.connection_count() == 0);
+  Connection late = connected(directory);
+  CHECK(heard(server).empty());
+  CHECK(server.connection_count() >= 1);
+  REQUIRE(late.send(1, {}).ok());
+  CHECK(must_hear(server).kind == Kind::kPacket);
+}
+
+TEST_CASE("rendezvous: a client that does not read holds nobody up, and is told when it does") {
+  Scratch scratch;
+  SegmentDirectory directory = opened(scratch);
+  RendezvousServer server = served(directory);
+  Connection client = connected(directory);
+  REQUIRE(client.send(1, {}).ok());
+  const RendezvousServer::Id id = must_hear(server).id;
+  const std::vector<std::byte> body(kMaxBodyBytes);
+  int sent_count = 0;
+  Status sent;
+  while ((sent = server.send(id, 2, body)).ok()) ++sent_count;
+  CHECK(sent.error().code == ErrorCode::kBusy);
+  CHECK(sent_count > 0);
+  server.want_writable(id);
+  CHECK(heard(server).empty());
+  Packet packet;
+  for (int i = 0; i < sent_count; ++i) {
+    REQUIRE(client.receive(packet).value() == Reception::kPacket);
+  }
+  const Event event = must_hear(server);
+  CHECK(event.kind == Kind::kWritable);
+  CHECK(event.id == id);
+  CHECK(server.send(id, 2, body).ok());
+}
+
+TEST_CASE("rendezvous: the death of a watched process is an event") {
+  Scratch scratch;
+  SegmentDirectory directory = opened(scratch);
+  RendezvousServer server = served(directory);
+  OtherProcess child([](Line line) {
+    line.hear();
+    return 0;
+  });
+  Result<Peer> peer = Peer::open(child.pid());
+  REQUIRE(peer.ok());
+  REQUIRE(server.watch(peer->poll_fd(), 42).ok());
+  CHECK(heard(server).empty());
+  child.kill_now();
+  const Event event = must_hear(server);
+  CHECK(event.kind == Kind::kWatched);
+  CHECK(event.id == 42);
+  server.forget(peer->poll_fd());
+}
+
+TEST_CASE("rendezvous: a directory of any depth will do, a name of any length will not") {
+  Scratch scratch;
+  std::string path = scratch.path();
+  for (int i = 0; i < 3; ++i) {
+    path += "/" + std::string(80, 'd');
+    REQUIRE(::mkdir(path.c_str(), 0700) == 0);
+  }
+  {
+    Result<SegmentDirectory> directory = SegmentDirectory::open_at(path);
+    REQUIRE(directory.ok());
+    RendezvousServer server = served(*directory);
+    CHECK(is_rendezvous_alive(*directory, "here").value());
+  }
+  SegmentDirectory directory = opened(scratch);
+  for (const char* name : {"", "../x", "a/b", ".hidden"}) {
+    CHECK(RendezvousServer::create(directory, name).error().code == ErrorCode::kInvalidArgument);
+    CHECK(Connection::connect(directory, name, 0).error().code == ErrorCode::kInvalidArgument);
+  }
+  for (int i = 3; i > 0; --i) {
+    ::rmdir(path.c_str());
+    path.resize(path.rfind('/'));
+  }
+}
+
+}  // namespace
+}  // namespace slipring
