@@ -1,0 +1,437 @@
+#include "tests/crash/campaign/judge.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace slipring::campaign {
+namespace {
+
+// Marks what the producer's book says of each of its messages.  Answers how many there are.
+std::uint32_t read_book(const ProducerBook& book, std::uint8_t* known) {
+  std::uint32_t count = 0;
+  for (std::uint32_t i = 0; i < book.life_count; ++i) {
+    const ProducerLife& life = book.lives[i];
+    const std::uint32_t committed = life.committed.get();
+    const std::uint32_t attempted = life.attempted.get();
+    std::memset(known + life.base, kMust, committed - life.base);
+    std::memset(known + committed, kMaybe, attempted - committed);
+    count = attempted;
+  }
+  return count;
+}
+
+void close_book(const Context& context, std::uint32_t at, std::uint32_t count) {
+  const std::uint8_t* known = context.stage->known[at];
+  std::uint64_t committed = 0;
+  std::uint64_t vanished = 0;
+  std::uint64_t delivered = 0;
+  std::uint64_t in_hands = 0;
+  for (std::uint32_t id = 0; id < count; ++id) {
+    const bool came = (known[id] & (kDelivered | kInHands)) != 0;
+    delivered += (known[id] & kDelivered) != 0 ? 1 : 0;
+    in_hands += (known[id] & kInHands) != 0 ? 1 : 0;
+    if ((known[id] & kMaybe) != 0) ++(came ? committed : vanished);
+    if ((known[id] & kMust) != 0 && !came) {
+      context.report(Wrong::kLost, "a committed message never came: producer, number", at, id);
+    }
+  }
+  Tally& tally = *context.tally;
+  tally.messages += delivered;
+  tally.maybe_committed += committed;
+  tally.maybe_vanished += vanished;
+  tally.in_hands += in_hands;
+  if (count == 0 || delivered == 0) {
+    context.report(Wrong::kHang, "nothing got through in a whole round: producer", at);
+  }
+}
+
+// Goes through one lane's log.
+class Lane {
+ public:
+  Lane(const Context& context, std::uint32_t at)
+      : context_(context),
+        at_(at),
+        book_(context.stage->consumers[at]),
+        known_(context.stage->known[at]),
+        count_(read_book(context.stage->producers[at], known_)) {}
+
+  void judge() {
+    for (std::uint32_t i = 0; i < book_.life_count; ++i) judge_life(book_.lives[i], i);
+    if (seen_ > done_high_) {
+      context_.report(Wrong::kLost, "taken, not finished, and never came again: up to, from",
+                      static_cast<std::uint64_t>(seen_),
+                      static_cast<std::uint64_t>(done_high_ + 1));
+    }
+    take_into_hands(count_);
+    close_book(context_, at_, count_);
+  }
+
+ private:
+  // Whether a reader that stands behind `from` may be given `id` next.
+  [[nodiscard]] bool follows(std::int64_t from, std::int64_t id) const {
+    if (id <= from) return false;
+    for (std::int64_t between = from + 1; between < id; ++between) {
+      if ((known_[between] & (kMust | kDelivered)) != 0) return false;
+    }
+    return true;
+  }
+
+  // A life begins with `id`: behind what was finished, or what was being finished, or what was
+  // popped for good, by the ones before.
+  [[nodiscard]] bool may_begin_with(std::uint32_t id) {
+    if (follows(done_low_, id) || (done_high_ > done_low_ && follows(done_high_, id))) return true;
+    return id > done_low_ && take_into_hands(id);
+  }
+
+  // What lies between the last finished one and `id` went with a dead consumer's hands.
+  bool take_into_hands(std::uint32_t id) {
+    if (hands_ == 0) return false;
+    std::uint32_t count = 0;
+    for (std::int64_t between = done_high_ + 1; between < id; ++between) {
+      if ((known_[between] & kDelivered) != 0) return false;
+      if ((known_[between] & kMust) == 0) continue;
+      if (count++ == hands_) return id == count_;
+      known_[between] |= kInHands;
+    }
+    return true;
+  }
+
+  void judge_life(const ConsumerLife& life, std::uint32_t number) {
+    const std::uint32_t end = life.end.get();
+    std::int64_t last = -1;
+    for (std::uint32_t i = life.begin; i < end; ++i) {
+      const LogEntry& entry = book_.log[i];
+      if (entry.producer != at_ || entry.id >= count_) {
+        context_.report(Wrong::kInvented, "never sent: number, life", entry.id, number);
+        return;
+      }
+      judge_entry(entry, i == life.begin, last, number);
+      last = entry.id;
+    }
+    if (end != life.begin) hands_ = 0;
+    // Who pops for good has finished whatever it could log.
+    const std::uint32_t finished = life.hands.get() != 0 ? end : life.finished.get();
+    if (finished > life.begin) done_low_ = done_high_ = book_.log[finished - 1].id;
+    if (life.finishing.get() > std::max(life.begin, finished)) {
+      done_high_ = book_.log[life.finishing.get() - 1].id;
+    }
+    const std::uint32_t taken_end = life.taken_end.get();
+    if (taken_end > end) allowance_ = std::max(allowance_, taken_end - end);
+    hands_ += life.hands.get();
+  }
+
+  void judge_entry(const LogEntry& entry, bool is_first, std::int64_t last, std::uint32_t number) {
+    const std::uint32_t id = entry.id;
+    const bool is_marked = (entry.flags & kMarked) != 0;
+    const bool came_before = (known_[id] & kDelivered) != 0;
+    if (!(is_first ? may_begin_with(id) : follows(last, id))) {
+      const std::int64_t from = is_first ? done_low_ : last;
+      const Wrong wrong = id > from ? Wrong::kLost
+                          : is_first ? Wrong::kDuplicated
+                                     : Wrong::kOrder;
+      context_.report(wrong, is_first ? "a successor begins with the wrong message: number, behind"
+                                      : "not the next message: number, behind",
+                      id, static_cast<std::uint64_t>(from));
+    }
+    if (came_before) {
+      ++context_.tally->redelivered;
+      if (!is_marked) {
+        context_.report(Wrong::kDuplicated, "came again without a mark: number, life", id, number);
+      }
+    } else if (is_marked) {
+      if (allowance_ == 0) {
+        context_.report(Wrong::kMark, "marked, and nobody held it: number, life", id, number);
+      } else {
+        --allowance_;
+      }
+    }
+    known_[id] |= kDelivered;
+    seen_ = std::max(seen_, std::int64_t{id});
+  }
+
+  const Context& context_;
+  std::uint32_t at_;
+  const ConsumerBook& book_;
+  std::uint8_t* known_;
+  std::uint32_t count_;
+  std::int64_t done_low_ = -1;   // finished for certain
+  std::int64_t done_high_ = -1;  // perhaps finished
+  std::int64_t seen_ = -1;
+  std::uint32_t allowance_ = 0;  // messages that the dead may have taken and not logged
+  std::uint32_t hands_ = 0;      // messages that the dead may have popped and not logged
+};
+
+// Goes through one consumer's log of many.
+class Member {
+ public:
+  Member(const Context& context, std::uint32_t at, std::uint32_t producer_count)
+      : context_(context), book_(context.stage->consumers[at]), producer_count_(producer_count) {}
+
+  void judge() {
+    for (std::uint32_t i = 0; i < book_.life_count; ++i) judge_life(book_.lives[i], i);
+    if (has_to_come_ && pending_begin_ != pending_end_) {
+      context_.report(Wrong::kLost, "taken, not finished, and never came again: entries",
+                      pending_begin_, pending_end_);
+    }
+  }
+
+ private:
+  void judge_life(const ConsumerLife& life, std::uint32_t number) {
+    const std::uint32_t end = life.end.get();
+    std::uint32_t at = life.begin;
+    std::uint32_t again = pending_begin_;
+    // First what the one before had not finished.
+    for (; at < end && (book_.log[at].flags & kMarked) != 0; ++at) {
+      const LogEntry& entry = book_.log[at];
+      if (!is_known(entry, number)) return;
+      if (came_before(entry)) {
+        ++context_.tally->redelivered;
+        if (again == pending_end_ || book_.log[again].id != entry.id ||
+            book_.log[again].producer != entry.producer) {
+          context_.report(Wrong::kDuplicated, "came again and was not held: number, life",
+                          entry.id, number);
+        } else {
+          ++again;
+        }
+      } else if (allowance_ == 0) {
+        context_.report(Wrong::kMark, "marked, and nobody held it: number, life", entry.id, number);
+      }
+      note(entry);
+    }
+    const bool goes_on = at < end || life.finished.get() > life.begin;
+    if (goes_on && has_to_come_ && again != pending_end_) {
+      context_.report(Wrong::kLost, "taken, not finished, and did not come again: entry, life",
+                      again, number);
+    }
+    for (; at < end; ++at) {
+      const LogEntry& entry = book_.log[at];
+      if (!is_known(entry, number)) return;
+      if ((entry.flags & kMarked) != 0) {
+        context_.report(Wrong::kMark, "marked in the middle: number, life", entry.id, number);
+      } else if (came_before(entry)) {
+        context_.report(Wrong::kDuplicated, "came again without a mark: number, life", entry.id,
+                        number);
+      }
+      note(entry);
+    }
+    inherit(life, end, goes_on);
+  }
+
+  void inherit(const ConsumerLife& life, std::uint32_t end, bool goes_on) {
+    const std::uint32_t finished = std::max(life.begin, life.finished.get());
+    if (goes_on || end - life.begin >= pending_end_ - pending_begin_) {
+      if (goes_on || end != life.begin) {
+        pending_begin_ = finished;
+        pending_end_ = end;
+        has_to_come_ = true;
+      }
+    }
+    if (life.finishing.get() > finished) has_to_come_ = false;
+    const std::uint32_t more = life.taken_end.get() > end ? life.taken_end.get() - end : 0;
+    allowance_ = goes_on ? more : std::max(allowance_, more);
+  }
+
+  [[nodiscard]] bool is_known(const LogEntry& entry, std::uint32_t number) const {
+    if (entry.producer < producer_count_ &&
+        (context_.stage->known[entry.producer][entry.id] & (kMust | kMaybe)) != 0) {
+      return true;
+    }
+    context_.report(Wrong::kInvented, "never sent: number, life", entry.id, number);
+    return false;
+  }
+  [[nodiscard]] bool came_before(const LogEntry& entry) const {
+    return (context_.stage->known[entry.producer][entry.id] & kDelivered) != 0;
+  }
+
+  void note(const LogEntry& entry) {
+    std::uint8_t& known = context_.stage->known[entry.producer][entry.id];
+    const bool is_again = (known & kDelivered) != 0;
+    known |= kDelivered;
+    const ProducerBook& sender = context_.stage->producers[entry.producer];
+    if (is_again || sender.has_stamps == 0) return;
+    if (sender.over[entry.id] < latest_begun_) {
+      context_.report(Wrong::kOrder, "came behind one that was sent later: producer, number",
+                      entry.producer, entry.id);
+    }
+    latest_begun_ = std::max(latest_begun_, sender.begun[entry.id]);
+  }
+
+  const Context& context_;
+  const ConsumerBook& book_;
+  std::uint32_t producer_count_;
+  std::uint32_t pending_begin_ = 0;  // entries that come again
+  std::uint32_t pending_end_ = 0;
+  bool has_to_come_ = false;  // they have to
+  std::uint32_t allowance_ = 0;
+  std::uint32_t latest_begun_ = 0;
+};
+
+// Goes through one reader's log.  All logs together say which message stood where.
+class Listener {
+ public:
+  Listener(const Context& context, std::uint32_t at, std::uint32_t count, bool may_lose)
+      : context_(context),
+        book_(context.stage->consumers[at]),
+        count_(count),
+        may_lose_(may_lose) {}
+
+  void judge() {
+    for (std::uint32_t i = 0; i < book_.life_count; ++i) judge_life(book_.lives[i], i);
+  }
+
+ private:
+  static constexpr std::uint32_t kAnywhere = UINT32_MAX;
+
+  void judge_life(const ConsumerLife& life, std::uint32_t number) {
+    const std::uint32_t end = life.end.get();
+    bool is_first = true;
+    for (std::uint32_t i = life.begin; i < end; ++i) {
+      const LogEntry& entry = book_.log[i];
+      if ((entry.flags & kJoined) != 0) {
+        if (!may_join_) context_.report(Wrong::kLost, "a membership got lost: life", number);
+        low_ = high_ = kAnywhere;
+        may_join_ = false;
+        allowance_ = 0;
+        is_first = false;
+        continue;
+      }
+      if (!is_in_place(entry)) return;
+      judge_entry(entry, is_first, life, number);
+      is_first = false;
+      low_ = high_ = entry.position + 1;
+    }
+    settle(life, end);
+  }
+
+  void settle(const ConsumerLife& life, std::uint32_t end) {
+    const std::uint32_t finished = std::max(life.begin, life.finished.get());
+    const std::uint32_t finishing = std::max(finished, life.finishing.get());
+    if (end > life.begin) {
+      // Where the first unfinished one stands; lives that logged nothing change nothing.
+      for (std::uint32_t i = end; i-- > life.begin;) {
+        if ((book_.log[i].flags & kJoined) != 0) break;
+        if (i >= finished) low_ = book_.log[i].position;
+        if (i >= finishing) high_ = book_.log[i].position;
+      }
+      lost_before_ = life.lost_count.get();
+    }
+    const std::uint32_t more = life.taken_end.get() > end ? life.taken_end.get() - end : 0;
+    allowance_ = std::max(allowance_, more);
+    may_join_ = life.joining.get() != 0;
+  }
+
+  // Whether the message can stand there, by its number and by what others saw there.
+  [[nodiscard]] bool is_in_place(const LogEntry& entry) {
+    if (entry.id >= count_ || entry.position >= kMaxIds * 2) {
+      context_.report(Wrong::kInvented, "never sent: number, position", entry.id, entry.position);
+      return false;
+    }
+    std::uint32_t& there = context_.stage->at_position[entry.position];
+    if (there != 0 && there != entry.id + 1) {
+      context_.report(Wrong::kOrder, "two messages in one place: number, position", entry.id,
+                      entry.position);
+    }
+    there = entry.id + 1;
+    context_.stage->known[0][entry.id] |= kDelivered;
+    return true;
+  }
+
+  void judge_entry(const LogEntry& entry, bool is_first, const ConsumerLife& life,
+                   std::uint32_t number) {
+    const bool is_marked = (entry.flags & kMarked) != 0;
+    const bool came_before = has_seen_ && entry.position <= seen_;
+    const std::uint32_t due = entry.position - entry.lost;
+    context_.tally->told_lost += entry.lost;
+    if (entry.lost != 0 && !may_lose_) {
+      context_.report(Wrong::kLost, "lost where nothing may be: position, count", entry.position,
+                      entry.lost);
+    }
+    if (low_ != kAnywhere && due != low_ && due != high_) {
+      // A predecessor may have gone past a loss, counted it, and died before it could say so.
+      const std::uint32_t counted = life.lost_count.get() - lost_before_;
+      if (!is_first || due < low_ || due - low_ > counted) {
+        context_.report(due < low_ ? Wrong::kDuplicated : Wrong::kLost,
+                        "not the next message: position less lost, expected", due, low_);
+      } else {
+        context_.tally->told_lost += due - low_;
+      }
+    }
+    if (came_before) {
+      ++context_.tally->redelivered;
+      if (!is_marked) {
+        context_.report(Wrong::kDuplicated, "came again without a mark: number, life", entry.id,
+                        number);
+      }
+    } else if (is_marked) {
+      if (allowance_ == 0) {
+        context_.report(Wrong::kMark, "marked, and nobody held it: number, life", entry.id, number);
+      } else {
+        --allowance_;
+      }
+    }
+    seen_ = std::max(seen_, entry.position);
+    has_seen_ = true;
+  }
+
+  const Context& context_;
+  const ConsumerBook& book_;
+  std::uint32_t count_;
+  bool may_lose_;
+  std::uint32_t low_ = kAnywhere;  // the position that is due, if the last finish() did nothing
+  std::uint32_t high_ = kAnywhere;  // and if it did
+  std::uint32_t seen_ = 0;
+  bool has_seen_ = false;
+  bool may_join_ = true;
+  std::uint32_t lost_before_ = 0;
+  std::uint32_t allowance_ = 0;
+};
+
+}  // namespace
+
+void judge_lane(const Context& context, std::uint32_t at) {
+  Lane(context, at).judge();
+}
+
+void judge_crowd(const Context& context, std::uint32_t producer_count,
+                 std::uint32_t consumer_count) {
+  std::uint32_t counts[kMaxBooks] = {};
+  for (std::uint32_t i = 0; i < producer_count; ++i) {
+    counts[i] = read_book(context.stage->producers[i], context.stage->known[i]);
+  }
+  for (std::uint32_t i = 0; i < consumer_count; ++i) Member(context, i, producer_count).judge();
+  for (std::uint32_t i = 0; i < producer_count; ++i) close_book(context, i, counts[i]);
+}
+
+void judge_audience(const Context& context, std::uint32_t reader_count, bool may_lose) {
+  std::uint8_t* known = context.stage->known[0];
+  const std::uint32_t count = read_book(context.stage->producers[0], known);
+  for (std::uint32_t i = 0; i < reader_count; ++i) Listener(context, i, count, may_lose).judge();
+  // Places hold messages in the order of their numbers, and between two neighbours lie none that
+  // had been accepted.
+  std::uint32_t last = 0;
+  std::uint32_t last_position = 0;
+  for (std::uint32_t position = 0; position < kMaxIds * 2; ++position) {
+    const std::uint32_t here = context.stage->at_position[position];
+    if (here == 0) continue;
+    if (here <= last) {
+      context.report(Wrong::kOrder, "out of order: number, position", here - 1, position);
+    }
+    std::uint32_t between = 0;
+    for (std::uint32_t id = last; last != 0 && id + 1 < here; ++id) {
+      between += (known[id] & kMust) != 0 ? 1 : 0;
+    }
+    if (last != 0 && here > last && between > position - last_position - 1) {
+      context.report(Wrong::kLost, "fewer places than messages: position, messages", position,
+                     between);
+    }
+    last = here;
+    last_position = position;
+  }
+  // What nobody read was overwritten: only its producer can tell, and the losses were told.
+  for (std::uint32_t id = 0; id < count; ++id) {
+    if (may_lose && (known[id] & kMust) != 0) known[id] |= kDelivered;
+  }
+  close_book(context, 0, count);
+}
+
+}  // namespace slipring::campaign

@@ -1,0 +1,204 @@
+#include "tests/crash/campaign/round.h"
+
+#include <sys/prctl.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <string>
+
+namespace slipring::campaign {
+namespace {
+
+// From now on the kernel kills this process in so many nanoseconds.
+bool doom_myself(std::uint64_t life_ns) {
+  sigevent event{};
+  event.sigev_notify = SIGEV_SIGNAL;
+  event.sigev_signo = SIGKILL;
+  timer_t timer{};
+  if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0) return false;
+  itimerspec at{};
+  at.it_value.tv_sec = static_cast<time_t>(life_ns / 1'000'000'000);
+  at.it_value.tv_nsec = static_cast<long>(life_ns % 1'000'000'000) + 1;
+  return timer_settime(timer, 0, &at, nullptr) == 0;
+}
+
+void set_deadline(std::uint32_t seconds) {
+  itimerval at{};
+  at.it_value.tv_sec = static_cast<time_t>(seconds);
+  setitimer(ITIMER_REAL, &at, nullptr);
+}
+
+constexpr const char* kOpNames[kOpCount] = {"nothing", "attach", "push",   "take",
+                                            "finish",  "wait",   "recover"};
+
+}  // namespace
+
+// From a few microseconds, which end in the take-over, to two milliseconds.
+std::uint64_t Round::life_ns() {
+  const std::uint32_t kind = chance_.below(8);
+  if (kind < 1) return chance_.below(15'000);
+  if (kind < 3) return 5'000 + chance_.below(100'000);
+  if (kind < 6) return 50'000 + chance_.below(500'000);
+  return 200'000 + chance_.below(2'000'000);
+}
+
+void Round::live(std::uint32_t role, bool is_reaper, std::uint64_t life_ns, std::uint64_t seed) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  signal(SIGALRM, SIG_DFL);
+  Life life(context_, role, seed);
+  life.now(is_reaper ? Op::kRecover : Op::kAttach);
+  if (life_ns != 0 && !doom_myself(life_ns)) {
+    life.fail(Wrong::kCrash, "no timer to be killed by: errno", static_cast<std::uint64_t>(errno));
+  }
+  if (is_reaper) {
+    scene_.recover(life, role);
+  } else {
+    scene_.play(life);
+  }
+  _exit(0);
+}
+
+void Round::bear(std::uint32_t role, bool is_doomed) {
+  const std::uint64_t seed = chance_.next();
+  const std::uint64_t span_ns = is_doomed ? life_ns() : 0;
+  scene_.open_books(context_, role);
+  context_.stage->ops[role].set(0);
+  const pid_t pid = fork();
+  if (pid == 0) live(role, false, span_ns, seed);
+  actors_[role] = {pid, State::kAlive, is_doomed};
+}
+
+void Round::bear_reaper(std::uint32_t role, bool is_doomed) {
+  const std::uint64_t seed = chance_.next();
+  const std::uint64_t span_ns = is_doomed ? chance_.below(40'000) : 0;
+  context_.stage->ops[role].set(0);
+  const pid_t pid = fork();
+  if (pid == 0) live(role, true, span_ns, seed);
+  actors_[role] = {pid, State::kRecovering, is_doomed};
+}
+
+void Round::count_kill(std::uint32_t role) {
+  ++kill_count_;
+  Tally& tally = *context_.tally;
+  ++tally.kills;
+  ++tally.kills_by_role[role];
+  ++tally.kills_in[context_.stage->ops[role].get() % kOpCount];
+}
+
+bool Round::are_gone(RoleKind kind) const {
+  for (std::uint32_t i = 0; i < scene_.roles().size(); ++i) {
+    if (scene_.roles()[i].kind == kind && actors_[i].state != State::kGone) return false;
+  }
+  return true;
+}
+
+bool Round::take_death(std::uint32_t role, int status) {
+  Actor& actor = actors_[role];
+  const bool was_reaper = actor.state == State::kRecovering;
+  actor.pid = 0;
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
+    count_kill(role);
+    is_running_ = is_running_ && kill_count_ < options_.kills_in_round &&
+                  context_.stage->enough.load(std::memory_order_relaxed) == 0;
+    if (is_running_ && chance_.one_in(16)) {
+      ++context_.tally->kills_together;
+      for (Actor& other : actors_) {
+        if (other.pid != 0) kill(other.pid, SIGKILL);
+      }
+    }
+    if (scene_.needs_reaper() && (was_reaper || !chance_.one_in(64))) {
+      bear_reaper(role, is_running_ && chance_.one_in(2));
+    } else if (scene_.needs_reaper()) {
+      bear_reaper(role, false);
+    } else {
+      bear(role, is_running_);
+    }
+    return true;
+  }
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+    if (was_reaper) {
+      bear(role, is_running_);
+    } else {
+      actor.state = State::kGone;
+    }
+    return true;
+  }
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 3) {
+    context_.report(Wrong::kCrash, "a life ended by itself: role, wait status", role,
+                    static_cast<std::uint64_t>(status));
+  }
+  actor.state = State::kGone;
+  return false;
+}
+
+void Round::tell_hang() const {
+  std::string state;
+  for (std::uint32_t i = 0; i < scene_.roles().size(); ++i) {
+    state += std::string(" ") + scene_.roles()[i].name + "=" +
+             (actors_[i].state == State::kGone ? "gone" : kOpNames[context_.stage->ops[i].get()]);
+  }
+  std::fprintf(stderr, "%s: no end of the round, phase %u, kills %u:%s\n", scene_.name(),
+               static_cast<unsigned>(context_.phase()), kill_count_, state.c_str());
+  for (std::uint32_t i = 0; i < kMaxBooks; ++i) {
+    const ProducerBook& sent = context_.stage->producers[i];
+    const ConsumerBook& got = context_.stage->consumers[i];
+    if (sent.life_count != 0) {
+      const ProducerLife& life = sent.lives[sent.life_count - 1];
+      std::fprintf(stderr, "  producer %u: life %u, committed %u, attempted %u\n", i,
+                   sent.life_count, life.committed.get(), life.attempted.get());
+    }
+    if (got.life_count != 0) {
+      const ConsumerLife& life = got.lives[got.life_count - 1];
+      std::fprintf(stderr, "  consumer %u: life %u, log end %u, finished %u, taken up to %u\n", i,
+                   got.life_count, life.end.get(), life.finished.get(), life.taken_end.get());
+    }
+  }
+  context_.report(Wrong::kHang, "no end of the round: phase, kills",
+                  static_cast<std::uint64_t>(context_.phase()), kill_count_);
+}
+
+bool Round::wait_for_one() {
+  int status = 0;
+  const pid_t pid = waitpid(-1, &status, 0);
+  if (pid < 0) {
+    tell_hang();
+    return false;
+  }
+  for (std::uint32_t i = 0; i < scene_.roles().size(); ++i) {
+    if (actors_[i].pid == pid) return take_death(i, status);
+  }
+  return true;
+}
+
+void Round::kill_all() {
+  for (Actor& actor : actors_) {
+    if (actor.pid == 0) continue;
+    kill(actor.pid, SIGKILL);
+    waitpid(actor.pid, nullptr, 0);
+    actor.pid = 0;
+  }
+}
+
+bool Round::play() {
+  set_deadline(options_.deadline_seconds);
+  go_on_to(Phase::kRun);
+  for (std::uint32_t i = 0; i < scene_.roles().size(); ++i) bear(i, true);
+  bool is_well = true;
+  while (is_well && is_running_) is_well = wait_for_one();
+  go_on_to(Phase::kFinish);
+  while (is_well && !are_gone(RoleKind::kProducer)) is_well = wait_for_one();
+  go_on_to(Phase::kDrainRelays);
+  while (is_well && !are_gone(RoleKind::kRelay)) is_well = wait_for_one();
+  go_on_to(Phase::kDrain);
+  while (is_well && !are_gone(RoleKind::kConsumer)) is_well = wait_for_one();
+  set_deadline(0);
+  kill_all();
+  return is_well;
+}
+
+}  // namespace slipring::campaign

@@ -1,0 +1,54 @@
+// One round of one scene: births, deaths, recoveries, and the end.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <cstdint>
+
+#include "tests/crash/campaign/driver.h"
+#include "tests/crash/campaign/scene.h"
+
+namespace slipring::campaign {
+
+class Round {
+ public:
+  Round(Scene& scene, const Context& context, const Options& options)
+      : scene_(scene), context_(context), options_(options), chance_(context.stage->seed) {}
+
+  // False when it did not come to its end; a violation says why.
+  [[nodiscard]] bool play();
+
+ private:
+  enum class State : std::uint32_t { kAlive, kRecovering, kGone };
+  struct Actor {
+    pid_t pid = 0;
+    State state = State::kGone;
+    bool is_doomed = false;
+  };
+
+  void bear(std::uint32_t role, bool is_doomed);
+  void bear_reaper(std::uint32_t role, bool is_doomed);
+  void live(std::uint32_t role, bool is_reaper, std::uint64_t life_ns, std::uint64_t seed);
+  [[nodiscard]] std::uint64_t life_ns();
+  // Waits for one to end.  False: the round is over.
+  [[nodiscard]] bool wait_for_one();
+  [[nodiscard]] bool take_death(std::uint32_t role, int status);
+  void count_kill(std::uint32_t role);
+  void kill_all();
+  void tell_hang() const;
+  [[nodiscard]] bool are_gone(RoleKind kind) const;
+  void go_on_to(Phase phase) {
+    context_.stage->phase.store(static_cast<std::uint32_t>(phase), std::memory_order_relaxed);
+  }
+
+  Scene& scene_;
+  const Context& context_;
+  const Options& options_;
+  Chance chance_;
+  std::array<Actor, kMaxRoles> actors_{};
+  std::uint32_t kill_count_ = 0;
+  bool is_running_ = true;
+};
+
+}  // namespace slipring::campaign

@@ -1,0 +1,53 @@
+#include "tests/crash/campaign/scene.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+namespace slipring::campaign {
+
+const char* name_of(Wrong wrong) {
+  constexpr const char* kNames[kWrongCount] = {"lost",    "duplicated", "torn",    "order",
+                                               "invented", "mark",       "leaked",  "corrupt",
+                                               "hang",    "crash"};
+  return kNames[static_cast<std::uint32_t>(wrong)];
+}
+
+const char* name_of(Plant plant) {
+  constexpr const char* kNames[kPlantCount] = {"none",  "lost",     "repeat", "torn",
+                                               "order", "unmarked", "leak",   "no-recovery"};
+  return kNames[static_cast<std::uint32_t>(plant)];
+}
+
+void Context::report(Wrong wrong, const char* what, std::uint64_t a, std::uint64_t b) const {
+  ++tally->wrong[static_cast<std::uint32_t>(wrong)];
+  const std::uint32_t at = sayings->count.fetch_add(1);
+  if (at >= kMaxSayings) return;
+  std::snprintf(sayings->texts[at], kSayingBytes, "%s: %s: %s %llu, %llu (seed of the round %llu)",
+                scene, name_of(wrong), what, static_cast<unsigned long long>(a),
+                static_cast<unsigned long long>(b), static_cast<unsigned long long>(stage->seed));
+}
+
+void Life::fail(Wrong wrong, const char* what, std::uint64_t a, std::uint64_t b) {
+  context_->report(wrong, what, a, b);
+  _exit(3);
+}
+
+void Life::idle() {
+  // Rarely: a death ought to find lives in their operations, not off the processor.
+  if (++idle_count_ % 128 == 0) sched_yield();
+}
+
+bool Life::goes_on(const Sender& sender) {
+  while (context_->phase() == Phase::kRun) {
+    if (sender.next() < kEnoughIds) return true;
+    stage().enough.store(1, std::memory_order_relaxed);
+    sched_yield();
+  }
+  if (context_->phase() != Phase::kFinish) return false;
+  if (finish_at_ == 0) finish_at_ = sender.next() + kLastMessages;
+  return sender.next() < finish_at_;
+}
+
+}  // namespace slipring::campaign

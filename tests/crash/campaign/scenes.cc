@@ -1,0 +1,12 @@
+#include "tests/crash/campaign/scenes.h"
+
+#include <array>
+
+namespace slipring::campaign {
+
+std::span<Scene* const> all_scenes() {
+  static const std::array kScenes{&typed_scene(), &slot_scene(), &record_scene(), &stream_scene()};
+  return kScenes;
+}
+
+}  // namespace slipring::campaign
