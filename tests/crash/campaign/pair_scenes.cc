@@ -59,6 +59,7 @@ class TypedScene : public PairScene {
       }
       if (answer == Transfer::kDone) sender.sent(static_cast<std::uint32_t>(pushed));
       sender.refused();
+      life.moved();
       if (answer == Transfer::kBlocked) life.idle();
     }
   }
@@ -280,6 +281,7 @@ class RecordScene : public PairScene {
       }
       sender.sent(static_cast<std::uint32_t>(pushed));
       sender.refused();
+      life.moved();
       if (pushed == 0) life.idle();
     }
   }

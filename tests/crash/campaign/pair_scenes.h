@@ -68,6 +68,7 @@ inline void log_message(Life& life, Taker& taker, std::span<const std::byte> byt
   entry.producer = static_cast<std::uint8_t>(name.producer);
   entry.flags = is_marked ? kMarked : 0;
   taker.log(entry);
+  life.moved();
 }
 
 // A producer's loop: `push(bytes)` gives one message of `size` bytes to the ring.
@@ -87,6 +88,7 @@ void send_messages(Life& life, Sender& sender, std::uint32_t producer, std::uint
     life.now(Op::kNothing);
     if (answer == Transfer::kDone) {
       sender.sent(1);
+      life.moved();
     } else if (answer == Transfer::kBlocked) {
       sender.refused();
       life.idle();

@@ -3,7 +3,6 @@
 #include <sys/prctl.h>
 #include <sys/time.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -14,24 +13,13 @@
 namespace slipring::campaign {
 namespace {
 
-// From now on the kernel kills this process in so many nanoseconds.
-bool doom_myself(std::uint64_t life_ns) {
-  sigevent event{};
-  event.sigev_notify = SIGEV_SIGNAL;
-  event.sigev_signo = SIGKILL;
-  timer_t timer{};
-  if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0) return false;
-  itimerspec at{};
-  at.it_value.tv_sec = static_cast<time_t>(life_ns / 1'000'000'000);
-  at.it_value.tv_nsec = static_cast<long>(life_ns % 1'000'000'000) + 1;
-  return timer_settime(timer, 0, &at, nullptr) == 0;
-}
-
 void set_deadline(std::uint32_t seconds) {
   itimerval at{};
   at.it_value.tv_sec = static_cast<time_t>(seconds);
   setitimer(ITIMER_REAL, &at, nullptr);
 }
+
+constexpr std::uint32_t kTakeOverNs = 20'000;
 
 constexpr const char* kOpNames[kOpCount] = {"nothing", "attach", "push",   "take",
                                             "finish",  "wait",   "recover"};
@@ -41,10 +29,10 @@ constexpr const char* kOpNames[kOpCount] = {"nothing", "attach", "push",   "take
 // From a few microseconds, which end in the take-over, to two milliseconds.
 std::uint64_t Round::life_ns() {
   const std::uint32_t kind = chance_.below(8);
-  if (kind < 1) return chance_.below(15'000);
-  if (kind < 3) return 5'000 + chance_.below(100'000);
-  if (kind < 6) return 50'000 + chance_.below(500'000);
-  return 200'000 + chance_.below(2'000'000);
+  if (kind < 1) return chance_.below(kTakeOverNs);
+  if (kind < 3) return kTakeOverNs + chance_.below(50'000);
+  if (kind < 6) return kTakeOverNs + chance_.below(300'000);
+  return kTakeOverNs + chance_.below(1'500'000);
 }
 
 void Round::live(std::uint32_t role, bool is_reaper, std::uint64_t life_ns, std::uint64_t seed) {
@@ -52,9 +40,9 @@ void Round::live(std::uint32_t role, bool is_reaper, std::uint64_t life_ns, std:
   signal(SIGALRM, SIG_DFL);
   Life life(context_, role, seed);
   life.now(is_reaper ? Op::kRecover : Op::kAttach);
-  if (life_ns != 0 && !doom_myself(life_ns)) {
-    life.fail(Wrong::kCrash, "no timer to be killed by: errno", static_cast<std::uint64_t>(errno));
-  }
+  // Most deaths wait for the first message, so that they do not find a life which merely waits for
+  // another to be born; the others come while it attaches.
+  if (life_ns != 0) life.doom(life_ns, !is_reaper && life_ns >= kTakeOverNs);
   if (is_reaper) {
     scene_.recover(life, role);
   } else {

@@ -1,8 +1,11 @@
 #include "tests/crash/campaign/scene.h"
 
 #include <sched.h>
+#include <time.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
 
 namespace slipring::campaign {
@@ -34,15 +37,40 @@ void Life::fail(Wrong wrong, const char* what, std::uint64_t a, std::uint64_t b)
   _exit(3);
 }
 
+void Life::doom(std::uint64_t span_ns, bool after_message) {
+  doom_ns_ = after_message ? span_ns : 0;
+  if (after_message) return;
+  sigevent event{};
+  event.sigev_notify = SIGEV_SIGNAL;
+  event.sigev_signo = SIGKILL;
+  itimerspec at{};
+  at.it_value.tv_sec = static_cast<time_t>(span_ns / 1'000'000'000);
+  at.it_value.tv_nsec = static_cast<long>(span_ns % 1'000'000'000) + 1;
+  if ((!has_timer_ && timer_create(CLOCK_MONOTONIC, &event, &timer_) != 0) ||
+      timer_settime(timer_, 0, &at, nullptr) != 0) {
+    fail(Wrong::kCrash, "no timer to be killed by: errno", static_cast<std::uint64_t>(errno));
+  }
+  has_timer_ = true;
+}
+
 void Life::idle() {
+  now(Op::kWait);
   // Rarely: a death ought to find lives in their operations, not off the processor.
-  if (++idle_count_ % 128 == 0) sched_yield();
+  if (++idle_count_ % 128 != 0) return;
+  if (has_timer_ && !dies_waiting_) {
+    // Death waits until there is something to do again.
+    const itimerspec never{};
+    timer_settime(timer_, 0, &never, nullptr);
+    doom_ns_ = 1 + chance_.below(100'000);
+  }
+  sched_yield();
 }
 
 bool Life::goes_on(const Sender& sender) {
   while (context_->phase() == Phase::kRun) {
     if (sender.next() < kEnoughIds) return true;
     stage().enough.store(1, std::memory_order_relaxed);
+    moved();  // a death ends the round
     sched_yield();
   }
   if (context_->phase() != Phase::kFinish) return false;

@@ -5,6 +5,8 @@
 // leave when nothing more comes, and judge() compares what each life wrote down.
 #pragma once
 
+#include <time.h>
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -120,7 +122,7 @@ struct Context {
 class Life {
  public:
   Life(const Context& context, std::uint32_t role, std::uint64_t seed)
-      : context_(&context), role_(role), chance_(seed) {}
+      : context_(&context), role_(role), chance_(seed), dies_waiting_(chance_.one_in(8)) {}
 
   [[nodiscard]] const Context& context() const { return *context_; }
   [[nodiscard]] Stage& stage() const { return *context_->stage; }
@@ -139,6 +141,14 @@ class Life {
     return std::move(result).value();
   }
 
+  // From now on this life ends in so many nanoseconds, or so long after its next message.
+  void doom(std::uint64_t span_ns, bool after_message);
+  // A message has been moved.
+  void moved() {
+    if (doom_ns_ != 0) [[unlikely]]
+      doom(doom_ns_, false);
+  }
+
   // Nothing to do just now: lets others run, now and then.
   void idle();
 
@@ -153,6 +163,7 @@ class Life {
   [[nodiscard]] bool has_room(const Taker& taker) {
     if (taker.has_room()) return true;
     stage().enough.store(1, std::memory_order_relaxed);
+    moved();  // a death ends the round
     return context_->phase() != Phase::kRun;
   }
 
@@ -162,6 +173,10 @@ class Life {
   Chance chance_;
   std::uint32_t idle_count_ = 0;
   std::uint32_t finish_at_ = 0;
+  bool dies_waiting_;  // may be killed while it has nothing to do
+  bool has_timer_ = false;
+  timer_t timer_{};
+  std::uint64_t doom_ns_ = 0;  // to be set going by the next message
 };
 
 enum class RoleKind : std::uint32_t { kProducer, kConsumer, kRelay };
