@@ -106,8 +106,12 @@ struct ConsumerLife {
   Note finished;
   Note taken_end;   // the log cannot reach further than this by what was taken so far
   Note hands;       // messages that are popped for good and not logged yet, at most
-  Note lost_count;  // broadcast: what the ring's own counter said last
-  Note joining;     // broadcast: a join is under way
+  // Broadcast: what the ring's own counter of losses said at attach, with the last message, and
+  // when its reader left.
+  Note lost_at_attach;
+  Note lost_count;
+  Note lost_at_exit;
+  Note joining;  // broadcast: a join is under way, or was never done
 };
 
 struct ConsumerBook {
@@ -126,6 +130,8 @@ struct ConsumerBook {
     }
     life.hands.set(0);
     life.lost_count.set(last == nullptr ? 0 : last->lost_count.get());
+    life.lost_at_attach.set(life.lost_count.get());
+    life.lost_at_exit.set(life.lost_count.get());
     life.joining.set(last == nullptr ? 1 : last->joining.get());
     ++life_count;
   }
@@ -150,12 +156,17 @@ class Sender {
   // The ring refused what was left of the attempt.
   void refused() { life_->attempted.set(next_); }
 
-  void stamp_begun(const std::atomic<std::uint32_t>& clock) {
-    book_->over[next_] = UINT32_MAX;
-    book_->begun[next_] = clock.load(std::memory_order_seq_cst);
+  // Around a push, before sent(): the clock's time before and after.
+  void stamp_begun(const std::atomic<std::uint32_t>& clock, std::uint32_t count) {
+    const std::uint32_t now = clock.load(std::memory_order_seq_cst);
+    for (std::uint32_t i = next_; i < next_ + count; ++i) {
+      book_->over[i] = UINT32_MAX;
+      book_->begun[i] = now;
+    }
   }
-  void stamp_over(std::atomic<std::uint32_t>& clock) {
-    book_->over[next_] = clock.fetch_add(1, std::memory_order_seq_cst) + 1;
+  void stamp_over(std::atomic<std::uint32_t>& clock, std::uint32_t count) {
+    const std::uint32_t now = clock.fetch_add(1, std::memory_order_seq_cst) + 1;
+    for (std::uint32_t i = next_; i < next_ + count; ++i) book_->over[i] = now;
   }
 
  private:

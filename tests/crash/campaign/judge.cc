@@ -275,23 +275,26 @@ class Listener {
         count_(count),
         may_lose_(may_lose) {}
 
-  void judge() {
+  // Answers the position behind the last message that it was given, or was told to have lost.
+  [[nodiscard]] std::uint32_t judge() {
     for (std::uint32_t i = 0; i < book_.life_count; ++i) judge_life(book_.lives[i], i);
+    return low_;
   }
-
- private:
+  // What it had counted as lost, and no message came to say so.
+  [[nodiscard]] std::uint32_t untold() const { return untold_; }
   static constexpr std::uint32_t kAnywhere = UINT32_MAX;
 
+ private:
   void judge_life(const ConsumerLife& life, std::uint32_t number) {
     const std::uint32_t end = life.end.get();
     bool is_first = true;
+    // A predecessor may have joined and died before it could say so.
+    if (end != life.begin && may_join_) begin_anew();
     for (std::uint32_t i = life.begin; i < end; ++i) {
       const LogEntry& entry = book_.log[i];
       if ((entry.flags & kJoined) != 0) {
         if (!may_join_) context_.report(Wrong::kLost, "a membership got lost: life", number);
-        low_ = high_ = kAnywhere;
-        may_join_ = false;
-        allowance_ = 0;
+        begin_anew();
         is_first = false;
         continue;
       }
@@ -303,21 +306,37 @@ class Listener {
     settle(life, end);
   }
 
+  // A new membership, which may begin with what the place had seen before.
+  void begin_anew() {
+    low_ = high_ = middle_ = kAnywhere;
+    has_seen_ = false;
+  }
+
+  // What a successor of this life finds.
   void settle(const ConsumerLife& life, std::uint32_t end) {
     const std::uint32_t finished = std::max(life.begin, life.finished.get());
-    const std::uint32_t finishing = std::max(finished, life.finishing.get());
-    if (end > life.begin) {
-      // Where the first unfinished one stands; lives that logged nothing change nothing.
-      for (std::uint32_t i = end; i-- > life.begin;) {
-        if ((book_.log[i].flags & kJoined) != 0) break;
-        if (i >= finished) low_ = book_.log[i].position;
-        if (i >= finishing) high_ = book_.log[i].position;
+    // A reader that goes past a loss, or is put out, has finished what it held.
+    const std::uint32_t finishing =
+        may_lose_ ? end : std::max(finished, std::min(end, life.finishing.get()));
+    // Where the first unfinished one stands; a life that logged nothing changes nothing.
+    bool has_jumped = false;
+    for (std::uint32_t i = end; i-- > life.begin;) {
+      if ((book_.log[i].flags & kJoined) != 0) break;
+      const std::uint32_t due = book_.log[i].position - book_.log[i].lost;
+      if (i >= finished) low_ = due;
+      // Going past the last loss has finished all before it.
+      if (i >= finished && book_.log[i].lost != 0 && !has_jumped) {
+        middle_ = book_.log[i].position;
+        has_jumped = true;
       }
-      lost_before_ = life.lost_count.get();
+      if (i >= finishing) high_ = due;
     }
+    slack_ = (end == life.begin ? slack_ : 0) + life.hands.get();
+    if (end != life.begin) lost_before_ = life.lost_count.get();
     const std::uint32_t more = life.taken_end.get() > end ? life.taken_end.get() - end : 0;
     allowance_ = std::max(allowance_, more);
     may_join_ = life.joining.get() != 0;
+    untold_ = life.lost_at_exit.get() - lost_before_;
   }
 
   // Whether the message can stand there, by its number and by what others saw there.
@@ -346,14 +365,16 @@ class Listener {
       context_.report(Wrong::kLost, "lost where nothing may be: position, count", entry.position,
                       entry.lost);
     }
-    if (low_ != kAnywhere && due != low_ && due != high_) {
+    if (low_ != kAnywhere && due != low_ && due != high_ && !(is_first && due == middle_)) {
       // A predecessor may have gone past a loss, counted it, and died before it could say so.
-      const std::uint32_t counted = life.lost_count.get() - lost_before_;
-      if (!is_first || due < low_ || due - low_ > counted) {
+      const std::uint32_t hidden = life.lost_at_attach.get() - lost_before_ + slack_;
+      if (!is_first || due < high_ || due - high_ > hidden) {
         context_.report(due < low_ ? Wrong::kDuplicated : Wrong::kLost,
                         "not the next message: position less lost, expected", due, low_);
+      } else if (may_lose_) {
+        context_.tally->told_lost += due - high_;
       } else {
-        context_.tally->told_lost += due - low_;
+        context_.tally->in_hands += due - high_;
       }
     }
     if (came_before) {
@@ -379,10 +400,13 @@ class Listener {
   bool may_lose_;
   std::uint32_t low_ = kAnywhere;  // the position that is due, if the last finish() did nothing
   std::uint32_t high_ = kAnywhere;  // and if it did
+  std::uint32_t middle_ = kAnywhere;  // and if a loss was gone past
   std::uint32_t seen_ = 0;
   bool has_seen_ = false;
   bool may_join_ = true;
   std::uint32_t lost_before_ = 0;
+  std::uint32_t untold_ = 0;
+  std::uint32_t slack_ = 0;  // messages that the dead may have popped, or found overwritten
   std::uint32_t allowance_ = 0;
 };
 
@@ -405,7 +429,19 @@ void judge_crowd(const Context& context, std::uint32_t producer_count,
 void judge_audience(const Context& context, std::uint32_t reader_count, bool may_lose) {
   std::uint8_t* known = context.stage->known[0];
   const std::uint32_t count = read_book(context.stage->producers[0], known);
-  for (std::uint32_t i = 0; i < reader_count; ++i) Listener(context, i, count, may_lose).judge();
+  std::uint32_t ends[kMaxBooks] = {};
+  std::uint32_t furthest = 0;
+  for (std::uint32_t i = 0; i < reader_count; ++i) {
+    Listener listener(context, i, count, may_lose);
+    ends[i] = listener.judge();
+    if (ends[i] != Listener::kAnywhere) ends[i] += listener.untold();
+    if (ends[i] != Listener::kAnywhere) furthest = std::max(furthest, ends[i]);
+  }
+  for (std::uint32_t i = 0; i < reader_count; ++i) {
+    if (ends[i] != furthest) {
+      context.report(Wrong::kLost, "a reader falls short: reader, position", i, ends[i]);
+    }
+  }
   // Places hold messages in the order of their numbers, and between two neighbours lie none that
   // had been accepted.
   std::uint32_t last = 0;
@@ -427,9 +463,12 @@ void judge_audience(const Context& context, std::uint32_t reader_count, bool may
     last = here;
     last_position = position;
   }
-  // What nobody read was overwritten: only its producer can tell, and the losses were told.
+  // What nobody read was overwritten, and the losses were told; or it was sent before anybody
+  // listened.
+  bool has_begun = false;
   for (std::uint32_t id = 0; id < count; ++id) {
-    if (may_lose && (known[id] & kMust) != 0) known[id] |= kDelivered;
+    has_begun = has_begun || (known[id] & kDelivered) != 0;
+    if ((may_lose || !has_begun) && (known[id] & kMust) != 0) known[id] |= kDelivered;
   }
   close_book(context, 0, count);
 }

@@ -5,7 +5,7 @@
 namespace slipring::campaign {
 
 std::span<Scene* const> all_scenes() {
-  static const std::array kScenes{&typed_scene(), &slot_scene(), &record_scene(), &stream_scene()};
+  static const std::array kScenes{&typed_scene(), &slot_scene(), &record_scene(), &stream_scene(), &mpmc_scene(), &exchange_scene(), &shared_pool_scene(), &overwrite_scene(), &block_scene(), &evict_scene()};
   return kScenes;
 }
 

@@ -9,5 +9,11 @@ Scene& typed_scene();
 Scene& slot_scene();
 Scene& record_scene();
 Scene& stream_scene();
+Scene& mpmc_scene();
+Scene& exchange_scene();
+Scene& shared_pool_scene();
+Scene& overwrite_scene();
+Scene& block_scene();
+Scene& evict_scene();
 
 }  // namespace slipring::campaign
