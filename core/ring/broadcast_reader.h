@@ -352,11 +352,12 @@ class BasicBroadcastReader {
     }
     next_ = next;
     done_ = next;
-    redeliver_before_ = next;
+    // What a dead predecessor had taken stays taken, though the writer has put it out.
+    if (!is_return || redeliver_before_ - next >= kFarthest) redeliver_before_ = next;
     safe_from_ = safe_from;
     credit_given_ = safe_from;
     // relaxed, all: the store below publishes them to the writer, and to a successor its attaching.
-    Atomics::store(own_->taken, next, std::memory_order_relaxed);
+    Atomics::store(own_->taken, redeliver_before_, std::memory_order_relaxed);
     Atomics::store(own_->done, next, std::memory_order_relaxed);
     Atomics::store(own_->credit, safe_from, std::memory_order_relaxed);
     joined_ += 1;

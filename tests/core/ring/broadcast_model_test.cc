@@ -233,11 +233,12 @@ class Walk {
     } else {
       reader.lost_before = 0;
     }
+    // What a dead predecessor had taken stays taken for whoever comes back.
+    reader.taken = reader.is_out ? std::max(reader.taken, next) : next;
     reader.is_member = true;
     reader.is_out = false;
     reader.next = next;
     reader.done = next;
-    reader.taken = next;
     reader.safe_from = is_gated() ? credit_of(i) : next;
     reader.held.clear();
     REQUIRE(readers_[i]->position() == next);

@@ -248,6 +248,30 @@ TEST_CASE("broadcast evict: beyond the lag limit a reader is put out, and counts
   }
 }
 
+TEST_CASE("broadcast evict: what a dead reader had taken is marked, though it was put out") {
+  BroadcastMemory memory(shape(kEvict));
+  BroadcastWriter writer = memory.writer();
+  {
+    BroadcastReader dying = memory.member(0, kNewest);
+    push(writer, 3);
+    BroadcastView view;
+    REQUIRE(dying.try_peek(view) == Reception::kDone);
+    REQUIRE(dying.try_peek(view) == Reception::kDone);
+  }
+  push(writer, 3);  // beyond the lag limit of 4; the ring of 8 still has them all
+  for (int successor = 0; successor < 2; ++successor) {
+    BroadcastReader reader = memory.reader(0);
+    if (reader.was_evicted()) REQUIRE(reader.join(kOldest));
+    // The first successor dies holding one of them.
+    for (std::uint64_t i = 0; i < (successor == 0 ? 1U : 6U); ++i) {
+      BroadcastView view;
+      REQUIRE(reader.try_peek(view) == Reception::kDone);
+      CHECK(view.position == i);
+      CHECK(view.redelivered == (i < 2));
+    }
+  }
+}
+
 TEST_CASE("broadcast evict: who joins again at the oldest loses only what is gone") {
   BroadcastMemory memory(shape(kEvict));
   BroadcastWriter writer = memory.writer();
