@@ -2,6 +2,7 @@
 
 #include <sched.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -61,7 +62,10 @@ class AudienceScene : public Scene {
     }
   }
   void judge(const Context& context) override {
-    judge_audience(context, kReaders, policy_ != BroadcastPolicy::kBlock);
+    const std::uint64_t tail = AudienceMemory::of(*context.stage).writer.tail.load();
+    judge_audience(context, kReaders,
+                   static_cast<std::uint32_t>(tail - geometry_.start_position),
+                   policy_ != BroadcastPolicy::kBlock);
   }
 
  private:
@@ -113,8 +117,11 @@ class AudienceScene : public Scene {
                          "a broadcast reader was refused: code, found");
     Taker taker(life.stage().consumers[index]);
     taker.life().lost_at_attach.set(static_cast<std::uint32_t>(end.lost_count()));
+    // A predecessor may have joined and died before it could say so.
+    if (end.is_member() && taker.life().joining.get() != 0) log_joined(taker);
     const bool in_place = life.chance().below(3) != 0;
     std::uint32_t overwritten = 0;  // peeked, and gone before it could be copied
+    std::int32_t since_loss = -1;  // as LogEntry has it; -1: no loss
     bool holds = false;
     BroadcastView view;
     std::array<std::byte, kSlotBytes> message;
@@ -139,6 +146,7 @@ class AudienceScene : public Scene {
       }
       if (answer == Reception::kEvicted) {
         holds = false;
+        since_loss = 0;  // it has finished all that it held
         join(life, taker, end);
       } else if (answer == Reception::kBlocked) {
         taker.took(0);
@@ -146,15 +154,20 @@ class AudienceScene : public Scene {
         if (holds) finish(life, taker, end, held);
         holds = false;
         if (life.stays()) continue;
-        taker.life().lost_at_exit.set(static_cast<std::uint32_t>(end.lost_count()));
+        taker.life().lost_at_exit.set(static_cast<std::uint32_t>(end.lost_count()) + overwritten);
         return;
       } else if (!is_whole) {
+        if (view.lost != 0) since_loss = 0;
+        if (since_loss >= 0) ++since_loss;
         overwritten += 1 + static_cast<std::uint32_t>(view.lost);
         taker.about_to_pop(overwritten);
       } else {
+        if (view.lost != 0) since_loss = 0;
+        if (since_loss >= 0) ++since_loss;
         view.lost += overwritten;
         overwritten = 0;
-        log(life, taker, message, view);
+        log(life, taker, message, view, static_cast<std::uint16_t>(std::max(since_loss, 0)));
+        since_loss = -1;
         if (!in_place) {
           taker.popped();
         } else {
@@ -180,17 +193,20 @@ class AudienceScene : public Scene {
     const Status joined = end.join(at);
     life.now(Op::kNothing);
     if (!joined) life.fail(Wrong::kCorrupt, "a reader could not join", joined.error().found);
-    if (!is_return) {
-      LogEntry entry{};
-      entry.flags = kJoined;
-      taker.log(entry);
-      taker.popped();
-    }
+    if (!is_return) return log_joined(taker);
+    taker.life().joining.set(0);
+  }
+
+  static void log_joined(Taker& taker) {
+    LogEntry entry{};
+    entry.flags = kJoined;
+    taker.log(entry);
+    taker.popped();
     taker.life().joining.set(0);
   }
 
   void log(Life& life, Taker& taker, std::span<const std::byte> message,
-           const BroadcastView& view) const {
+           const BroadcastView& view, std::uint16_t since_loss) const {
     MessageName name;
     if (!read_message(message, name)) {
       life.fail(Wrong::kTorn, "not the bytes of one message: number, life", name.id, name.life);
@@ -201,6 +217,7 @@ class AudienceScene : public Scene {
     entry.flags = view.redelivered ? kMarked : 0;
     entry.position = static_cast<std::uint32_t>(view.position - geometry_.start_position);
     entry.lost = static_cast<std::uint32_t>(view.lost);
+    entry.since_loss = since_loss;
     taker.log(entry);
     life.moved();
   }

@@ -94,7 +94,9 @@ struct LogEntry {
   std::uint32_t id;
   std::uint8_t producer;
   std::uint8_t flags;
-  std::uint16_t reserved;
+  // Broadcast: messages that were looked at since the ring last told of a loss, this one included,
+  // unless an earlier one was logged; 0: it told of none.
+  std::uint16_t since_loss;
   std::uint32_t position;  // broadcast: of the ring
   std::uint32_t lost;      // broadcast: as told with this message
 };

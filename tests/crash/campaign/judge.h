@@ -26,7 +26,8 @@ void judge_crowd(const Context& context, std::uint32_t producer_count,
                  std::uint32_t consumer_count);
 
 // One producing role, `reader_count` consuming ones, each message to each of them but those that
-// the reader was told to have lost.
-void judge_audience(const Context& context, std::uint32_t reader_count, bool may_lose);
+// the reader was told to have lost, up to the last of the `published` places.
+void judge_audience(const Context& context, std::uint32_t reader_count, std::uint32_t published,
+                    bool may_lose);
 
 }  // namespace slipring::campaign
