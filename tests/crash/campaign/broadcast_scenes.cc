@@ -63,8 +63,7 @@ class AudienceScene : public Scene {
   }
   void judge(const Context& context) override {
     const std::uint64_t tail = AudienceMemory::of(*context.stage).writer.tail.load();
-    judge_audience(context, kReaders,
-                   static_cast<std::uint32_t>(tail - geometry_.start_position),
+    judge_audience(context, kReaders, static_cast<std::uint32_t>(tail - geometry_.start_position),
                    policy_ != BroadcastPolicy::kBlock);
   }
 
@@ -100,6 +99,7 @@ class AudienceScene : public Scene {
 
   // Who waits for nobody leaves readers a chance, except in bursts.
   void pace(Life& life, std::uint32_t& burst) const {
+    life.now(Op::kWait);
     if (burst != 0) {
       --burst;
       return;
@@ -121,7 +121,7 @@ class AudienceScene : public Scene {
     if (end.is_member() && taker.life().joining.get() != 0) log_joined(taker);
     const bool in_place = life.chance().below(3) != 0;
     std::uint32_t overwritten = 0;  // peeked, and gone before it could be copied
-    std::int32_t since_loss = -1;  // as LogEntry has it; -1: no loss
+    std::int32_t since_loss = -1;   // as LogEntry has it; -1: no loss
     bool holds = false;
     BroadcastView view;
     std::array<std::byte, kSlotBytes> message;
@@ -138,8 +138,7 @@ class AudienceScene : public Scene {
       }
       life.now(Op::kTake);
       const Reception answer = in_place ? end.try_peek(view) : end.try_pop(message, view);
-      const bool is_whole =
-          answer != Reception::kDone || !in_place || end.copy_out(view, message);
+      const bool is_whole = answer != Reception::kDone || !in_place || end.copy_out(view, message);
       life.now(Op::kNothing);
       if (answer == Reception::kCorruptPeer) {
         life.fail(Wrong::kCorrupt, "a reader found its writer corrupt", taker.end());
@@ -184,8 +183,7 @@ class AudienceScene : public Scene {
     const bool is_return = end.is_member();
     // What is older than the joining was never promised, and may be lost even where nobody else
     // loses anything.
-    const bool from_oldest =
-        end.policy() != BroadcastPolicy::kBlock && life.chance().one_in(2);
+    const bool from_oldest = end.policy() != BroadcastPolicy::kBlock && life.chance().one_in(2);
     const auto at = from_oldest ? BroadcastJoin::kOldest : BroadcastJoin::kNewest;
     taker.took(0);
     taker.life().joining.set(1);
@@ -205,8 +203,8 @@ class AudienceScene : public Scene {
     taker.life().joining.set(0);
   }
 
-  void log(Life& life, Taker& taker, std::span<const std::byte> message,
-           const BroadcastView& view, std::uint16_t since_loss) const {
+  void log(Life& life, Taker& taker, std::span<const std::byte> message, const BroadcastView& view,
+           std::uint16_t since_loss) const {
     MessageName name;
     if (!read_message(message, name)) {
       life.fail(Wrong::kTorn, "not the bytes of one message: number, life", name.id, name.life);

@@ -102,9 +102,9 @@ class MpmcScene : public CrowdScene {
 
   void produce(Life& life) override {
     const std::uint32_t role = life.role();
-    auto end = life.must(MpmcProducer::attach(CrowdMemory::of(life.stage()).shared(), role + 1,
-                                              geometry_),
-                         "an mpmc producer was refused: code, found");
+    auto end =
+        life.must(MpmcProducer::attach(CrowdMemory::of(life.stage()).shared(), role + 1, geometry_),
+                  "an mpmc producer was refused: code, found");
     Sender sender(life.stage().producers[role]);
     const bool in_batches = life.chance().one_in(2);
     std::array<std::uint32_t, 8> batch;
@@ -228,9 +228,8 @@ class ExchangeScene : public CrowdScene {
   }
 
   void consume(Life& life) override {
-    auto end = life.must(
-        ExchangeConsumer::attach(shared(life.stage()), life.role() + 1, geometry_),
-        "an exchange consumer was refused: code, found");
+    auto end = life.must(ExchangeConsumer::attach(shared(life.stage()), life.role() + 1, geometry_),
+                         "an exchange consumer was refused: code, found");
     Taker taker(life.stage().consumers[life.role() - kProducers]);
     for (;;) {
       if (!life.has_room(taker)) continue;
@@ -291,8 +290,8 @@ class ExchangeScene : public CrowdScene {
   ExchangeGeometry geometry_{};
 };
 
-// A shared pool's buffers, their handles on an mpmc ring.  Member i of the pool is participant i + 1
-// of the ring.  What a dead one had is brought back by a reaper, which may be killed too.
+// A shared pool's buffers, their handles on an mpmc ring.  Member i of the pool is participant i +
+// 1 of the ring.  What a dead one had is brought back by a reaper, which may be killed too.
 class SharedPoolScene : public CrowdScene {
  public:
   [[nodiscard]] const char* name() const override { return "shared-pool"; }
@@ -311,7 +310,7 @@ class SharedPoolScene : public CrowdScene {
       return false;
     };
     (void)life.must(recover_participant(pool_memory(life.stage()), pool_geometry_, dead, carried),
-              "a dead participant's buffers could not be recovered: code, found");
+                    "a dead participant's buffers could not be recovered: code, found");
   }
 
  private:
@@ -327,9 +326,9 @@ class SharedPoolScene : public CrowdScene {
 
   void produce(Life& life) override {
     const std::uint32_t role = life.role();
-    auto end = life.must(MpmcProducer::attach(CrowdMemory::of(life.stage()).shared(), role + 1,
-                                              geometry_),
-                         "an mpmc producer was refused: code, found");
+    auto end =
+        life.must(MpmcProducer::attach(CrowdMemory::of(life.stage()).shared(), role + 1, geometry_),
+                  "an mpmc producer was refused: code, found");
     auto pool = life.must(SharedPool::attach(pool_memory(life.stage()), pool_geometry_, role),
                           "a pool's participant was refused: code, found");
     Sender sender(life.stage().producers[role]);
@@ -369,12 +368,12 @@ class SharedPoolScene : public CrowdScene {
   }
 
   void consume(Life& life) override {
-    auto end = life.must(MpmcConsumer::attach(CrowdMemory::of(life.stage()).shared(),
-                                              life.role() + 1, geometry_),
-                         "an mpmc consumer was refused: code, found");
-    auto pool = life.must(
-        SharedPool::attach(pool_memory(life.stage()), pool_geometry_, life.role()),
-        "a pool's participant was refused: code, found");
+    auto end = life.must(
+        MpmcConsumer::attach(CrowdMemory::of(life.stage()).shared(), life.role() + 1, geometry_),
+        "an mpmc consumer was refused: code, found");
+    auto pool =
+        life.must(SharedPool::attach(pool_memory(life.stage()), pool_geometry_, life.role()),
+                  "a pool's participant was refused: code, found");
     Taker taker(life.stage().consumers[life.role() - kProducers]);
     for (;;) {
       if (!life.has_room(taker)) continue;

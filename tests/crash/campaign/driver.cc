@@ -176,8 +176,8 @@ bool run(const Options& options, Outcome& outcome) {
   bool is_well = workers.size() == options.process_count;
   for (const pid_t pid : workers) {
     int status = 0;
-    is_well = waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0 &&
-              is_well;
+    is_well =
+        waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0 && is_well;
   }
   outcome.seconds = now_seconds() - begin;
   return is_well;

@@ -23,12 +23,12 @@
 namespace slipring::campaign {
 
 struct Options {
-  std::uint64_t seconds = 10;      // 0: no limit
-  std::uint64_t rounds = 0;        // of each scene in each process; 0: no limit
+  std::uint64_t seconds = 10;  // 0: no limit
+  std::uint64_t rounds = 0;    // of each scene in each process; 0: no limit
   std::uint64_t seed = 1;
-  std::string ring;                // one scene only; empty: all
+  std::string ring;  // one scene only; empty: all
   Plant plant = Plant::kNone;
-  std::uint32_t process_count = 3;      // scenes at once
+  std::uint32_t process_count = 3;  // scenes at once
   std::uint32_t kills_in_round = 200;
   std::uint32_t deadline_seconds = 60;  // for one round; it decides nothing but that the run fails
 };

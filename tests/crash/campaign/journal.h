@@ -1,8 +1,8 @@
 // What the participants of a scene write down about themselves, in memory that no ring touches.
 //
-// A role (producer 0, consumer 1, ...) is played by one life after another.  Every life has an entry
-// of its own in its role's book, made by the scene's process before the life begins, so that it is
-// whole even when the life ends at once.
+// A role (producer 0, consumer 1, ...) is played by one life after another.  Every life has an
+// entry of its own in its role's book, made by the scene's process before the life begins, so that
+// it is whole even when the life ends at once.
 //
 // Producers.  Messages of a role are numbered from 0 on, over all lives; `attempted` is raised
 // before a message is given to the ring, `committed` after the ring said kDone.  What lies below
@@ -106,8 +106,8 @@ struct ConsumerLife {
   Note end;
   Note finishing;
   Note finished;
-  Note taken_end;   // the log cannot reach further than this by what was taken so far
-  Note hands;       // messages that are popped for good and not logged yet, at most
+  Note taken_end;  // the log cannot reach further than this by what was taken so far
+  Note hands;      // messages that are popped for good and not logged yet, at most
   // Broadcast: what the ring's own counter of losses said at attach, with the last message, and
   // when its reader left.
   Note lost_at_attach;

@@ -126,11 +126,10 @@ class Lane {
     const bool came_before = (known_[id] & kDelivered) != 0;
     if (!(is_first ? may_begin_with(id) : follows(last, id))) {
       const std::int64_t from = is_first ? done_low_ : last;
-      const Wrong wrong = id > from ? Wrong::kLost
-                          : is_first ? Wrong::kDuplicated
-                                     : Wrong::kOrder;
-      context_.report(wrong, is_first ? "a successor begins with the wrong message: number, behind"
-                                      : "not the next message: number, behind",
+      const Wrong wrong = id > from ? Wrong::kLost : is_first ? Wrong::kDuplicated : Wrong::kOrder;
+      context_.report(wrong,
+                      is_first ? "a successor begins with the wrong message: number, behind"
+                               : "not the next message: number, behind",
                       id, static_cast<std::uint64_t>(from));
     }
     if (came_before) {
@@ -188,8 +187,8 @@ class Member {
         ++context_.tally->redelivered;
         if (again == pending_end_ || book_.log[again].id != entry.id ||
             book_.log[again].producer != entry.producer) {
-          context_.report(Wrong::kDuplicated, "came again and was not held: number, life",
-                          entry.id, number);
+          context_.report(Wrong::kDuplicated, "came again and was not held: number, life", entry.id,
+                          number);
         } else {
           ++again;
         }
@@ -340,7 +339,8 @@ class Listener {
     if (end != life.begin) lost_before_ = life.lost_count.get();
     // A reader that dies going past a loss may leave marks on what it would have left behind.
     const std::uint32_t taken_end = life.taken_end.get();
-    if (taken_end > end) allowance_ = may_lose_ ? kAnyNumber : std::max(allowance_, taken_end - end);
+    if (taken_end > end)
+      allowance_ = may_lose_ ? kAnyNumber : std::max(allowance_, taken_end - end);
     may_join_ = life.joining.get() != 0;
     untold_ = life.lost_at_exit.get() - lost_before_;
   }
@@ -404,8 +404,8 @@ class Listener {
   const ConsumerBook& book_;
   std::uint32_t count_;
   bool may_lose_;
-  std::uint32_t low_ = kAnywhere;  // the position that is due, if the last finish() did nothing
-  std::uint32_t high_ = kAnywhere;  // and if it did
+  std::uint32_t low_ = kAnywhere;     // the position that is due, if the last finish() did nothing
+  std::uint32_t high_ = kAnywhere;    // and if it did
   std::uint32_t middle_ = kAnywhere;  // and if a loss was gone past
   std::uint32_t seen_ = 0;
   bool has_seen_ = false;

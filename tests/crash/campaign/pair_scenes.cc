@@ -32,8 +32,7 @@ class TypedScene : public PairScene {
     constexpr std::array<std::uint64_t, 5> kCounts{1, 3, 16, 100, 1024};
     geometry_ = {kCounts[chance.below(5)], chance.one_in(2) ? 0 : chance.next() >> 8};
     PairMemory& memory = PairMemory::of(*context.stage);
-    std::memset(static_cast<void*>(&memory), 0,
-                8192 + spsc_place_count(geometry_) * sizeof(Value));
+    std::memset(static_cast<void*>(&memory), 0, 8192 + spsc_place_count(geometry_) * sizeof(Value));
   }
 
   void produce(Life& life) override {
@@ -97,7 +96,8 @@ class TypedScene : public PairScene {
           in_batches ? end.try_pop_batch(values, count) : end.try_pop(values[0]);
       life.now(Op::kNothing);
       if (answer == Transfer::kDone) {
-        for (std::size_t i = 0; i < count; ++i) log_message(life, taker, bytes_of(values[i]), false);
+        for (std::size_t i = 0; i < count; ++i)
+          log_message(life, taker, bytes_of(values[i]), false);
         taker.popped();
         continue;
       }
@@ -165,9 +165,9 @@ class SlotScene : public PairScene {
 
   void produce(Life& life) override {
     PairMemory& memory = PairMemory::of(life.stage());
-    auto end = life.must(
-        SlotProducer::attach(memory.producer, memory.bytes, memory.consumer, geometry_),
-        "a slot producer was refused: code, found");
+    auto end =
+        life.must(SlotProducer::attach(memory.producer, memory.bytes, memory.consumer, geometry_),
+                  "a slot producer was refused: code, found");
     Sender sender(life.stage().producers[0]);
     const Plant plant = life.context().plant;
     const std::uint32_t size = geometry_.slot_bytes;
@@ -203,13 +203,12 @@ class SlotScene : public PairScene {
 
   void consume(Life& life) override {
     PairMemory& memory = PairMemory::of(life.stage());
-    auto end = life.must(
-        SlotConsumer::attach(memory.consumer, memory.producer, memory.bytes, geometry_),
-        "a slot consumer was refused: code, found");
+    auto end =
+        life.must(SlotConsumer::attach(memory.consumer, memory.producer, memory.bytes, geometry_),
+                  "a slot consumer was refused: code, found");
     Taker taker(life.stage().consumers[0]);
     const Plant plant = life.context().plant;
-    const auto most =
-        static_cast<std::uint32_t>(std::min<std::uint64_t>(geometry_.slot_count, 16));
+    const auto most = static_cast<std::uint32_t>(std::min<std::uint64_t>(geometry_.slot_count, 16));
     take_messages<SlotView>(
         life, taker, plant == Plant::kLost ? 1 : most,
         [&](SlotView& view) {
@@ -242,9 +241,9 @@ class RecordScene : public PairScene {
 
   void produce(Life& life) override {
     PairMemory& memory = PairMemory::of(life.stage());
-    auto end = life.must(
-        RecordProducer::attach(memory.producer, memory.bytes, memory.consumer, geometry_),
-        "a record producer was refused: code, found");
+    auto end =
+        life.must(RecordProducer::attach(memory.producer, memory.bytes, memory.consumer, geometry_),
+                  "a record producer was refused: code, found");
     Sender sender(life.stage().producers[0]);
     const bool in_place = life.chance().one_in(2);
     const bool in_batches = !in_place && life.chance().one_in(2);
@@ -291,9 +290,9 @@ class RecordScene : public PairScene {
     if (life.context().plant == Plant::kUnmarked) {
       memory.consumer.taken.store(memory.consumer.done.load());
     }
-    auto end = life.must(
-        RecordConsumer::attach(memory.consumer, memory.producer, memory.bytes, geometry_),
-        "a record consumer was refused: code, found");
+    auto end =
+        life.must(RecordConsumer::attach(memory.consumer, memory.producer, memory.bytes, geometry_),
+                  "a record consumer was refused: code, found");
     Taker taker(life.stage().consumers[0]);
     take_messages<RecordView>(
         life, taker, 16, [&](RecordView& view) { return end.try_peek(view); },
@@ -313,23 +312,20 @@ class StreamScene : public PairScene {
   static constexpr std::uint32_t kMaxFrameBytes = 64;
 
   void shape(const Context& context, Chance& chance) override {
-    geometry_ = {std::uint64_t{128} << chance.below(7),
-                 chance.one_in(2) ? 0 : chance.next() >> 8};
+    geometry_ = {std::uint64_t{128} << chance.below(7), chance.one_in(2) ? 0 : chance.next() >> 8};
     PairMemory& memory = PairMemory::of(*context.stage);
     std::memset(static_cast<void*>(&memory), 0, 8192 + geometry_.capacity_bytes);
   }
 
   void produce(Life& life) override {
     PairMemory& memory = PairMemory::of(life.stage());
-    auto end = life.must(
-        StreamProducer::attach(memory.producer, memory.bytes, memory.consumer, geometry_),
-        "a stream producer was refused: code, found");
+    auto end =
+        life.must(StreamProducer::attach(memory.producer, memory.bytes, memory.consumer, geometry_),
+                  "a stream producer was refused: code, found");
     Sender sender(life.stage().producers[0]);
     const bool in_place = life.chance().one_in(2);
     send_messages(life, sender, 0, 8, kMaxFrameBytes - kHeaderBytes,
-                  [&](std::span<const std::byte> message) {
-                    return push(end, message, in_place);
-                  });
+                  [&](std::span<const std::byte> message) { return push(end, message, in_place); });
   }
 
   [[nodiscard]] static Transfer push(StreamProducer& end, std::span<const std::byte> message,
@@ -356,9 +352,9 @@ class StreamScene : public PairScene {
 
   void consume(Life& life) override {
     PairMemory& memory = PairMemory::of(life.stage());
-    auto end = life.must(
-        StreamConsumer::attach(memory.consumer, memory.producer, memory.bytes, geometry_),
-        "a stream consumer was refused: code, found");
+    auto end =
+        life.must(StreamConsumer::attach(memory.consumer, memory.producer, memory.bytes, geometry_),
+                  "a stream consumer was refused: code, found");
     Taker taker(life.stage().consumers[0]);
     for (;;) {
       if (!life.has_room(taker)) continue;
@@ -407,9 +403,8 @@ class StreamScene : public PairScene {
   static void copy(const StreamView& view, std::size_t at, std::span<std::byte> to) {
     for (std::size_t i = 0; i < to.size(); ++i) {
       const std::size_t from = at + i;
-      to[i] = from < view.bytes.first.size()
-                  ? view.bytes.first[from]
-                  : view.bytes.second[from - view.bytes.first.size()];
+      to[i] = from < view.bytes.first.size() ? view.bytes.first[from]
+                                             : view.bytes.second[from - view.bytes.first.size()];
     }
   }
 

@@ -12,8 +12,8 @@
 
 namespace slipring::campaign {
 
-inline constexpr std::array<Role, 2> kPairRoles{
-    Role{"producer", RoleKind::kProducer}, Role{"consumer", RoleKind::kConsumer}};
+inline constexpr std::array<Role, 2> kPairRoles{Role{"producer", RoleKind::kProducer},
+                                                Role{"consumer", RoleKind::kConsumer}};
 
 // A ring's two pages, and its slots or bytes behind them.
 struct PairMemory {
@@ -58,7 +58,8 @@ class PairScene : public Scene {
 };
 
 // Logs a message, having looked at all of its bytes.
-inline void log_message(Life& life, Taker& taker, std::span<const std::byte> bytes, bool is_marked) {
+inline void log_message(Life& life, Taker& taker, std::span<const std::byte> bytes,
+                        bool is_marked) {
   MessageName name;
   if (!read_message(bytes, name)) {
     life.fail(Wrong::kTorn, "not the bytes of one message: number, life", name.id, name.life);
@@ -77,9 +78,9 @@ void send_messages(Life& life, Sender& sender, std::uint32_t producer, std::uint
                    std::uint32_t max_bytes, Push push) {
   std::array<std::byte, 512> buffer;
   while (life.goes_on(sender)) {
-    const std::uint32_t size =
-        min_bytes == max_bytes ? min_bytes
-                               : min_bytes + life.chance().below(max_bytes - min_bytes + 1);
+    const std::uint32_t size = min_bytes == max_bytes
+                                   ? min_bytes
+                                   : min_bytes + life.chance().below(max_bytes - min_bytes + 1);
     const std::span<std::byte> bytes(buffer.data(), size);
     write_message(bytes, {sender.next(), producer, sender.life()});
     sender.about_to_send(1);

@@ -70,12 +70,23 @@ void Round::bear_reaper(std::uint32_t role, bool is_doomed) {
   actors_[role] = {pid, State::kRecovering, is_doomed};
 }
 
-void Round::count_kill(std::uint32_t role) {
+void Round::count_kill(std::uint32_t role, std::uint32_t op) {
   ++kill_count_;
   Tally& tally = *context_.tally;
   ++tally.kills;
   ++tally.kills_by_role[role];
-  ++tally.kills_in[context_.stage->ops[role].get() % kOpCount];
+  ++tally.kills_in[op % kOpCount];
+}
+
+void Round::replace(std::uint32_t role) {
+  for (Leaving& leaving : leaving_) {
+    if (leaving.pid != 0) continue;
+    leaving = {actors_[role].pid, role, 0};
+    kill(leaving.pid, SIGKILL);
+    leaving.op = context_.stage->ops[role].get();
+    bear(role, is_running_);
+    return;
+  }
 }
 
 bool Round::are_gone(RoleKind kind) const {
@@ -90,7 +101,7 @@ bool Round::take_death(std::uint32_t role, int status) {
   const bool was_reaper = actor.state == State::kRecovering;
   actor.pid = 0;
   if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
-    count_kill(role);
+    count_kill(role, context_.stage->ops[role].get());
     is_running_ = is_running_ && kill_count_ < options_.kills_in_round &&
                   context_.stage->enough.load(std::memory_order_relaxed) == 0;
     if (is_running_ && chance_.one_in(16)) {
@@ -99,10 +110,12 @@ bool Round::take_death(std::uint32_t role, int status) {
         if (other.pid != 0) kill(other.pid, SIGKILL);
       }
     }
-    if (scene_.needs_reaper() && (was_reaper || !chance_.one_in(64))) {
+    if (scene_.has_certificates() && is_running_ && chance_.one_in(4)) {
+      const std::uint32_t other = chance_.below(static_cast<std::uint32_t>(scene_.roles().size()));
+      if (actors_[other].pid != 0) replace(other);
+    }
+    if (scene_.needs_reaper()) {
       bear_reaper(role, is_running_ && chance_.one_in(2));
-    } else if (scene_.needs_reaper()) {
-      bear_reaper(role, false);
     } else {
       bear(role, is_running_);
     }
@@ -160,6 +173,11 @@ bool Round::wait_for_one() {
   for (std::uint32_t i = 0; i < scene_.roles().size(); ++i) {
     if (actors_[i].pid == pid) return take_death(i, status);
   }
+  for (Leaving& leaving : leaving_) {
+    if (leaving.pid != pid) continue;
+    leaving.pid = 0;
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) count_kill(leaving.role, leaving.op);
+  }
   return true;
 }
 
@@ -169,6 +187,10 @@ void Round::kill_all() {
     kill(actor.pid, SIGKILL);
     waitpid(actor.pid, nullptr, 0);
     actor.pid = 0;
+  }
+  for (Leaving& leaving : leaving_) {
+    if (leaving.pid != 0) waitpid(leaving.pid, nullptr, 0);
+    leaving.pid = 0;
   }
 }
 

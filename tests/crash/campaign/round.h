@@ -34,7 +34,9 @@ class Round {
   // Waits for one to end.  False: the round is over.
   [[nodiscard]] bool wait_for_one();
   [[nodiscard]] bool take_death(std::uint32_t role, int status);
-  void count_kill(std::uint32_t role);
+  void count_kill(std::uint32_t role, std::uint32_t op);
+  // Kills one that lives, and gives it a successor while it dies.
+  void replace(std::uint32_t role);
   void kill_all();
   void tell_hang() const;
   [[nodiscard]] bool are_gone(RoleKind kind) const;
@@ -47,6 +49,12 @@ class Round {
   const Options& options_;
   Chance chance_;
   std::array<Actor, kMaxRoles> actors_{};
+  struct Leaving {
+    pid_t pid = 0;
+    std::uint32_t role = 0;
+    std::uint32_t op = 0;
+  };
+  std::array<Leaving, 4 * kMaxRoles> leaving_{};  // killed, not reaped, already replaced
   std::uint32_t kill_count_ = 0;
   bool is_running_ = true;
 };

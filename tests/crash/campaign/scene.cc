@@ -11,9 +11,8 @@
 namespace slipring::campaign {
 
 const char* name_of(Wrong wrong) {
-  constexpr const char* kNames[kWrongCount] = {"lost",    "duplicated", "torn",    "order",
-                                               "invented", "mark",       "leaked",  "corrupt",
-                                               "hang",    "crash"};
+  constexpr const char* kNames[kWrongCount] = {"lost", "duplicated", "torn",    "order", "invented",
+                                               "mark", "leaked",     "corrupt", "hang",  "crash"};
   return kNames[static_cast<std::uint32_t>(wrong)];
 }
 

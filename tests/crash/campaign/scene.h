@@ -66,7 +66,7 @@ struct Tally {
   std::atomic<std::uint64_t> redelivered;
   std::atomic<std::uint64_t> maybe_committed;
   std::atomic<std::uint64_t> maybe_vanished;
-  std::atomic<std::uint64_t> in_hands;  // popped for good by a consumer that died with it
+  std::atomic<std::uint64_t> in_hands;   // popped for good by a consumer that died with it
   std::atomic<std::uint64_t> told_lost;  // broadcast: as the reader was told
   std::atomic<std::uint64_t> wrong[kWrongCount];
 };
@@ -90,8 +90,8 @@ struct Stage {
   Note starts[kMaxRoles];
   ProducerBook producers[kMaxBooks];
   ConsumerBook consumers[kMaxBooks];
-  std::uint8_t known[kMaxBooks][kMaxIds];     // the judge's: of each message
-  std::uint32_t at_position[kMaxIds * 2];     // the judge's: broadcast
+  std::uint8_t known[kMaxBooks][kMaxIds];  // the judge's: of each message
+  std::uint32_t at_position[kMaxIds * 2];  // the judge's: broadcast
   alignas(4096) std::byte ring[kRingBytes];
 };
 
@@ -195,6 +195,9 @@ class Scene {
   virtual void begin(const Context& context) = 0;
   // Opens the books of a life that is about to be born.
   virtual void open_books(const Context& context, std::uint32_t role) = 0;
+  // Whether a successor has to have the kernel's word for the death of its predecessor, and so may
+  // be born before the dead one is reaped.
+  [[nodiscard]] virtual bool has_certificates() const { return false; }
   // In the life's own process, until there is no more to do.
   virtual void play(Life& life) = 0;
   // Whether somebody has to recover what the dead one left, before it has a successor.

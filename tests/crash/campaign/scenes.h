@@ -15,5 +15,10 @@ Scene& shared_pool_scene();
 Scene& overwrite_scene();
 Scene& block_scene();
 Scene& evict_scene();
+Scene& lane_scene();
+Scene& pool_scene();
+Scene& record_link_scene();
+Scene& pool_link_scene();
+Scene& value_link_scene();
 
 }  // namespace slipring::campaign

@@ -15,8 +15,8 @@ constexpr const char* kOpNames[kOpCount] = {"outside", "attach", "push",   "take
 
 void print_scene(const SceneResult& scene) {
   const Tally& tally = *scene.tally;
-  std::printf("%-16s %6llu rounds %8llu kills %11llu messages %8llu redelivered", scene.name.c_str(),
-              number(tally.rounds), number(tally.kills), number(tally.messages),
+  std::printf("%-16s %6llu rounds %8llu kills %11llu messages %8llu redelivered",
+              scene.name.c_str(), number(tally.rounds), number(tally.kills), number(tally.messages),
               number(tally.redelivered));
   std::printf("  maybe: %llu committed, %llu vanished", number(tally.maybe_committed),
               number(tally.maybe_vanished));
@@ -72,14 +72,14 @@ void print_table(const Options& options, const Outcome& outcome) {
   for (const SceneResult& scene : outcome.scenes) print_scene(scene);
   print_sayings(stdout, outcome);
   const Totals all = totals_of(outcome);
-  std::printf("total: %llu kills (%llu inside an operation) in %.1f s, %.0f a second; "
-              "%llu messages, %llu redelivered; maybe %llu committed, %llu vanished; "
-              "%llu violations; seed %llu\n",
-              static_cast<unsigned long long>(outcome.kills()), all.inside, outcome.seconds,
-              static_cast<double>(outcome.kills()) / outcome.seconds, all.messages,
-              all.redelivered, all.committed, all.vanished,
-              static_cast<unsigned long long>(outcome.violations()),
-              static_cast<unsigned long long>(options.seed));
+  std::printf(
+      "total: %llu kills (%llu inside an operation) in %.1f s, %.0f a second; "
+      "%llu messages, %llu redelivered; maybe %llu committed, %llu vanished; "
+      "%llu violations; seed %llu\n",
+      static_cast<unsigned long long>(outcome.kills()), all.inside, outcome.seconds,
+      static_cast<double>(outcome.kills()) / outcome.seconds, all.messages, all.redelivered,
+      all.committed, all.vanished, static_cast<unsigned long long>(outcome.violations()),
+      static_cast<unsigned long long>(options.seed));
 }
 
 void print_json(const Options& options, const Outcome& outcome) {
@@ -91,13 +91,14 @@ void print_json(const Options& options, const Outcome& outcome) {
   const char* comma = "";
   for (const SceneResult& scene : outcome.scenes) {
     const Tally& tally = *scene.tally;
-    std::printf("%s{\"ring\":\"%s\",\"rounds\":%llu,\"kills\":%llu,\"messages\":%llu,"
-                "\"redelivered\":%llu,\"maybe_committed\":%llu,\"maybe_vanished\":%llu,"
-                "\"in_dead_hands\":%llu,\"told_lost\":%llu,\"all_at_once\":%llu",
-                comma, scene.name.c_str(), number(tally.rounds), number(tally.kills),
-                number(tally.messages), number(tally.redelivered), number(tally.maybe_committed),
-                number(tally.maybe_vanished), number(tally.in_hands), number(tally.told_lost),
-                number(tally.kills_together));
+    std::printf(
+        "%s{\"ring\":\"%s\",\"rounds\":%llu,\"kills\":%llu,\"messages\":%llu,"
+        "\"redelivered\":%llu,\"maybe_committed\":%llu,\"maybe_vanished\":%llu,"
+        "\"in_dead_hands\":%llu,\"told_lost\":%llu,\"all_at_once\":%llu",
+        comma, scene.name.c_str(), number(tally.rounds), number(tally.kills),
+        number(tally.messages), number(tally.redelivered), number(tally.maybe_committed),
+        number(tally.maybe_vanished), number(tally.in_hands), number(tally.told_lost),
+        number(tally.kills_together));
     comma = ",";
     std::printf(",\"kills_by_role\":{");
     for (std::size_t i = 0; i < scene.role_names.size(); ++i) {
