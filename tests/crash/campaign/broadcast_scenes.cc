@@ -165,6 +165,7 @@ class AudienceScene : public Scene {
         if (since_loss >= 0) ++since_loss;
         view.lost += overwritten;
         overwritten = 0;
+        if (life.context().plant == Plant::kMiscount) view.lost = 0;
         log(life, taker, message, view, static_cast<std::uint16_t>(std::max(since_loss, 0)));
         since_loss = -1;
         if (!in_place) {

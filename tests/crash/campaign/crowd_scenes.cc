@@ -302,6 +302,7 @@ class SharedPoolScene : public CrowdScene {
     const MpmcEstate estate = life.must(mpmc_recover(ring, dead + 1, geometry_),
                                         "a dead participant could not be judged: code, found");
     const auto carried = [&](const PoolDoubt& doubt) {
+      if (life.context().plant == Plant::kWrongReaper) return doubt.state == BufferState::kInFlight;
       for (std::uint32_t i = 0; i < estate.happened; ++i) {
         if (estate.payloads[i] != compact_handle(pool_geometry_, doubt.handle)) continue;
         const bool is_pushed = doubt.state == BufferState::kInFlight;

@@ -209,18 +209,23 @@ class SlotScene : public PairScene {
     Taker taker(life.stage().consumers[0]);
     const Plant plant = life.context().plant;
     const auto most = static_cast<std::uint32_t>(std::min<std::uint64_t>(geometry_.slot_count, 16));
+    std::array<std::byte, 256> copy;
     take_messages<SlotView>(
         life, taker, plant == Plant::kLost ? 1 : most,
         [&](SlotView& view) {
           const Transfer answer = end.try_peek(view);
-          if (answer == Transfer::kDone && plant == Plant::kLost) end.release(view);
+          if (answer == Transfer::kDone && plant == Plant::kLost) {
+            std::memcpy(copy.data(), view.message.data(), view.message.size());
+            end.release(view);
+            view.message = {copy.data(), view.message.size()};
+          }
           if (plant == Plant::kRepeat) {  // as if it had not said so
             memory.consumer.taken.store(memory.consumer.done.load());
           }
           return answer;
         },
         [&](const SlotView& view) {
-          if (plant != Plant::kLost) end.release(view);
+          if (plant != Plant::kLost && plant != Plant::kHang) end.release(view);
         });
   }
 
@@ -295,7 +300,12 @@ class RecordScene : public PairScene {
                   "a record consumer was refused: code, found");
     Taker taker(life.stage().consumers[0]);
     take_messages<RecordView>(
-        life, taker, 16, [&](RecordView& view) { return end.try_peek(view); },
+        life, taker, 16,
+        [&](RecordView& view) {
+          const Transfer answer = end.try_peek(view);
+          if (life.context().plant == Plant::kFalseMark) view.redelivered = true;
+          return answer;
+        },
         [&](const RecordView& view) { end.release(view); });
   }
 

@@ -17,8 +17,9 @@ const char* name_of(Wrong wrong) {
 }
 
 const char* name_of(Plant plant) {
-  constexpr const char* kNames[kPlantCount] = {"none",  "lost",     "repeat", "torn",
-                                               "order", "unmarked", "leak",   "no-recovery"};
+  constexpr const char* kNames[kPlantCount] = {"none",  "lost",        "repeat",       "torn",
+                                               "order", "hang",        "unmarked",     "false-mark",
+                                               "leak",  "no-recovery", "wrong-reaper", "miscount"};
   return kNames[static_cast<std::uint32_t>(plant)];
 }
 

@@ -44,15 +44,19 @@ inline constexpr std::uint32_t kWrongCount = 10;
 // A mistake planted into how a scene uses its ring, which the judgement must see.
 enum class Plant : std::uint32_t {
   kNone,
-  kLost,        // slots: finished before it is read
-  kRepeat,      // slots: finished late, without having said that it was taken
-  kTorn,        // slots: published before all of it is written
-  kOrder,       // slots: two messages change places
-  kUnmarked,    // records: a successor forgets what its predecessor had taken
-  kLeak,        // pool-slots: a lent buffer is recorded nowhere
-  kNoRecovery,  // mpmc: what the dead consumer held is settled and thrown away
+  kLost,         // slots: finished before it is dealt with
+  kRepeat,       // slots: finished late, without having said that it was taken
+  kTorn,         // slots: published before all of it is written
+  kOrder,        // slots: two messages change places
+  kHang,         // slots: nothing is ever finished
+  kUnmarked,     // records: a successor forgets what its predecessor had taken
+  kFalseMark,    // records: everything is marked
+  kLeak,         // pool-slots: a lent buffer is recorded nowhere
+  kNoRecovery,   // mpmc: what the dead consumer held is settled and thrown away
+  kWrongReaper,  // shared-pool: the reaper takes everything for sent
+  kMiscount,     // broadcast-over: a reader keeps its losses to itself
 };
-inline constexpr std::uint32_t kPlantCount = 8;
+inline constexpr std::uint32_t kPlantCount = 12;
 [[nodiscard]] const char* name_of(Plant plant);
 
 // Counts of a scene, summed over rounds and processes.

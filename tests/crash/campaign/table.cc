@@ -45,6 +45,7 @@ struct Totals {
   unsigned long long committed = 0;
   unsigned long long vanished = 0;
   unsigned long long inside = 0;
+  unsigned long long waiting = 0;
 };
 
 [[nodiscard]] Totals totals_of(const Outcome& outcome) {
@@ -54,7 +55,10 @@ struct Totals {
     all.redelivered += scene.tally->redelivered;
     all.committed += scene.tally->maybe_committed;
     all.vanished += scene.tally->maybe_vanished;
-    for (std::uint32_t i = 1; i < kOpCount; ++i) all.inside += scene.tally->kills_in[i];
+    for (std::uint32_t i = 1; i < kOpCount; ++i) {
+      const bool is_wait = static_cast<Op>(i) == Op::kWait;
+      (is_wait ? all.waiting : all.inside) += scene.tally->kills_in[i];
+    }
   }
   return all;
 }
@@ -73,10 +77,10 @@ void print_table(const Options& options, const Outcome& outcome) {
   print_sayings(stdout, outcome);
   const Totals all = totals_of(outcome);
   std::printf(
-      "total: %llu kills (%llu inside an operation) in %.1f s, %.0f a second; "
+      "total: %llu kills (%llu inside an operation, %llu waiting) in %.1f s, %.0f a second; "
       "%llu messages, %llu redelivered; maybe %llu committed, %llu vanished; "
       "%llu violations; seed %llu\n",
-      static_cast<unsigned long long>(outcome.kills()), all.inside, outcome.seconds,
+      static_cast<unsigned long long>(outcome.kills()), all.inside, all.waiting, outcome.seconds,
       static_cast<double>(outcome.kills()) / outcome.seconds, all.messages, all.redelivered,
       all.committed, all.vanished, static_cast<unsigned long long>(outcome.violations()),
       static_cast<unsigned long long>(options.seed));
