@@ -4,9 +4,7 @@
 #include <cstring>
 
 namespace slipring::campaign {
-namespace {
 
-// Marks what the producer's book says of each of its messages.  Answers how many there are.
 std::uint32_t read_book(const ProducerBook& book, std::uint8_t* known) {
   std::uint32_t count = 0;
   for (std::uint32_t i = 0; i < book.life_count; ++i) {
@@ -44,6 +42,8 @@ void close_book(const Context& context, std::uint32_t at, std::uint32_t count) {
     context.report(Wrong::kHang, "nothing got through in a whole round: producer", at);
   }
 }
+
+namespace {
 
 // Goes through one lane's log.
 class Lane {

@@ -30,4 +30,9 @@ void judge_crowd(const Context& context, std::uint32_t producer_count,
 void judge_audience(const Context& context, std::uint32_t reader_count, std::uint32_t published,
                     bool may_lose);
 
+// For a scene with rules of its own: marks what the producer's book says of each of its messages,
+// and answers how many there are; and, once the logs have marked what came, counts what did not.
+[[nodiscard]] std::uint32_t read_book(const ProducerBook& book, std::uint8_t* known);
+void close_book(const Context& context, std::uint32_t at, std::uint32_t count);
+
 }  // namespace slipring::campaign

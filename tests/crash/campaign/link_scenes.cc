@@ -9,7 +9,6 @@
 #include <cstring>
 #include <string>
 
-#include "pipelines/link/link_observer.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_segment.h"
 #include "pipelines/link/link_writer.h"

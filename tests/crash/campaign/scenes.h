@@ -20,5 +20,6 @@ Scene& pool_scene();
 Scene& record_link_scene();
 Scene& pool_link_scene();
 Scene& value_link_scene();
+Scene& relay_scene();
 
 }  // namespace slipring::campaign
