@@ -12,9 +12,9 @@ namespace {
 TEST_CASE("campaign: some deaths over every ring, and nothing is lost, repeated, torn, or leaked") {
   Options options;
   options.seconds = 0;
-  options.rounds = 4;
+  options.rounds = 3;
   options.process_count = 2;
-  options.kills_in_round = 150;
+  options.kills_in_round = 120;
   Outcome outcome;
   const bool is_well = run(options, outcome);
   for (std::uint32_t i = 0; i < kMaxSayings && i < outcome.sayings().count; ++i) {
@@ -28,7 +28,7 @@ TEST_CASE("campaign: some deaths over every ring, and nothing is lost, repeated,
   for (const SceneResult& scene : outcome.scenes) {
     CAPTURE(scene.name);
     // A round may end early, with its journals full; most do not.
-    CHECK(scene.tally->kills > 2 * options.kills_in_round);
+    CHECK(scene.tally->kills > options.kills_in_round);
     CHECK(scene.tally->messages > scene.tally->kills);
     CHECK(scene.tally->redelivered > 0);
     committed += scene.tally->maybe_committed;
@@ -36,7 +36,7 @@ TEST_CASE("campaign: some deaths over every ring, and nothing is lost, repeated,
   }
   MESSAGE(outcome.kills() << " kills; pushes that a death had cut short: " << committed
                           << " had committed, " << vanished << " had not");
-  CHECK(outcome.kills() > outcome.scenes.size() * 4 * options.kills_in_round);
+  CHECK(outcome.kills() > outcome.scenes.size() * 3 * options.kills_in_round);
   CHECK(committed > 0);
   CHECK(vanished > 0);
 }
