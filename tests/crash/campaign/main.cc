@@ -23,6 +23,8 @@ constexpr const char* kUsage =
     "usage: campaign [--seconds N] [--seed S] [--ring KIND] [--processes N]\n"
     "                [--kills-in-round N] [--plant NAME] [--json]\n";
 
+constexpr std::uint64_t kFewKills = 20'000;
+
 [[nodiscard]] std::optional<std::uint64_t> number_of(const char* text) {
   char* end = nullptr;
   const std::uint64_t value = std::strtoull(text, &end, 10);
@@ -73,6 +75,17 @@ constexpr const char* kUsage =
          options.kills_in_round <= kMaxLives / 4;
 }
 
+// A run whose deaths never cut a push short after it had committed, or never before, shows nothing.
+[[nodiscard]] bool has_hit_pushes(const Outcome& outcome) {
+  std::uint64_t committed = 0;
+  std::uint64_t vanished = 0;
+  for (const SceneResult& scene : outcome.scenes) {
+    committed += scene.tally->maybe_committed;
+    vanished += scene.tally->maybe_vanished;
+  }
+  return (committed != 0 && vanished != 0) || outcome.kills() < kFewKills;
+}
+
 int main_of(int count, char** arguments) {
   Options options;
   bool as_json = false;
@@ -91,7 +104,10 @@ int main_of(int count, char** arguments) {
   } else {
     print_table(options, outcome);
   }
-  return is_well && outcome.violations() == 0 ? 0 : 1;
+  const bool has_hit = has_hit_pushes(outcome);
+  if (!has_hit)
+    std::fputs("campaign: the deaths hit no push on both sides of its commit\n", stderr);
+  return is_well && has_hit && outcome.violations() == 0 ? 0 : 1;
 }
 
 }  // namespace
