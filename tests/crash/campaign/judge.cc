@@ -79,8 +79,12 @@ class Lane {
   // A life begins with `id`: behind what was finished, or what was being finished, or what was
   // popped for good, by the ones before.
   [[nodiscard]] bool may_begin_with(std::uint32_t id) {
-    if (follows(done_low_, id) || (done_high_ > done_low_ && follows(done_high_, id))) return true;
-    return id > done_low_ && take_into_hands(id);
+    const bool may_begin = follows(done_low_, id) ||
+                           (done_high_ > done_low_ && follows(done_high_, id)) ||
+                           (id > done_low_ && take_into_hands(id));
+    // What had been in doubt is settled by where it begins.
+    if (may_begin) done_low_ = done_high_ = std::int64_t{id} - 1;
+    return may_begin;
   }
 
   // What lies between the last finished one and `id` went with a dead consumer's hands.
