@@ -1,9 +1,11 @@
-// Named links, with their real certificates and doorbells: records, slots with a buffer pool, and
-// values.
+// Links with their real certificates and doorbells: records, slots with a buffer pool, and values;
+// named ones, and guarded ones with a broker in a process of its own, which nobody kills.
 //
 // A successor may be born while the dead one still leaves its memory: it asks for the role until
 // the kernel gives the lock away.  Readers and writers sleep on their doorbells when they have
 // nothing to do, in half of their lives; the others poll.
+
+#include <sched.h>
 
 #include <array>
 #include <cstring>
@@ -14,6 +16,7 @@
 #include "pipelines/link/link_writer.h"
 #include "pipelines/link/value_link.h"
 #include "platform/wait/waiter.h"
+#include "tests/crash/campaign/broker_process.h"
 #include "tests/crash/campaign/link_life.h"
 #include "tests/crash/campaign/pair_scenes.h"
 #include "tests/crash/campaign/scenes.h"
@@ -25,6 +28,8 @@ constexpr const char* kLinkName = "campaign";
 
 class LinkScene : public PairScene {
  public:
+  LinkScene(const char* name, bool is_guarded) : name_(name), is_guarded_(is_guarded) {}
+  [[nodiscard]] const char* name() const override { return name_; }
   [[nodiscard]] bool has_certificates() const override { return true; }
   // The books are opened under the certificate: the dead one may not have left yet.
   void open_books(const Context& /*context*/, std::uint32_t /*role*/) override {}
@@ -33,13 +38,16 @@ class LinkScene : public PairScene {
     shape_ = link_shape(chance);
     directory_ = open_directory(context);
     if (!directory_) return;
-    if (Status made = create_link(*directory_, kLinkName, shape_, {}); !made) {
+    const Status made = is_guarded_ ? broker_.start(*directory_, kLinkName, shape_)
+                                    : create_link(*directory_, kLinkName, shape_, {});
+    if (!made) {
       context.report(Wrong::kCrash, "no link: code, errno",
                      static_cast<std::uint64_t>(made.error().code),
                      static_cast<std::uint64_t>(made.error().os_errno));
     }
   }
   void end(const Context& /*context*/) override {
+    broker_.stop();
     if (directory_) static_cast<void>(remove_segment(*directory_, kLinkName));
   }
 
@@ -50,12 +58,15 @@ class LinkScene : public PairScene {
   LinkShape shape_;
 
  private:
+  const char* name_;
+  bool is_guarded_;
+  BrokerProcess broker_;
   std::optional<SegmentDirectory> directory_;
 };
 
 class RecordLinkScene : public LinkScene {
  public:
-  [[nodiscard]] const char* name() const override { return "link-records"; }
+  using LinkScene::LinkScene;
 
  private:
   [[nodiscard]] LinkShape link_shape(Chance& chance) override {
@@ -82,17 +93,25 @@ class RecordLinkScene : public LinkScene {
 
 class SlotLinkScene : public LinkScene {
  public:
-  [[nodiscard]] const char* name() const override { return "link-pool"; }
+  using LinkScene::LinkScene;
 
   void judge(const Context& context) override {
     PairScene::judge(context);
     // All is read: a new writer takes back what was lent and never sent, and finds all free.
-    Result<LinkWriter> writer = LinkWriter::attach(directory(), kLinkName, MemoryLock::kOff);
-    const std::uint32_t lent = writer ? writer->pool()->lent_count() : shape_.pool_buffer_count;
+    const std::uint32_t lent = lent_count();
     if (lent != 0) context.report(Wrong::kLeaked, "buffers that are not free", lent);
   }
 
  private:
+  [[nodiscard]] std::uint32_t lent_count() const {
+    for (;;) {
+      Result<LinkWriter> writer = LinkWriter::attach(directory(), kLinkName, MemoryLock::kOff);
+      if (writer) return writer->pool()->lent_count();
+      // A broker may not have heard yet that the last one has left.
+      if (writer.error().code != ErrorCode::kBusy) return shape_.pool_buffer_count;
+      sched_yield();
+    }
+  }
   [[nodiscard]] LinkShape link_shape(Chance& chance) override {
     LinkShape shape;
     shape.kind = SegmentKind::kSlotLink;
@@ -120,7 +139,9 @@ class SlotLinkScene : public LinkScene {
         life.fail(Wrong::kCorrupt, "a link's writer found its reader corrupt", sender.next());
       }
       if (answer == Transfer::kBlocked) {
-        // A buffer may come back without a ring for space; sleeps are bounded.
+        // Buffers come back to who looks at the reader's present page, which a guarded end does by
+        // itself only when its ring is full.
+        writer.look_for_news();
         waiter.wait(writer.space_point(), [&] {
           return writer.has_space(sizeof(BufferHandle)) &&
                  writer.pool()->lent_count() != shape_.pool_buffer_count;
@@ -186,7 +207,7 @@ struct LinkValue {
 
 class ValueLinkScene : public LinkScene {
  public:
-  [[nodiscard]] const char* name() const override { return "link-values"; }
+  using LinkScene::LinkScene;
 
  private:
   [[nodiscard]] LinkShape link_shape(Chance& chance) override {
@@ -248,15 +269,28 @@ class ValueLinkScene : public LinkScene {
 }  // namespace
 
 Scene& record_link_scene() {
-  static RecordLinkScene scene;
+  static RecordLinkScene scene("link-records", false);
   return scene;
 }
 Scene& pool_link_scene() {
-  static SlotLinkScene scene;
+  static SlotLinkScene scene("link-pool", false);
   return scene;
 }
 Scene& value_link_scene() {
-  static ValueLinkScene scene;
+  static ValueLinkScene scene("link-values", false);
+  return scene;
+}
+
+Scene& guarded_record_scene() {
+  static RecordLinkScene scene("guarded-records", true);
+  return scene;
+}
+Scene& guarded_pool_scene() {
+  static SlotLinkScene scene("guarded-pool", true);
+  return scene;
+}
+Scene& guarded_value_scene() {
+  static ValueLinkScene scene("guarded-values", true);
   return scene;
 }
 

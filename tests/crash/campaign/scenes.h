@@ -21,5 +21,8 @@ Scene& record_link_scene();
 Scene& pool_link_scene();
 Scene& value_link_scene();
 Scene& relay_scene();
+Scene& guarded_record_scene();
+Scene& guarded_pool_scene();
+Scene& guarded_value_scene();
 
 }  // namespace slipring::campaign
