@@ -58,8 +58,13 @@ void clear(Stage& stage) {
 // One process: the scenes in turn, round by round.
 class Worker {
  public:
-  Worker(const Options& options, const Outcome& outcome, std::uint32_t number, double end_at)
-      : options_(options), outcome_(outcome), number_(number), end_at_(end_at) {}
+  Worker(const Options& options, const Outcome& outcome, std::uint32_t number, double end_at,
+         const char* directory)
+      : options_(options),
+        outcome_(outcome),
+        number_(number),
+        end_at_(end_at),
+        directory_(directory) {}
 
   [[nodiscard]] int work() {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -67,12 +72,8 @@ class Worker {
     action.sa_handler = on_alarm;  // without SA_RESTART
     sigaction(SIGALRM, &action, nullptr);
     stage_ = shared_new<Stage>();
-    char directory[] = "/dev/shm/slipring-campaign-XXXXXX";
-    if (stage_ == nullptr || mkdtemp(directory) == nullptr) return 2;
-    directory_ = directory;
-    const bool is_well = play_rounds();
-    std::filesystem::remove_all(directory_);
-    return is_well ? 0 : 1;
+    if (stage_ == nullptr) return 2;
+    return play_rounds() ? 0 : 1;
   }
 
  private:
@@ -116,8 +117,8 @@ class Worker {
   const Outcome& outcome_;
   std::uint32_t number_;
   double end_at_;
+  const char* directory_;
   Stage* stage_ = nullptr;
-  const char* directory_ = "";
 };
 
 }  // namespace
@@ -168,9 +169,15 @@ bool run(const Options& options, Outcome& outcome) {
   const double begin = now_seconds();
   const double end_at = options.seconds == 0 ? 0 : begin + static_cast<double>(options.seconds);
   std::vector<pid_t> workers;
+  // For the links of all processes, and gone with the run, whatever becomes of them.
+  char directory[] = "/dev/shm/slipring-campaign-XXXXXX";
+  if (mkdtemp(directory) == nullptr) return false;
   for (std::uint32_t i = 0; i < options.process_count; ++i) {
+    const std::string own = std::string(directory) + "/" + std::to_string(i);
+    std::filesystem::create_directory(own);
+    std::filesystem::permissions(own, std::filesystem::perms::owner_all);
     const pid_t pid = fork();
-    if (pid == 0) _exit(Worker(options, outcome, i, end_at).work());
+    if (pid == 0) _exit(Worker(options, outcome, i, end_at, own.c_str()).work());
     if (pid > 0) workers.push_back(pid);
   }
   bool is_well = workers.size() == options.process_count;
@@ -179,6 +186,7 @@ bool run(const Options& options, Outcome& outcome) {
     is_well =
         waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0 && is_well;
   }
+  std::filesystem::remove_all(directory);
   outcome.seconds = now_seconds() - begin;
   return is_well;
 }
