@@ -93,6 +93,19 @@ constexpr Allowance kAllowances[] = {
     {"", "ppoll", 0, "looked at one by one, and napped"},
     {"", "read(eventfd)", EAGAIN, "it was drained already"},
     {"event bell: ", "write(eventfd)", EAGAIN, "a full one is readable"},
+
+    {"stage: lock", "openat", 0, kSweep},
+    {"stage: lock", "fstat", 0, kSweep},
+    {"stage: lock", "fstatat", 0, kSweep},
+    {"stage: lock", "getdents64", 0, kSweep},
+    {"stage: lock", "unlinkat", 0, kSweep},
+    {"stage: lock", "fcntl(F_OFD_GETLK)", 0, kSweep},
+    {"stage: lock", "linkat", EACCES, kOtherWay},
+    {"stage: lock", "linkat", ENOENT, kOtherWay},
+    {"stage: lock", "linkat", EPERM, kOtherWay},
+    {"stage: lock", "linkat", EEXIST, "as in segment: create; or another runner made it"},
+    {"stage: start", "close_range", 0, "descriptors are marked one by one instead"},
+    {"stage: start", "read(pipe)", 0, "what a stage says is lost then, and the stage goes on"},
 };
 
 }  // namespace

@@ -36,6 +36,7 @@ struct Record {
   bool is_finished = false;
   bool is_ok = false;
   Error error{};
+  bool is_worded = false;
   Words doing;
   int downgrade_errno = 0;
   Words lie;
@@ -91,6 +92,7 @@ void note(const Scenario& scenario, const Outcome& outcome, Record& record) {
   record.error = outcome.error;
   record.doing.say(outcome.error.doing);
   record.error.doing = "";
+  record.is_worded = outcome.is_worded;
   record.downgrade_errno = outcome.downgrade_errno;
   if (outcome.lie != nullptr) record.lie.say(outcome.lie);
 }
@@ -292,12 +294,14 @@ void Campaign::inject(const Scenario& scenario, const Fault& fault) {
     break;
   }
   const auto is_allowed_to_leave = [&](std::string_view leak) {
-    if (leak.empty() || leak == scenario.may_leave) return true;
+    if (leak.empty()) return true;
     return allowed != nullptr && !allowed->may_leave.empty() &&
            leak.starts_with(allowed->may_leave);
   };
   if (!record.lie.is_empty()) blame(Blame::kLie, scenario, &fault, record.lie.c_str());
-  if (!is_allowed_to_leave(record.leak.c_str())) {
+  const bool is_half_way = !scenario.may_leave.empty() &&
+                           std::string_view(record.leak.c_str()).starts_with(scenario.may_leave);
+  if (!is_half_way && !is_allowed_to_leave(record.leak.c_str())) {
     blame(Blame::kLeak, scenario, &fault, record.leak.c_str());
   }
   if (!record.damage.is_empty()) blame(Blame::kDamage, scenario, &fault, record.damage.c_str());
@@ -319,8 +323,8 @@ void Campaign::inject(const Scenario& scenario, const Fault& fault) {
     }
   } else {
     ++tally_.error_count;
-    const bool fits =
-        record.error.os_errno == fault.os_errno && is_fitting(record.error.code, fault.os_errno);
+    const bool fits = record.is_worded || (record.error.os_errno == fault.os_errno &&
+                                           is_fitting(record.error.code, fault.os_errno));
     if (record.doing.is_empty() || (!fits && !is_translated(fault, record.error))) {
       blame(Blame::kUnfitting, scenario, &fault, words_of(record));
     }

@@ -32,5 +32,8 @@ TEST_CASE("faults: platform/wait") {
 TEST_CASE("faults: pipelines/link") {
   run_all("link", link_scenarios());
 }
+TEST_CASE("faults: pipelines/stage") {
+  run_all("stage", stage_scenarios());
+}
 
 }  // namespace slipring::faults

@@ -26,13 +26,20 @@ struct Outcome {
   const char* downgrade = "";
   // It ended well, and what it answered is false.
   const char* lie = nullptr;
+  // Its error is words for a person, in Error::doing; code and errno say nothing.
+  bool is_worded = false;
 
-  [[nodiscard]] static Outcome done() { return {true, {}, 0, "", nullptr}; }
-  [[nodiscard]] static Outcome failed(const Error& error) { return {false, error, 0, "", nullptr}; }
-  [[nodiscard]] static Outcome downgraded(int os_errno, const char* words) {
-    return {true, {}, os_errno, words, nullptr};
+  [[nodiscard]] static Outcome done() { return {true, {}, 0, "", nullptr, false}; }
+  [[nodiscard]] static Outcome refused(const char* words) {
+    return {false, {ErrorCode::kSystem, 0, words}, 0, "", nullptr, true};
   }
-  [[nodiscard]] static Outcome lying(const char* how) { return {true, {}, 0, "", how}; }
+  [[nodiscard]] static Outcome failed(const Error& error) {
+    return {false, error, 0, "", nullptr, false};
+  }
+  [[nodiscard]] static Outcome downgraded(int os_errno, const char* words) {
+    return {true, {}, os_errno, words, nullptr, false};
+  }
+  [[nodiscard]] static Outcome lying(const char* how) { return {true, {}, 0, "", how, false}; }
   template <typename Answer>
   [[nodiscard]] static Outcome of(const Answer& answer) {
     return answer.ok() ? done() : failed(answer.error());
@@ -62,7 +69,8 @@ struct Scenario {
   std::function<const char*(Stage&)> verify = {};
   // The answer without any fault, if it is an error.
   std::optional<ErrorCode> expected = {};
-  // A difference that a run which failed half-way may leave, as Holdings says it.
+  // How a difference begins that a run which failed half-way may leave, as Holdings says it; after
+  // the operation was done without a fault, nothing may be left of it.
   std::string may_leave = {};
 };
 
@@ -70,6 +78,7 @@ struct Scenario {
 [[nodiscard]] std::vector<Scenario> process_scenarios();
 [[nodiscard]] std::vector<Scenario> wait_scenarios();
 [[nodiscard]] std::vector<Scenario> link_scenarios();
+[[nodiscard]] std::vector<Scenario> stage_scenarios();
 
 // Ends the process with words, for steps that must not fail.
 [[noreturn]] void scenario_broken(const char* why, const Error& error = {});
