@@ -16,6 +16,12 @@ constexpr std::string_view kNodes = "the number of nodes only words the report; 
 constexpr std::string_view kFences = "fences instead: Doorbell::is_fence_free";
 constexpr std::string_view kBlind = "the sleep is a short one instead: Arming::is_blind";
 constexpr std::string_view kLooksAgain = "the waiter looks and sleeps again, until its deadline";
+constexpr std::string_view kDemandsMore =
+    "what this kernel can protect could not be tried: then the best is demanded";
+constexpr std::string_view kUntilDeadline =
+    "another holds it for a moment: tried until the deadline";
+constexpr std::string_view kStale = "the next owner recognises and removes a stale name";
+constexpr std::string_view kStaleName = "; file left: ";
 constexpr std::string_view kOrphan = "; file left: .a..lock";
 
 constexpr Allowance kAllowances[] = {
@@ -106,6 +112,30 @@ constexpr Allowance kAllowances[] = {
     {"stage: lock", "linkat", EEXIST, "as in segment: create; or another runner made it"},
     {"stage: start", "close_range", 0, "descriptors are marked one by one instead"},
     {"stage: start", "read(pipe)", 0, "what a stage says is lost then, and the stage goes on"},
+
+    {"sealed: ", "memfd_create", EINVAL, "a kernel before 6.3 knows no such seal"},
+    {"sealed: ", "fcntl(F_ADD_SEALS)", EINVAL, "a kernel before 5.1: the protection says so"},
+    {"sealed: refuse", "memfd_create", 0, kDemandsMore},
+    {"sealed: refuse", "fstatfs", 0, kDemandsMore},
+    {"sealed: refuse", "ftruncate", 0, kDemandsMore},
+    {"sealed: refuse", "fallocate", 0, kDemandsMore},
+    {"sealed: refuse", "fchmod", 0, kDemandsMore},
+    {"sealed: refuse", "fcntl(F_ADD_SEALS)", 0, kDemandsMore},
+    {"sealed: refuse", "fstat", 0, kDemandsMore},
+    {"guarded: ", "memfd_create", EINVAL, "a kernel before 6.3 knows no such seal"},
+    {"guarded: ", "fcntl(F_ADD_SEALS)", EINVAL, "a kernel before 5.1: the protection says so"},
+    {"guarded: ", "mlock", 0, "the broker's page and the other end's are locked if possible"},
+    {"rendezvous: ", "openat", 0, "no descriptor in reserve: newcomers wait instead", kStaleName},
+    {"guarded: create", "openat", 0, "as above", kStaleName},
+    {"rendezvous: ", "flock", EWOULDBLOCK, kUntilDeadline},
+    {"guarded: create", "flock", EWOULDBLOCK, kUntilDeadline},
+    {"rendezvous: ", "fstatat", 0, kStale, kStaleName},
+    {"guarded: create", "fstatat", 0, kStale, kStaleName},
+    {"rendezvous: ", "unlinkat", 0, kStale, kStaleName},
+    {"guarded: create", "unlinkat", 0, kStale, kStaleName},
+    {"rendezvous: ", "getsockopt(SO_PEERPIDFD)", ENOPROTOOPT, "kernels before 6.5: by number"},
+    {"guarded: ", "getsockopt(SO_PEERPIDFD)", ENOPROTOOPT, "kernels before 6.5: by number"},
+    {"rendezvous: ", "accept4", 0, "it waits for the next turn"},
 };
 
 }  // namespace
@@ -118,6 +148,16 @@ std::span<const Translation> translations() {
   static const std::vector<Translation> kTranslations = {
       {"openat", ENOTDIR, ErrorCode::kPermission, "a link or a file in the directory's place"},
       {"execve", ENOTDIR, ErrorCode::kNotFound, "a file in a directory's place: no such program"},
+      {"socket", ENOBUFS, ErrorCode::kBusy, "no memory for it now"},
+      {"sendmsg", EAGAIN, ErrorCode::kBusy, "what was sent before is not read yet"},
+      {"sendmsg", ENOBUFS, ErrorCode::kBusy, "no memory for it now"},
+      {"sendmsg", ETOOMANYREFS, ErrorCode::kBusy, "too many descriptors are under way"},
+      {"sendmsg", ECONNRESET, ErrorCode::kClosed, "that is what it means"},
+      {"sendmsg", EPIPE, ErrorCode::kClosed, "that is what it means"},
+      {"recvmsg", ECONNRESET, ErrorCode::kClosed, "that is what it means"},
+      {"flock", EWOULDBLOCK, ErrorCode::kBusy, "that is what it means"},
+      {"fcntl(F_ADD_SEALS)", EINVAL, ErrorCode::kCorruptPeer, "the broker demands what it can do"},
+      {"unlinkat", ENOENT, ErrorCode::kExists, "the stale name is gone, and taken again"},
       {"mkdir", EEXIST, ErrorCode::kNotFound, "made by another, and gone again"},
       {"openat(O_TMPFILE)", EISDIR, ErrorCode::kUnsupported, "how old kernels say it"},
       {"openat(O_TMPFILE)", ENOENT, ErrorCode::kUnsupported, "how old kernels say it"},

@@ -20,6 +20,7 @@ constexpr std::uint64_t kAdviseCollapse = 25;
 constexpr std::uint64_t kAtEmptyPath = 0x1000;
 constexpr long kPidfdSendSignal = 424;
 constexpr long kPidfdOpen = 434;
+constexpr std::uint64_t kPeerPidfd = 77;  // SO_PEERPIDFD
 constexpr long kCloseRange = 436;
 constexpr long kFutexWaitv = 449;
 
@@ -78,7 +79,7 @@ const CallRule* fcntl_rule(const Call& call) {
   static const CallRule kFlags{"fcntl(F_GETFL)", {}};
   static const CallRule kMark{"fcntl(F_SETFD)", {}};
   static const CallRule kSeal{"fcntl(F_ADD_SEALS)", {EBUSY, EPERM, EINVAL}};
-  static const CallRule kSeals{"fcntl(F_GET_SEALS)", {EINVAL}};
+  static const CallRule kSeals{"fcntl(F_GET_SEALS)", {}};  // EINVAL: no memory file
   switch (call.arguments[1]) {
     case F_SETLK:
       return call.lock_type == F_UNLCK ? &kUnlock : &kLock;
@@ -172,7 +173,7 @@ const CallRule* file_rule(long number) {
   static const CallRule kResize{"ftruncate", {EFBIG, EIO, ENOMEM, ENOSPC, EPERM}, true};
   static const CallRule kAllocate{
       "fallocate", {EFBIG, EIO, ENOMEM, ENOSPC, ENOSYS, EOPNOTSUPP, EPERM}, true};
-  static const CallRule kMode{"fchmod", {EIO, ENOMEM, ENOSPC, EPERM, EROFS}};
+  static const CallRule kMode{"fchmod", {EIO, ENOMEM, EPERM, EROFS}};
   static const CallRule kOwner{"fchown", {EDQUOT, EIO, ENOMEM, ENOSPC, EPERM, EROFS}};
   static const CallRule kMake{
       "mkdir",
@@ -338,6 +339,54 @@ const CallRule* wait_rule(const Call& call) {
   }
 }
 
+// Unix sockets, and the lock on a directory.
+const CallRule* socket_rule(const Call& call) {
+  static const CallRule kSocket{"socket", {EMFILE, ENFILE, ENOBUFS, ENOMEM}};
+  static const CallRule kBind{"bind", {EACCES, EIO, ENOMEM, ENOSPC, EROFS}};
+  static const CallRule kListen{"listen", {ENOBUFS}};
+  // That nobody listens, or too many wait, are answers and no faults; so is an empty queue.
+  static const CallRule kConnect{"connect", {EACCES, ENOMEM}, true};
+  static const CallRule kAccept{"accept4", {ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM}, true};
+  static const CallRule kCredentials{"getsockopt(SO_PEERCRED)", {ENOBUFS, ENOMEM}};
+  static const CallRule kPidfd{"getsockopt(SO_PEERPIDFD)",
+                               {EMFILE, ENFILE, ENODATA, ENOMEM, ENOPROTOOPT, ESRCH}};
+  static const CallRule kSend{
+      "sendmsg", {EAGAIN, ECONNRESET, EMFILE, ENOBUFS, ENOMEM, EPIPE, ETOOMANYREFS}, true};
+  static const CallRule kReceive{"recvmsg", {ECONNRESET, ENOMEM}, true};
+  static const CallRule kLock{"flock", {ENOLCK, ENOMEM, EWOULDBLOCK}, true};
+  static const CallRule kMode{"fchmodat", {EIO, ENOENT, ENOMEM, EPERM, EROFS}};
+  static const CallRule kOwner{"fchownat", {EIO, ENOENT, ENOMEM, EPERM, EROFS}};
+  static const CallRule kMove{"mremap", {EAGAIN, ENOMEM}};
+  switch (call.number) {
+    case SYS_socket:
+      return &kSocket;
+    case SYS_bind:
+      return &kBind;
+    case SYS_listen:
+      return &kListen;
+    case SYS_connect:
+      return &kConnect;
+    case SYS_accept4:
+      return &kAccept;
+    case SYS_getsockopt:
+      return call.arguments[2] == kPeerPidfd ? &kPidfd : &kCredentials;
+    case SYS_sendmsg:
+      return &kSend;
+    case SYS_recvmsg:
+      return &kReceive;
+    case SYS_flock:
+      return &kLock;
+    case SYS_fchmodat:
+      return &kMode;
+    case SYS_fchownat:
+      return &kOwner;
+    case SYS_mremap:
+      return &kMove;
+    default:
+      return nullptr;
+  }
+}
+
 // What no machine refuses: questions about ourselves, and what the C library does on its own.
 bool cannot_fail(long number) {
   switch (number) {
@@ -397,6 +446,7 @@ const CallRule* rule_of(const Call& call) {
   if (const CallRule* rule = memory_rule(call.number)) return rule;
   if (const CallRule* rule = process_rule(call.number)) return rule;
   if (const CallRule* rule = wait_rule(call)) return rule;
+  if (const CallRule* rule = socket_rule(call)) return rule;
   return cannot_fail(call.number) ? &kCannotFail : nullptr;
 }
 

@@ -35,5 +35,8 @@ TEST_CASE("faults: pipelines/link") {
 TEST_CASE("faults: pipelines/stage") {
   run_all("stage", stage_scenarios());
 }
+TEST_CASE("faults: sealed memory, rendezvous, guarded links") {
+  run_all("guarded", guarded_scenarios());
+}
 
 }  // namespace slipring::faults
