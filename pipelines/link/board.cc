@@ -203,7 +203,8 @@ bool BoardObserver::is_held() const noexcept {
            0;  // relaxed: shown to people
   }
   Result<Probe> probe = file_->lock_file().probe(static_cast<std::uint32_t>(Role::kWriter));
-  return probe && probe->holder != Holder::kNobody;
+  // Without an answer nothing is certified: the stage may live.
+  return !probe || probe->holder != Holder::kNobody;
 }
 
 ProtectionLevel BoardObserver::protection() const noexcept {

@@ -86,7 +86,7 @@ class BoardObserver {
   [[nodiscard]] std::uint64_t value_of(std::string_view name) const noexcept;
   [[nodiscard]] std::uint32_t process_id() const noexcept;
   [[nodiscard]] std::uint32_t incarnation() const noexcept;
-  // Whether a living stage holds the board.
+  // Whether a living stage holds the board; true also where the kernel could not be asked.
   [[nodiscard]] bool is_held() const noexcept;
   // Of the stage's memory; kNone on a named board.
   [[nodiscard]] ProtectionLevel protection() const noexcept;

@@ -76,6 +76,8 @@ EndReport LinkObserver::report_end(const Mapping& region, Role role) const noexc
                      ? static_cast<EndState>(state)
                      : EndState::kNever;
   report.process_id = static_cast<pid_t>(read(page.process_id));
+  // Without an answer nothing is certified: whoever had the role may live.
+  report.holder = Holder::kAnother;
   if (view_) {
     const GuardSeat& seat = view_->seat(role);
     report.holder = read(seat.is_held) != 0 ? Holder::kAnother : Holder::kNobody;

@@ -18,8 +18,9 @@
 namespace slipring {
 
 struct EndReport {
-  Holder holder = Holder::kNobody;  // certified by the kernel at the time of asking
-  pid_t process_id = 0;             // of the holder, or as the last one wrote it
+  // Certified by the kernel at the time of asking; kAnother also where it could not be asked.
+  Holder holder = Holder::kNobody;
+  pid_t process_id = 0;  // of the holder, or as the last one wrote it
   EndState state = EndState::kNever;
   std::uint32_t incarnation = 0;
   bool is_locked = false;

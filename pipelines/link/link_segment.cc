@@ -17,6 +17,23 @@ namespace {
          static_cast<std::uint64_t>(now.tv_nsec);
 }
 
+[[nodiscard]] Status write_header(int fd, const SegmentHeader& header) noexcept {
+  std::size_t written = 0;
+  while (written < sizeof header) {
+    const ssize_t count = pwrite(fd, reinterpret_cast<const char*>(&header) + written,
+                                 sizeof header - written, static_cast<off_t>(written));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) {
+      const int os_errno = count < 0 ? errno : EIO;
+      const bool is_space = os_errno == ENOSPC || os_errno == EDQUOT || os_errno == EFBIG;
+      return Error{is_space ? ErrorCode::kNoSpace : ErrorCode::kSystem, os_errno,
+                   "writing the segment header", written, sizeof header};
+    }
+    written += static_cast<std::size_t>(count);
+  }
+  return {};
+}
+
 }  // namespace
 
 Status create_link(const SegmentDirectory& directory, std::string_view name, const LinkShape& shape,
@@ -33,21 +50,22 @@ Status create_segment(const SegmentDirectory& directory, std::string_view name,
   header.created_ns = realtime_ns();
   header.check = segment_check(header);
   // A fresh file is all zeros, which is what every page of a segment starts from.
-  const ssize_t written = pwrite(segment->data_fd(), &header, sizeof header, 0);
-  if (written != static_cast<ssize_t>(sizeof header)) {
-    return Error{ErrorCode::kSystem, written < 0 ? errno : EIO, "writing the segment header",
-                 static_cast<std::uint64_t>(written < 0 ? 0 : written), sizeof header};
-  }
+  if (Status written = write_header(segment->data_fd(), header); !written) return written;
   return segment->publish();
 }
 
 Result<SegmentHeader> read_header(const SegmentFile& file) noexcept {
   SegmentHeader header{};
-  const ssize_t got = pread(file.read_only_fd(), &header, sizeof header, 0);
-  if (got < 0) return Error{ErrorCode::kSystem, errno, "reading the segment header", 0, 0};
-  if (Status valid = validate_segment(header, static_cast<std::uint64_t>(got) < sizeof header
-                                                  ? static_cast<std::uint64_t>(got)
-                                                  : file.size_bytes());
+  std::size_t got = 0;
+  while (got < sizeof header) {
+    const ssize_t count = pread(file.read_only_fd(), reinterpret_cast<char*>(&header) + got,
+                                sizeof header - got, static_cast<off_t>(got));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return Error{ErrorCode::kSystem, errno, "reading the segment header", 0, 0};
+    if (count == 0) break;  // the file ends here
+    got += static_cast<std::size_t>(count);
+  }
+  if (Status valid = validate_segment(header, got < sizeof header ? got : file.size_bytes());
       !valid) {
     return valid.error();
   }

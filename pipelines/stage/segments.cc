@@ -121,6 +121,9 @@ std::optional<Refusal> PipelineSegments::take_lock() {
     // A runner that ended meanwhile took the name away, and then what we hold is not the lock.  The
     // inode cannot come back under the name while `seen` has it open.
     Result<SegmentFile> still = SegmentFile::open(directory_, lock_name_);
+    if (!still && still.error().code != ErrorCode::kNotFound) {
+      return refusal_of(still.error(), lock_name_, 0);
+    }
     if (!still || still->inode() != seen->inode()) continue;
     board_.emplace(std::move(board).value());
     return std::nullopt;

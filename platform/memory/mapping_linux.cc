@@ -23,6 +23,7 @@ static_assert(sizeof(off_t) == 8, "32-bit systems must be asked for 64-bit offse
 
 constexpr int kCapIpcLockBit = 14;   // linux/capability.h: CAP_IPC_LOCK
 constexpr int kAdviseCollapse = 25;  // MADV_COLLAPSE, newer than some headers
+constexpr int kAgainMax = 8;         // times to try what "try again" answers
 
 std::uint64_t round_up(std::uint64_t size_bytes, std::uint64_t page_bytes) noexcept {
   return (size_bytes + page_bytes - 1) / page_bytes * page_bytes;
@@ -80,11 +81,14 @@ void touch_every_page(const std::byte* data, std::size_t size_bytes) noexcept {
 Status prefault(std::byte* data, std::size_t size_bytes, Access access, Prefault& report) noexcept {
   const int advice = access == Access::kReadWrite ? MADV_POPULATE_WRITE : MADV_POPULATE_READ;
   report = Prefault::kPopulated;
+  int refusal_count = 0;
   while (::madvise(data, size_bytes, advice) != 0) {
     switch (errno) {
       case EINTR:
-      case EAGAIN:
         continue;
+      case EAGAIN:  // short of something just then; for how long, nobody says
+        if (++refusal_count < kAgainMax) continue;
+        return Error{ErrorCode::kSystem, EAGAIN, "fault in a segment"};
       case EINVAL:  // Linux before 5.14
       case ENOSYS:  // a filter's answers
       case EPERM:
@@ -98,6 +102,12 @@ Status prefault(std::byte* data, std::size_t size_bytes, Access access, Prefault
     }
   }
   return {};
+}
+
+// Taking a part out of what the kernel has joined needs memory.  Without any, the range stays as it
+// is, unused, until the process ends; anything else is a bug of ours.
+void unmap_or_leave(void* data, std::size_t size_bytes) noexcept {
+  check(::munmap(data, size_bytes) == 0 || errno == ENOMEM, "munmap of our own mapping");
 }
 
 // Where huge pages can lie: the address and the offset are alike modulo their size.
@@ -116,13 +126,13 @@ void* map_aligned(int fd, std::uint64_t offset_bytes, std::size_t mapped_bytes, 
   const int failed = errno;
   const bool is_mapped = address != MAP_FAILED;
   if (!is_mapped) {
-    check(::munmap(room, room_bytes) == 0, "munmap of our own reservation");
+    unmap_or_leave(room, room_bytes);
     errno = failed;
     return MAP_FAILED;
   }
-  if (skip != 0) check(::munmap(room, skip) == 0, "munmap of our own reservation");
+  if (skip != 0) unmap_or_leave(room, skip);
   const std::size_t rest = room_bytes - skip - mapped_bytes;
-  if (rest != 0) check(::munmap(wanted + mapped_bytes, rest) == 0, "munmap of our reservation");
+  if (rest != 0) unmap_or_leave(wanted + mapped_bytes, rest);
   return address;
 }
 
@@ -136,7 +146,7 @@ int collapse(std::byte* data, std::size_t size_bytes, std::size_t huge_bytes) no
   while (::madvise(data + skip, whole, kAdviseCollapse) != 0) {
     // EAGAIN: a page was in use just then.
     if (errno != EAGAIN && errno != EINTR) return errno;
-    if (++tries == 8) return EAGAIN;
+    if (++tries == kAgainMax) return EAGAIN;
   }
   return 0;
 }
@@ -146,6 +156,8 @@ void report_huge_pages(const std::byte* data, std::size_t size_bytes,
                        MappingReport& report) noexcept {
   Result<Residency> residency = residency_of(data, size_bytes);
   report.huge_bytes = residency.ok() ? residency->huge_bytes : 0;
+  // Nobody knows, which is not the same as none.
+  if (!residency.ok() && report.huge_errno == 0) report.huge_errno = residency.error().os_errno;
   report.huge_pages = report.huge_bytes == 0            ? HugePages::kNone
                       : report.huge_bytes >= size_bytes ? HugePages::kAll
                                                         : HugePages::kPartly;
@@ -178,9 +190,8 @@ Result<Mapping> Mapping::map(int fd, std::uint64_t offset_bytes, std::uint64_t s
   }
   const int protection = options.access == Access::kReadWrite ? PROT_READ | PROT_WRITE : PROT_READ;
   const auto mapped_bytes = static_cast<std::size_t>(round_up(size_bytes, *page_bytes));
-  const auto huge_bytes = static_cast<std::size_t>(huge_page_size_bytes());
-  const bool aligns =
-      options.huge_pages && huge_bytes != 0 && *page_bytes < huge_bytes && size_bytes >= huge_bytes;
+  const auto huge_bytes = options.huge_pages ? static_cast<std::size_t>(huge_page_size_bytes()) : 0;
+  const bool aligns = huge_bytes != 0 && *page_bytes < huge_bytes && size_bytes >= huge_bytes;
   void* address = aligns ? map_aligned(fd, offset_bytes, mapped_bytes, protection, huge_bytes)
                          : ::mmap(nullptr, mapped_bytes, protection, MAP_SHARED, fd,
                                   static_cast<off_t>(offset_bytes));
@@ -276,7 +287,7 @@ Status Mapping::show_instead(Mapping& newer) noexcept {
 
 void Mapping::unmap() noexcept {
   if (data_ == nullptr) return;
-  check(::munmap(data_, mapped_bytes_) == 0, "munmap of our own mapping");
+  unmap_or_leave(data_, mapped_bytes_);
   data_ = nullptr;
   size_bytes_ = 0;
   mapped_bytes_ = 0;

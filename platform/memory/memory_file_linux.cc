@@ -57,7 +57,10 @@ Result<MemoryFile> make(std::uint64_t size_bytes, unsigned flags) noexcept {
 Result<Descriptor> MemoryFile::open_read_only() const noexcept {
   std::array<char, 32> path = {};
   std::snprintf(path.data(), path.size(), "/proc/self/fd/%d", descriptor.get());
-  const int fd = ::open(path.data(), O_RDONLY | O_CLOEXEC);
+  int fd = -1;
+  do {
+    fd = ::open(path.data(), O_RDONLY | O_CLOEXEC);
+  } while (fd < 0 && errno == EINTR);
   if (fd >= 0) return Descriptor(fd);
   const ErrorCode code =
       errno == EACCES || errno == EPERM ? ErrorCode::kPermission : ErrorCode::kSystem;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cerrno>
 #include <string>
@@ -97,12 +98,15 @@ NumaReport unavailable(int os_errno) noexcept {
 }  // namespace
 
 std::uint64_t numa_nodes() noexcept {
-  static const std::uint64_t nodes = [] {
-    Result<std::string> list = read_proc_file("/sys/devices/system/node/has_memory");
-    const std::uint64_t mask = list.ok() ? mask_of_list(*list) : 0;
-    return mask != 0 ? mask : std::uint64_t{1};
-  }();
-  return nodes;
+  // Once known it stays so; what could not be read just now is asked for again.
+  static std::atomic<std::uint64_t> known{0};
+  // relaxed, both: every thread finds the same mask.
+  std::uint64_t mask = known.load(std::memory_order_relaxed);
+  if (mask != 0) return mask;
+  Result<std::string> list = read_proc_file("/sys/devices/system/node/has_memory");
+  mask = list.ok() ? mask_of_list(*list) : 0;
+  known.store(mask, std::memory_order_relaxed);
+  return mask != 0 ? mask : std::uint64_t{1};
 }
 
 Status validate_numa(const NumaRequest& request) noexcept {

@@ -4,6 +4,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <string>
 
@@ -17,10 +18,14 @@ std::size_t page_size_bytes() noexcept {
 }
 
 std::uint64_t huge_page_size_bytes() noexcept {
-  static const std::uint64_t size = [] {
-    Result<std::string> text = read_proc_file("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
-    return text.ok() ? leading_number(*text).value_or(0) : 0;
-  }();
+  // Once known it stays so; what could not be read just now is asked for again.
+  static std::atomic<std::uint64_t> known{0};
+  // relaxed, both: every thread finds the same number.
+  std::uint64_t size = known.load(std::memory_order_relaxed);
+  if (size != 0) return size;
+  Result<std::string> text = read_proc_file("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
+  size = text.ok() ? leading_number(*text).value_or(0) : 0;
+  known.store(size, std::memory_order_relaxed);
   return size;
 }
 

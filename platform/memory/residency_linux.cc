@@ -34,7 +34,11 @@ void add_line(Residency& sum, std::string_view line, std::uint64_t overlap_bytes
 }
 
 Result<std::string> read_smaps() noexcept {
-  const Descriptor file(::open("/proc/self/smaps", O_RDONLY | O_CLOEXEC));
+  int fd = -1;
+  do {
+    fd = ::open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
+  } while (fd < 0 && errno == EINTR);
+  const Descriptor file(fd);
   if (!file.is_open()) return Error{ErrorCode::kSystem, errno, "open /proc/self/smaps"};
   std::string text;
   std::array<char, 16384> part;

@@ -64,7 +64,8 @@ Result<SealedMemory> make_sealed_memory(std::uint64_t size_bytes, MemoryLock mem
 // Memory that nobody will ever write: zeros, sealed without a mapping.  Errors: as above.
 Result<Descriptor> make_zero_memory(std::uint64_t size_bytes) noexcept;
 
-// The best that this kernel gives; asked once.
+// The best that this kernel gives.  Where it cannot be tried just now, the best there is: a
+// receiver then demands more, and never less.
 [[nodiscard]] ProtectionLevel best_protection_level() noexcept;
 
 // What the kernel says of a descriptor that came from elsewhere.

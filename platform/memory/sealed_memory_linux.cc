@@ -4,7 +4,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <cerrno>
+#include <optional>
 #include <utility>
 
 #include "platform/memory/memory_file.h"
@@ -44,11 +46,13 @@ Status seal_file(MemoryFile& file) noexcept {
   return {};
 }
 
-ProtectionLevel probe_protection() noexcept {
+// Nothing where it could not be tried just now.
+std::optional<ProtectionLevel> probe_protection() noexcept {
   Result<MemoryFile> file = make_memory_file(page_size_bytes(), false);
-  if (!file || !seal_file(*file)) return ProtectionLevel::kNone;
+  if (!file || !seal_file(*file)) return std::nullopt;
   Result<MemoryFacts> facts = look_at_memory(file->descriptor.get());
-  return facts ? facts->protection : ProtectionLevel::kNone;
+  if (!facts) return std::nullopt;
+  return facts->protection;
 }
 
 }  // namespace
@@ -108,8 +112,16 @@ Result<Descriptor> make_zero_memory(std::uint64_t size_bytes) noexcept {
 }
 
 ProtectionLevel best_protection_level() noexcept {
-  static const ProtectionLevel level = probe_protection();
-  return level;
+  static constexpr int kUnknown = -1;
+  static std::atomic<int> known{kUnknown};
+  // relaxed, both: every thread finds the same level.
+  const int level = known.load(std::memory_order_relaxed);
+  if (level != kUnknown) return static_cast<ProtectionLevel>(level);
+  const std::optional<ProtectionLevel> probed = probe_protection();
+  // Short of descriptors or memory, nobody's unsealed memory is believed, and nothing remembered.
+  if (!probed) return ProtectionLevel::kSealed;
+  known.store(static_cast<int>(*probed), std::memory_order_relaxed);
+  return *probed;
 }
 
 Result<MemoryFacts> look_at_memory(int fd) noexcept {

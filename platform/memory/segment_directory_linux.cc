@@ -40,6 +40,22 @@ int open_directory_fd(const char* path) noexcept {
   return fd;
 }
 
+// `made` says that it was not there before.
+Result<Descriptor> open_or_make(const char* path, bool& made) noexcept {
+  int fd = open_directory_fd(path);
+  if (fd < 0 && errno == ENOENT) {
+    made = ::mkdir(path, 0700) == 0;
+    if (!made && errno != EEXIST) return from_errno(errno, "make the segment directory");
+    fd = open_directory_fd(path);
+  }
+  if (fd >= 0) return Descriptor(fd);
+  if (errno == ELOOP || errno == ENOTDIR) {
+    return Error{ErrorCode::kPermission, errno,
+                 "use a segment directory that is a symlink or no directory"};
+  }
+  return from_errno(errno, "open the segment directory");
+}
+
 // Refuses what somebody else could write in or swap.
 Status judge(const struct stat& found) noexcept {
   if (!S_ISDIR(found.st_mode)) {
@@ -52,6 +68,18 @@ Status judge(const struct stat& found) noexcept {
   if ((found.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
     return Error{ErrorCode::kPermission, 0,
                  "use a segment directory that others may write in (chmod go-w it)"};
+  }
+  return {};
+}
+
+Status judge_open(int fd, bool made) noexcept {
+  struct stat found = {};
+  if (::fstat(fd, &found) != 0) return from_errno(errno, "look at the segment directory");
+  if (Status judged = judge(found); !judged.ok()) return judged;
+  // An odd umask may have taken our own right to write.  (One that takes the right to read makes
+  // the open fail, clearly enough.)
+  if (made && (found.st_mode & 0777) != 0700 && ::fchmod(fd, 0700) != 0) {
+    return from_errno(errno, "set the segment directory's mode");
   }
   return {};
 }
@@ -95,32 +123,12 @@ Result<SegmentDirectory> SegmentDirectory::open_at(std::string_view absolute_pat
   while (path.size() > 1 && path.back() == '/') path.pop_back();
 
   bool made = false;
-  int fd = open_directory_fd(path.c_str());
-  if (fd < 0 && errno == ENOENT) {
-    made = ::mkdir(path.c_str(), 0700) == 0;
-    if (!made && errno != EEXIST) return from_errno(errno, "make the segment directory");
-    fd = open_directory_fd(path.c_str());
-  }
-  if (fd < 0) {
-    const int os_errno = errno;
-    if (os_errno == ELOOP || os_errno == ENOTDIR) {
-      return Error{ErrorCode::kPermission, os_errno,
-                   "use a segment directory that is a symlink or no directory"};
-    }
-    return from_errno(os_errno, "open the segment directory");
-  }
-  Descriptor directory(fd);
-  struct stat found = {};
-  if (::fstat(directory.get(), &found) != 0) {
-    return from_errno(errno, "look at the segment directory");
-  }
-  if (Status judged = judge(found); !judged.ok()) return judged.error();
-  // An odd umask may have taken our own right to write.  (One that takes the right to read makes
-  // the open above fail, clearly enough.)
-  if (made && (found.st_mode & 0777) != 0700 && ::fchmod(directory.get(), 0700) != 0) {
-    return from_errno(errno, "set the segment directory's mode");
-  }
-  return SegmentDirectory(std::move(directory), std::move(path));
+  Result<Descriptor> directory = open_or_make(path.c_str(), made);
+  Status judged = directory.ok() ? judge_open(directory->get(), made) : directory.error();
+  if (judged.ok()) return SegmentDirectory(std::move(*directory), std::move(path));
+  // Half made it would stay so: with a mode that nobody mends.
+  if (made) static_cast<void>(::rmdir(path.c_str()));
+  return judged.error();
 }
 
 Result<std::vector<std::string>> SegmentDirectory::list() const noexcept {
@@ -130,11 +138,18 @@ Result<std::vector<std::string>> SegmentDirectory::list() const noexcept {
   for (const std::string& name : *entries) {
     if (!is_segment_name(name)) continue;
     struct stat found = {};
-    if (::fstatat(fd_.get(), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    // What has gone meanwhile is left out; what cannot be looked at must not look gone.
+    if (::fstatat(fd_.get(), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) {
+      if (errno == ENOENT) continue;
+      return from_errno(errno, "look at a segment");
+    }
     if (!S_ISREG(found.st_mode)) continue;
     struct stat lock = {};
     const std::string lock_name = lock_file_name(name, found.st_ino);
-    if (::fstatat(fd_.get(), lock_name.c_str(), &lock, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    if (::fstatat(fd_.get(), lock_name.c_str(), &lock, AT_SYMLINK_NOFOLLOW) != 0) {
+      if (errno == ENOENT) continue;
+      return from_errno(errno, "look at a segment's lock file");
+    }
     names.push_back(name);
   }
   std::sort(names.begin(), names.end());

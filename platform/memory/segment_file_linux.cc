@@ -105,11 +105,14 @@ int link_unnamed(int fd, int directory_fd, const char* name) noexcept {
   return errno;
 }
 
-// The inode behind `name` now; 0 if there is none.
-std::uint64_t current_inode(int directory_fd, const char* name) noexcept {
+// The inode behind `name` now; 0 if there is none.  Errors: whatever keeps us from knowing.
+Result<std::uint64_t> current_inode(int directory_fd, const char* name) noexcept {
   struct stat found = {};
-  if (::fstatat(directory_fd, name, &found, AT_SYMLINK_NOFOLLOW) != 0) return 0;
-  return found.st_ino;
+  if (::fstatat(directory_fd, name, &found, AT_SYMLINK_NOFOLLOW) == 0) {
+    return static_cast<std::uint64_t>(found.st_ino);
+  }
+  if (errno == ENOENT) return std::uint64_t{0};
+  return from_errno(errno, "look at a segment's name");
 }
 
 // Takes the name of one lock file away unless it belongs to a segment or to a living creator.
@@ -122,7 +125,9 @@ void sweep_lock_file(int directory_fd, const std::string& name, const std::strin
     if (!creator.ok() || creator->holder != Holder::kNobody) return;
   }
   // Only after the probe: a creator that has finished since then left its data file to be seen.
-  if (current_inode(directory_fd, name.c_str()) == data_inode) return;
+  // Who cannot be asked may live.
+  Result<std::uint64_t> current = current_inode(directory_fd, name.c_str());
+  if (!current.ok() || *current == data_inode) return;
   // A failure leaves an orphan for the next sweep.
   static_cast<void>(::unlinkat(directory_fd, file_name.c_str(), 0));
 }
@@ -181,7 +186,9 @@ Result<NewSegment> NewSegment::create(const SegmentDirectory& directory, std::st
   std::string segment_name(name);
   sweep(directory.fd(), segment_name);
   // An early answer, before the memory is taken; publish decides.
-  if (current_inode(directory.fd(), segment_name.c_str()) != 0) {
+  Result<std::uint64_t> taken = current_inode(directory.fd(), segment_name.c_str());
+  if (!taken.ok()) return taken.error();
+  if (*taken != 0) {
     return Error{ErrorCode::kExists, 0, "make a segment whose name is taken"};
   }
   Result<Descriptor> data = make_unnamed(directory.fd(), options);
@@ -249,7 +256,9 @@ Result<SegmentFile> SegmentFile::open(const SegmentDirectory& directory,
     if (!lock.ok()) {
       if (lock.error().code != ErrorCode::kNotFound) return lock.error();
       // Removed or replaced between the two looks: look again.  Otherwise it is no segment.
-      if (current_inode(directory.fd(), segment_name.c_str()) != found.st_ino) continue;
+      Result<std::uint64_t> current = current_inode(directory.fd(), segment_name.c_str());
+      if (!current.ok()) return current.error();
+      if (*current != found.st_ino) continue;
       return Error{ErrorCode::kNotFound, ENOENT, "open a segment whose lock file is missing"};
     }
     SegmentFile opened(segment_name, std::move(data), std::move(*lock));

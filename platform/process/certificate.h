@@ -58,7 +58,8 @@ class LockFile {
   // Errors: kNotFound, kPermission (also: not a regular file), kSystem.
   static Result<LockFile> open(int directory_fd, const char* file_name) noexcept;
 
-  // Takes over `fd`, an inode that no other code has opened (a fresh O_TMPFILE, for example).
+  // Takes over `fd`, an inode that no other code has opened (a fresh O_TMPFILE, for example); it
+  // is closed when that fails.  Errors: kSystem.
   static Result<LockFile> adopt(int fd) noexcept;
 
   LockFile(LockFile&& other) noexcept;

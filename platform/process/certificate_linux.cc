@@ -26,6 +26,7 @@ struct Entry {
   std::vector<int> fds;
   std::uint32_t user_count = 0;  // LockFiles and Certificates
   std::vector<std::uint32_t> held_bytes;
+  std::vector<std::uint32_t> stuck_bytes;  // laid down, but the kernel had no memory to unlock them
 };
 
 struct Table {
@@ -65,42 +66,6 @@ Table& table() {
   return *the_table;
 }
 
-// Holds the table, and notices a fork that bypassed the handlers.
-class Guard {
- public:
-  Guard() noexcept : table_(table()), lock_(table_.mutex) {
-    if (table_.pid != ::getpid()) forget_everything(table_);
-  }
-  Table* operator->() noexcept { return &table_; }
-
-  Entry* find(std::uint64_t device, std::uint64_t inode) noexcept {
-    for (Entry& entry : table_.entries) {
-      if (entry.device == device && entry.inode == inode) return &entry;
-    }
-    return nullptr;
-  }
-
-  // The entry of a handle that was made in this very process, or nullptr.
-  Entry* find(std::uint64_t device, std::uint64_t inode, std::uint64_t generation) noexcept {
-    return generation == table_.generation ? find(device, inode) : nullptr;
-  }
-
-  Entry& add(std::uint64_t device, std::uint64_t inode, int fd) noexcept {
-    return table_.entries.emplace_back(Entry{device, inode, {fd}, 0, {}});
-  }
-
-  void drop_user(Entry& entry) noexcept {
-    check(entry.user_count > 0, "a lock entry outlives its users");
-    if (--entry.user_count != 0) return;
-    for (const int fd : entry.fds) ::close(fd);
-    table_.entries.erase(table_.entries.begin() + (&entry - table_.entries.data()));
-  }
-
- private:
-  Table& table_;
-  std::lock_guard<std::mutex> lock_;
-};
-
 struct flock one_byte(short type, std::uint32_t role_byte) noexcept {
   struct flock lock = {};
   lock.l_type = type;
@@ -117,6 +82,71 @@ int fcntl_lock(int fd, int command, struct flock& lock) noexcept {
   } while (answer < 0 && errno == EINTR);
   return answer;
 }
+
+// False if the kernel has no memory for it: cutting one byte out of locked ones takes some.  If
+// foreign code closed the descriptor, the lock is gone already.
+bool unlock(int fd, std::uint32_t role_byte) noexcept {
+  struct flock lock = one_byte(F_UNLCK, role_byte);
+  return fcntl_lock(fd, F_SETLK, lock) == 0 || errno == EBADF;
+}
+
+// A role that was laid down must not look held for as long as we live.
+void unlock_stuck(Entry& entry) noexcept {
+  std::erase_if(entry.stuck_bytes,
+                [&](std::uint32_t role_byte) { return unlock(entry.fds.front(), role_byte); });
+}
+
+void lay_down(Entry& entry, std::uint32_t role_byte) noexcept {
+  std::erase(entry.held_bytes, role_byte);
+  if (unlock(entry.fds.front(), role_byte)) return;
+  if (entry.held_bytes.empty()) {
+    // Closing any descriptor of the inode drops all our locks there, without memory.
+    const int copy = ::fcntl(entry.fds.front(), F_DUPFD_CLOEXEC, 0);
+    if (copy >= 0) {
+      ::close(copy);
+      entry.stuck_bytes.clear();
+      return;
+    }
+  }
+  entry.stuck_bytes.push_back(role_byte);
+}
+
+// Holds the table, and notices a fork that bypassed the handlers.
+class Guard {
+ public:
+  Guard() noexcept : table_(table()), lock_(table_.mutex) {
+    if (table_.pid != ::getpid()) forget_everything(table_);
+    for (Entry& entry : table_.entries) unlock_stuck(entry);
+  }
+  Table* operator->() noexcept { return &table_; }
+
+  Entry* find(std::uint64_t device, std::uint64_t inode) noexcept {
+    for (Entry& entry : table_.entries) {
+      if (entry.device == device && entry.inode == inode) return &entry;
+    }
+    return nullptr;
+  }
+
+  // The entry of a handle that was made in this very process, or nullptr.
+  Entry* find(std::uint64_t device, std::uint64_t inode, std::uint64_t generation) noexcept {
+    return generation == table_.generation ? find(device, inode) : nullptr;
+  }
+
+  Entry& add(std::uint64_t device, std::uint64_t inode, int fd) noexcept {
+    return table_.entries.emplace_back(Entry{device, inode, {fd}, 0, {}, {}});
+  }
+
+  void drop_user(Entry& entry) noexcept {
+    check(entry.user_count > 0, "a lock entry outlives its users");
+    if (--entry.user_count != 0) return;
+    for (const int fd : entry.fds) ::close(fd);
+    table_.entries.erase(table_.entries.begin() + (&entry - table_.entries.data()));
+  }
+
+ private:
+  Table& table_;
+  std::lock_guard<std::mutex> lock_;
+};
 
 // Asks the kernel.  An open-file-description query conflicts with POSIX locks of every process,
 // ours included; kernels before 3.15 answer for the others alone.
@@ -182,7 +212,12 @@ Result<LockFile> LockFile::open(int directory_fd, const char* file_name) noexcep
   if (fd < 0) return from_open_errno(errno);
 
   struct stat opened = {};
-  if (::fstat(fd, &opened) != 0 || !S_ISREG(opened.st_mode)) {
+  if (::fstat(fd, &opened) != 0) {
+    const int os_errno = errno;
+    ::close(fd);
+    return Error{ErrorCode::kSystem, os_errno, "look at a segment's lock file"};
+  }
+  if (!S_ISREG(opened.st_mode)) {
     ::close(fd);
     return Error{ErrorCode::kPermission, 0, "use a lock file that is not a regular file"};
   }
@@ -199,7 +234,11 @@ Result<LockFile> LockFile::open(int directory_fd, const char* file_name) noexcep
 Result<LockFile> LockFile::adopt(int fd) noexcept {
   Guard guard;
   struct stat opened = {};
-  if (::fstat(fd, &opened) != 0) return Error{ErrorCode::kSystem, errno, "adopt a lock file"};
+  if (::fstat(fd, &opened) != 0) {
+    const int os_errno = errno;
+    ::close(fd);
+    return Error{ErrorCode::kSystem, os_errno, "adopt a lock file"};
+  }
   check(guard.find(opened.st_dev, opened.st_ino) == nullptr, "the lock file is known already");
   ++guard.add(opened.st_dev, opened.st_ino, fd).user_count;
   return LockFile(opened.st_dev, opened.st_ino, guard->generation);
@@ -269,6 +308,7 @@ Result<Certificate> Certificate::acquire(const LockFile& lock_file,
                  static_cast<std::uint64_t>(pid)};
   }
   entry->held_bytes.push_back(role_byte);
+  std::erase(entry->stuck_bytes, role_byte);
   ++entry->user_count;
   return Certificate(lock_file.device_, lock_file.inode_, lock_file.generation_, role_byte);
 }
@@ -313,11 +353,7 @@ void Certificate::release() noexcept {
   if (generation_ == 0) return;
   Guard guard;
   if (Entry* entry = guard.find(device_, inode_, generation_)) {
-    struct flock lock = one_byte(F_UNLCK, role_byte_);
-    // Unlocking one byte cannot conflict; it fails only if foreign code closed the descriptor, and
-    // then the lock is gone already.
-    static_cast<void>(fcntl_lock(entry->fds.front(), F_SETLK, lock));
-    std::erase(entry->held_bytes, role_byte_);
+    lay_down(*entry, role_byte_);
     guard.drop_user(*entry);
   }
   generation_ = 0;

@@ -33,6 +33,7 @@ enum class Step : std::int32_t {
   kStandardStreams,
   kDescriptors,
   kExec,
+  kStatus,  // the parent's own: whether it went well
 };
 
 // What the child says through the status pipe when a step fails; the pipe closes without a word
@@ -58,6 +59,8 @@ const char* doing_at(Step step) noexcept {
       return "start a program: closing descriptors";
     case Step::kExec:
       return "start a program: executing it";
+    case Step::kStatus:
+      return "start a program: hearing whether it runs";
   }
   return "start a program";
 }
@@ -108,7 +111,10 @@ bool set_streams(const Plan& plan) noexcept {
     if (copies[i] < 0 && !(errno == EBADF && wanted[i] == static_cast<int>(i))) return false;
   }
   for (std::size_t i = 0; i < 3; ++i) {
-    if (copies[i] >= 0 && ::dup2(copies[i], static_cast<int>(i)) < 0) return false;
+    if (copies[i] < 0) continue;
+    while (::dup2(copies[i], static_cast<int>(i)) < 0) {
+      if (errno != EINTR) return false;
+    }
   }
   return true;
 }
@@ -165,17 +171,26 @@ Step become_program(const Plan& plan) noexcept {
   failure.step = become_program(plan);
   failure.os_errno = errno;
   // Fits into the pipe at once; a parent that is gone does not care.
-  static_cast<void>(!::write(plan.status_fd, &failure, sizeof(failure)));
+  while (::write(plan.status_fd, &failure, sizeof(failure)) < 0 && errno == EINTR) {
+  }
   ::_exit(127);
 }
 
-// The parent's side again: nothing if exec succeeded.
+// The parent's side again: false if exec succeeded.  What cannot be read is a failure, too.
 bool read_failure(int fd, Failure& failure) noexcept {
-  ssize_t count = 0;
-  do {
-    count = ::read(fd, &failure, sizeof(failure));
-  } while (count < 0 && errno == EINTR);
-  return count == static_cast<ssize_t>(sizeof(failure));
+  std::size_t filled = 0;
+  while (filled < sizeof(failure)) {
+    const ssize_t count =
+        ::read(fd, reinterpret_cast<char*>(&failure) + filled, sizeof(failure) - filled);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) {
+      failure = {Step::kStatus, errno};
+      return true;
+    }
+    if (count == 0) break;
+    filled += static_cast<std::size_t>(count);
+  }
+  return filled != 0;
 }
 
 Error to_error(const Failure& failure) noexcept {
@@ -210,7 +225,11 @@ Result<Peer> start_child(const ChildOptions& options) noexcept {
   }
   Descriptor status_read(pipe_fds[0]);
   Descriptor status_write(pipe_fds[1]);
-  const Descriptor null_file(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  int null_fd = -1;
+  do {
+    null_fd = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  } while (null_fd < 0 && errno == EINTR);
+  const Descriptor null_file(null_fd);
   if (!null_file.is_open()) {
     return Error{ErrorCode::kSystem, errno, "start a program: opening /dev/null"};
   }
@@ -244,7 +263,8 @@ Result<Peer> start_child(const ChildOptions& options) noexcept {
   Failure failure{};
   const bool failed = read_failure(status_read.get(), failure);
   if (failed || !peer.ok()) {
-    if (!failed) ::kill(pid, SIGKILL);
+    // Dead already, if it said why.
+    ::kill(pid, SIGKILL);
     while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
     }
     return failed ? to_error(failure) : peer.error();

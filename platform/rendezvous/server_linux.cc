@@ -1,6 +1,5 @@
 #include "platform/rendezvous/server.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
@@ -14,6 +13,7 @@
 #include <utility>
 
 #include "core/error/check.h"
+#include "platform/memory/segment_name.h"
 #include "platform/rendezvous/address.h"
 #include "platform/wait/clock.h"
 
@@ -46,7 +46,11 @@ Error failed(const char* doing) noexcept {
 // Held while a name is looked at and taken or given up.
 Result<Descriptor> lock_directory(const SegmentDirectory& directory) noexcept {
   // An open file of its own: the lock belongs to it, not to the process.
-  Descriptor lock(::openat(directory.fd(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  int fd = -1;
+  do {
+    fd = ::openat(directory.fd(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  } while (fd < 0 && errno == EINTR);
+  Descriptor lock(fd);
   if (!lock.is_open()) return failed("open the segment directory");
   const std::uint64_t deadline_ns = deadline_after(kCreateLockNs);
   while (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
@@ -127,7 +131,11 @@ Result<RendezvousServer> RendezvousServer::create(const SegmentDirectory& direct
                           std::move(epoll), options);
   struct stat made = {};
   if (::fstatat(directory.fd(), server.file_name_.c_str(), &made, AT_SYMLINK_NOFOLLOW) != 0) {
-    return failed("look at a new rendezvous");
+    const Error error = failed("look at a new rendezvous");
+    // The directory is locked, so that the name is ours still; without the inode the server would
+    // not know.
+    static_cast<void>(::unlinkat(directory.fd(), server.file_name_.c_str(), 0));
+    return error;
   }
   server.inode_ = made.st_ino;
   const char* own_name = server.file_name_.c_str();
@@ -355,26 +363,21 @@ Result<bool> is_rendezvous_alive(const SegmentDirectory& directory,
 }
 
 Result<std::vector<std::string>> list_rendezvous(const SegmentDirectory& directory) noexcept {
-  const int fd = ::openat(directory.fd(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return failed("open the segment directory");
-  DIR* stream = ::fdopendir(fd);
-  if (stream == nullptr) {
-    ::close(fd);
-    return failed("read the segment directory");
-  }
+  const auto entries = read_directory_names(directory.fd());
+  if (!entries) return failed("read the segment directory");
   std::vector<std::string> names;
-  while (const dirent* entry = ::readdir(stream)) {
-    std::string_view name = entry->d_name;
+  for (std::string_view name : *entries) {
     if (!name.ends_with(kRendezvousSuffix)) continue;
     struct stat found = {};
-    if (::fstatat(directory.fd(), entry->d_name, &found, AT_SYMLINK_NOFOLLOW) != 0 ||
-        !S_ISSOCK(found.st_mode)) {
-      continue;
+    if (::fstatat(directory.fd(), name.data(), &found, AT_SYMLINK_NOFOLLOW) != 0) {
+      // What has gone meanwhile is left out; what cannot be looked at must not look gone.
+      if (errno == ENOENT) continue;
+      return failed("look at a rendezvous");
     }
+    if (!S_ISSOCK(found.st_mode)) continue;
     name.remove_suffix(kRendezvousSuffix.size());
     if (is_segment_name(name)) names.emplace_back(name);
   }
-  ::closedir(stream);
   std::sort(names.begin(), names.end());
   return names;
 }

@@ -89,8 +89,10 @@ FutexAnswer futex_wait_any(std::span<const FutexWord> words, std::uint64_t deadl
 std::uint32_t futex_wake(const std::atomic<std::uint32_t>& word, std::uint32_t count) noexcept {
   const std::uint32_t most = count < INT_MAX ? count : INT_MAX;
   const long woken = ::syscall(kFutexCall, &word, FUTEX_WAKE, most, nullptr, nullptr, 0);
-  check(woken >= 0, "a futex word that is not mapped or not aligned");
-  return static_cast<std::uint32_t>(woken);
+  // ENOMEM: the kernel could not look the word's page up.  Nobody was woken, and every sleep is
+  // bounded.
+  check(woken >= 0 || errno == ENOMEM, "a futex word that is not mapped or not aligned");
+  return woken < 0 ? 0 : static_cast<std::uint32_t>(woken);
 }
 
 bool futex_wait_any_is_available() noexcept {

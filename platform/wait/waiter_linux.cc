@@ -51,6 +51,20 @@ bool sleeps_in_poll(const WaitAids& aids) noexcept {
   return aids.event != nullptr || !aids.descriptors.empty();
 }
 
+// Where the kernel refuses to poll them together: a look at each alone, which takes no memory, and
+// a short nap before the next.  How many are ready.
+int poll_each(struct pollfd* polled, nfds_t count, std::uint64_t now_ns,
+              std::uint64_t until_ns) noexcept {
+  int ready_count = 0;
+  const struct timespec at_once = {};
+  for (nfds_t i = 0; i < count; ++i) {
+    if (::ppoll(polled + i, 1, &at_once, nullptr) > 0) ++ready_count;
+  }
+  const bool may_nap = ready_count == 0 && until_ns > now_ns;
+  if (may_nap) nap_until(std::min(until_ns, sum_or_never(now_ns, kBlindSleepNs)));
+  return ready_count;
+}
+
 // Sleeps until a descriptor or the event is ready, or until `until_ns` (0: only looks).
 FutexAnswer poll_until(const WaitAids& aids, std::uint64_t until_ns) noexcept {
   std::array<struct pollfd, kWaitDescriptorCountMax + 1> polled;
@@ -63,10 +77,13 @@ FutexAnswer poll_until(const WaitAids& aids, std::uint64_t until_ns) noexcept {
   if (aids.event != nullptr) polled[count++] = {aids.event->fd(), POLLIN, 0};
   const std::uint64_t now_ns = until_ns == 0 ? 0 : monotonic_ns();
   const struct timespec duration = to_timespec(until_ns > now_ns ? until_ns - now_ns : 0);
-  const int ready_count = ::ppoll(polled.data(), count, &duration, nullptr);
+  int ready_count = ::ppoll(polled.data(), count, &duration, nullptr);
   if (ready_count < 0) {
-    check(errno == EINTR || errno == ENOMEM, "poll of valid arguments");
-    return FutexAnswer::kInterrupted;
+    if (errno == EINTR) return FutexAnswer::kInterrupted;
+    // EINVAL: more descriptors than RLIMIT_NOFILE, which may have been lowered since.
+    check(errno == ENOMEM || errno == EINVAL, "poll of valid arguments");
+    ready_count = poll_each(polled.data(), count, now_ns, until_ns);
+    if (ready_count == 0) return FutexAnswer::kInterrupted;  // not the sleep that was asked for
   }
   for (std::size_t i = 0; i < aids.descriptors.size(); ++i) {
     check((polled[i].revents & POLLNVAL) == 0, "a wait on a descriptor that is not open");
