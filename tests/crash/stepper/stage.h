@@ -16,11 +16,10 @@
 #include <vector>
 
 #include "core/error/check.h"
-#include "tests/crash/stepper/stepped_child.h"
 
 namespace slipring::crash {
 
-inline constexpr std::size_t kStackBytes = 16 * 1024;
+inline constexpr std::size_t kStackBytes = 8 * 1024;
 // As many children may be held at once.
 inline constexpr std::size_t kStacks = 2;
 
@@ -39,10 +38,10 @@ class Stage {
   Stage& operator=(const Stage&) = delete;
   ~Stage() { munmap(shared_, sizeof(Shared)); }
 
-  // A new scene, all bytes of which are zero but for what its members say.
+  // A new scene: zero, but for what its members say.
   void clear() {
     std::memset(static_cast<void*>(shared_), 0, sizeof(Shared));
-    new (&shared_->scene) Scene;
+    new (&shared_->scene) Scene{};
   }
   [[nodiscard]] Scene& operator*() const { return shared_->scene; }
   [[nodiscard]] Scene* operator->() const { return &shared_->scene; }
@@ -81,25 +80,6 @@ class Picture {
 
  private:
   std::vector<std::byte> bytes_;
-};
-
-// A held child and the stage around it, to come back to.
-class Moment {
- public:
-  template <typename Scene>
-  void take(const Stage<Scene>& stage, const SteppedChild& child) {
-    picture_.take(stage);
-    child.save(registers_);
-  }
-  template <typename Scene>
-  void put_back(const Stage<Scene>& stage, SteppedChild& child) const {
-    picture_.put_back(stage);
-    child.restore(registers_);
-  }
-
- private:
-  Picture picture_;
-  Registers registers_;
 };
 
 }  // namespace slipring::crash

@@ -31,13 +31,6 @@
 
 namespace slipring::crash {
 
-// All of a held child that is not in memory: general registers, vector and floating-point state.
-struct Registers {
-  user_regs_struct general{};
-  std::array<std::byte, 12 * 1024> extended{};
-  std::size_t extended_bytes = 0;
-};
-
 class SteppedChild {
  public:
   // Forks a child that calls `body`, and holds it before the first instruction of that.  Memory is
@@ -68,9 +61,12 @@ class SteppedChild {
     if (state_ == State::kInside && *next_instruction() == kBreakpoint) state_ = State::kOver;
   }
   // Lets it run to the end of the body, after delivering `signal` if there is one; whether it got
-  // there.
+  // there.  Where it stood is remembered for go_back().
   bool finish(int signal = 0) {
-    if (state_ == State::kInside) resume(PTRACE_CONT, signal);
+    if (state_ == State::kInside) {
+      save();
+      resume(PTRACE_CONT, signal);
+    }
     if (state_ == State::kInside) {
       state_ = next_instruction()[-1] == kBreakpoint ? State::kOver : State::kGone;
     }
@@ -99,22 +95,17 @@ class SteppedChild {
     return child;
   }
 
-  // Where it stands, and back to there: together with the memory of that time the child goes on as
-  // if nothing had been in between.  Requires: it is held, inside or at the end.
-  void save(Registers& registers) const {
-    registers.general = registers_;
-    iovec vector{registers.extended.data(), registers.extended.size()};
-    check(ptrace(PTRACE_GETREGSET, child_, NT_X86_XSTATE, &vector) == 0, "registers are read");
-    registers.extended_bytes = vector.iov_len;
-  }
-  void restore(const Registers& registers) {
-    Registers copy = registers;
-    iovec vector{copy.extended.data(), copy.extended_bytes};
-    check(ptrace(PTRACE_SETREGS, child_, nullptr, &copy.general) == 0 &&
+  // Back to where it stood when finish() was called; whoever calls puts the memory back to what it
+  // was then, and the child goes on as if nothing had been in between.  Without a finish() nothing.
+  void go_back() {
+    if (!is_saved_) return;
+    iovec vector{extended_.data(), extended_bytes_};
+    check(ptrace(PTRACE_SETREGS, child_, nullptr, &saved_) == 0 &&
               ptrace(PTRACE_SETREGSET, child_, NT_X86_XSTATE, &vector) == 0,
           "registers are written");
-    registers_ = registers.general;
-    state_ = *next_instruction() == kBreakpoint ? State::kOver : State::kInside;
+    registers_ = saved_;
+    state_ = State::kInside;
+    is_saved_ = false;
   }
 
  private:
@@ -134,6 +125,16 @@ class SteppedChild {
                          ptrace(PTRACE_SETOPTIONS, child_, nullptr, PTRACE_O_EXITKILL) == 0 &&
                          ptrace(PTRACE_GETREGS, child_, nullptr, &registers_) == 0;
     state_ = is_held ? State::kInside : State::kGone;
+  }
+
+  // All of a held child that is not in memory: general registers, and the vector and
+  // floating-point state.
+  void save() {
+    saved_ = registers_;
+    iovec vector{extended_.data(), extended_.size()};
+    check(ptrace(PTRACE_GETREGSET, child_, NT_X86_XSTATE, &vector) == 0, "registers are read");
+    extended_bytes_ = vector.iov_len;
+    is_saved_ = true;
   }
 
   [[gnu::noinline]] static void run(Call call, void* body) {
@@ -197,6 +198,10 @@ class SteppedChild {
   State state_ = State::kGone;
   int failure_ = 0;
   user_regs_struct registers_{};
+  user_regs_struct saved_{};
+  std::array<std::byte, 12 * 1024> extended_;
+  std::size_t extended_bytes_ = 0;
+  bool is_saved_ = false;
 };
 
 }  // namespace slipring::crash

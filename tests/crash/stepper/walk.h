@@ -31,15 +31,21 @@ class Images {
  public:
   // Whether these bytes are new.
   bool add(std::span<const std::byte> bytes) {
-    if (last_.size() == bytes.size() && std::memcmp(last_.data(), bytes.data(), bytes.size()) == 0)
+    if (last_bytes_.size() == bytes.size() &&
+        std::memcmp(last_bytes_.data(), bytes.data(), bytes.size()) == 0)
       return false;
-    last_.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    return seen_.emplace(last_, seen_.size()).second;
+    last_bytes_.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    const auto [at, is_new] = seen_.emplace(last_bytes_, seen_.size());
+    last_ = at->second;
+    return is_new;
   }
+  // The number, from 0 on, of the memory that was added last, new or not.
+  [[nodiscard]] std::size_t last() const { return last_; }
   [[nodiscard]] std::uint64_t count() const { return seen_.size(); }
 
  private:
-  std::string last_;
+  std::string last_bytes_;
+  std::size_t last_ = 0;
   std::map<std::string, std::size_t> seen_;
 };
 
@@ -50,21 +56,23 @@ template <typename Scene, typename Body, typename Look>
 std::uint64_t walk(Stage<Scene>& stage, std::size_t on, Body body, Look look) {
   SteppedChild child(body, stage.stack(on));
   if (!child.is_inside()) return 0;
-  Moment moment;
-  moment.take(stage, child);
-  Picture end;
+  Picture here;
+  here.take(stage);
   if (!child.finish()) return 0;
+  Picture end;
   end.take(stage);
-  moment.put_back(stage, child);
+  here.put_back(stage);
+  child.go_back();
   std::uint64_t instruction_count = 0;
   for (;;) {
     look(child);
-    moment.put_back(stage, child);
+    here.put_back(stage);
+    child.go_back();
     if (child.is_over()) break;
     child.advance();
     if (!child.is_inside() && !child.is_over()) return 0;
     ++instruction_count;
-    moment.take(stage, child);
+    here.take(stage);
   }
   check(end.is_of(stage), "looking about has changed the run");
   return instruction_count;
@@ -74,13 +82,14 @@ std::uint64_t walk(Stage<Scene>& stage, std::size_t on, Body body, Look look) {
 // what it had been told by then.  judge() recovers and compares; it is called on the memory of a
 // stopped child, and on that of one that was really killed.
 template <typename Scene, typename Body, typename Judge>
-void kill_everywhere(Stage<Scene>& stage, Body body, Tally& tally, Judge judge) {
+void kill_everywhere(Stage<Scene>& stage, Body body, Tally& tally, Judge judge,
+                     std::size_t on = 0) {
   Picture begin;
   begin.take(stage);
   Images images;
   std::vector<std::uint64_t> first_at;
   std::uint64_t at = 0;
-  const std::uint64_t count = walk(stage, 0, body, [&](SteppedChild&) {
+  const std::uint64_t count = walk(stage, on, body, [&](SteppedChild&) {
     ++tally.kill_count;
     if (images.add(stage->image())) {
       first_at.push_back(at);
@@ -93,7 +102,7 @@ void kill_everywhere(Stage<Scene>& stage, Body body, Tally& tally, Judge judge) 
   if (count == 0 || at != count + 1) tally.findings.add(Oracle::kHarness, "a step was left out");
   for (const std::uint64_t stop : first_at) {
     begin.put_back(stage);
-    SteppedChild child(body, stage.stack(0));
+    SteppedChild child(body, stage.stack(on));
     for (std::uint64_t i = 0; i < stop; ++i) child.advance();
     child.kill_now();
     ++tally.real_kill_count;
