@@ -54,7 +54,8 @@ class PairExperiments {
       const auto body = [this, way] { produce(way); };
       kill_everywhere(stage_, body, tally, [&] { judge_producer_death(tally.findings); });
       stop_everywhere(
-          stage_, body, tally, [&] { Judge(*stage_, tally.findings).consume_meanwhile(); },
+          stage_, body, tally,
+          [&](const SteppedChild&) { Judge(*stage_, tally.findings).consume_meanwhile(); },
           [&] { judge_producer_end(way, room, tally.findings); });
       interrupt(body, tally, kPops, [&] {
         Judge(*stage_, tally.findings).settle_handler(true);
@@ -74,7 +75,8 @@ class PairExperiments {
       const auto body = [this, way] { consume(way); };
       kill_everywhere(stage_, body, tally, [&] { judge_consumer_death(tally.findings); });
       stop_everywhere(
-          stage_, body, tally, [&] { Judge(*stage_, tally.findings).produce_meanwhile(room); },
+          stage_, body, tally,
+          [&](const SteppedChild&) { Judge(*stage_, tally.findings).produce_meanwhile(room); },
           [&] { judge_consumer_end(had_message, tally.findings); });
       interrupt(body, tally, kPushes, [&] {
         Judge(*stage_, tally.findings).settle_handler(false);
@@ -152,7 +154,7 @@ class PairExperiments {
     Picture ready;
     ready.take(stage_);
     const std::uint64_t room = judge.room();
-    ready.put_back(stage_);
+    ready.put_back();
     if constexpr (std::is_same_v<Way, ProducerWay>) {
       Judge(*stage_, none).prepare(way);
     } else if (way == ConsumerWay::kAttach) {
@@ -194,7 +196,7 @@ class PairExperiments {
     dead.take(stage_);
     for (const bool successor_first : {false, true}) {
       Judge(*stage_, findings).after_producer_death(successor_first);
-      dead.put_back(stage_);
+      dead.put_back();
     }
   }
   void judge_consumer_death(Findings& findings) {
@@ -202,7 +204,7 @@ class PairExperiments {
     dead.take(stage_);
     for (const bool producer_first : {false, true}) {
       Judge(*stage_, findings).after_consumer_death(producer_first);
-      dead.put_back(stage_);
+      dead.put_back();
     }
   }
   void judge_producer_end(ProducerWay way, std::uint64_t room, Findings& findings) {

@@ -58,7 +58,8 @@ struct PairScene {
   Hand heard;  // what a signal handler does at the other end
 
   [[nodiscard]] std::span<const std::byte> image() const {
-    return {reinterpret_cast<const std::byte*>(this), offsetof(PairScene, producer)};
+    const auto* begin = reinterpret_cast<const std::byte*>(this);
+    return {begin, reinterpret_cast<const std::byte*>(&producer)};
   }
 };
 

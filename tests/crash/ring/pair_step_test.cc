@@ -3,26 +3,13 @@
 
 #include <doctest/doctest.h>
 
-#include "tests/crash/ring/pair_experiments.h"
+#include "tests/crash/ring/check_rows.h"
 #include "tests/crash/ring/pair_kits.h"
 #include "tests/crash/ring/pair_kits_bytes.h"
 #include "tests/crash/ring/pair_table.h"
 
 namespace slipring::crash {
 namespace {
-
-void check_rows(const std::vector<Tally>& rows) {
-  print_table(rows);
-  for (const Tally& row : rows) {
-    CAPTURE(row.name);
-    CHECK(row.start_count > 0);
-    CHECK_MESSAGE(row.findings.total() == 0, row.name, ": ", row.findings.first());
-    if (row.pair_count != 0) continue;
-    CHECK(row.instruction_count > 0);
-    CHECK(row.kill_count > row.instruction_count);
-    CHECK(row.real_kill_count >= row.image_count);
-  }
-}
 
 TEST_CASE("typed ring: whoever dies or stops at any instruction") {
   check_rows(pair_table<TypedKit>(Extent::kTest));

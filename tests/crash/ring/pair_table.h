@@ -7,7 +7,8 @@
 
 namespace slipring::crash {
 
-enum class Extent { kTest, kCampaign };
+// kShort is for rings whose operations are long.
+enum class Extent { kShort, kTest, kCampaign };
 
 template <typename Kit>
 std::vector<Tally> pair_table(Extent extent) {
@@ -26,16 +27,18 @@ std::vector<Tally> pair_table(Extent extent) {
   for (const ConsumerWay way : kConsumerWays) {
     if (Kit::has(way)) rows.push_back(experiments.consumer(way, is_campaign));
   }
-  rows.push_back(experiments.successors(is_campaign));
+  if (extent != Extent::kShort) rows.push_back(experiments.successors(is_campaign));
   std::vector<PairStart> starts = pair_starts<Kit>(is_campaign);
   if (!is_campaign) starts = {starts[5], starts[7]};  // before 2^32: one message, and full
   for (const ProducerWay producer : kProducerWays) {
     for (const ConsumerWay consumer : kConsumerWays) {
       if (!Kit::has(producer) || !Kit::has(consumer)) continue;
       if (consumer == ConsumerWay::kRelease || consumer == ConsumerWay::kSkip) continue;
+      const bool is_first = producer == ProducerWay::kPush && consumer == ConsumerWay::kPeek;
       const bool is_main = (producer == ProducerWay::kPush || producer == ProducerWay::kAttach) &&
                            (consumer == ConsumerWay::kPeek || consumer == ConsumerWay::kAttach);
-      if (is_campaign || is_main) rows.push_back(experiments.pairs(producer, consumer, starts));
+      if (is_campaign || is_first || (is_main && extent == Extent::kTest))
+        rows.push_back(experiments.pairs(producer, consumer, starts));
     }
   }
   return rows;

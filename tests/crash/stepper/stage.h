@@ -8,6 +8,7 @@
 
 #include <sys/mman.h>
 
+#include <array>
 #include <cstddef>
 #include <cstring>
 #include <new>
@@ -19,7 +20,7 @@
 
 namespace slipring::crash {
 
-inline constexpr std::size_t kStackBytes = 8 * 1024;
+inline constexpr std::size_t kStackBytes = 16 * 1024;
 // As many children may be held at once.
 inline constexpr std::size_t kStacks = 2;
 
@@ -49,8 +50,20 @@ class Stage {
     check(of < kStacks, "a stack beyond the last");
     return shared_->stacks[of];
   }
-  [[nodiscard]] std::span<std::byte> bytes() const {
-    return {reinterpret_cast<std::byte*>(shared_), sizeof(Shared)};
+  // Whoever ran on a stack has come to rest; notes how deep it went.
+  void measure(std::size_t of) {
+    const std::span<const std::byte> bytes = stack(of);
+    std::size_t untouched = 0;
+    while (untouched < bytes.size() && bytes[untouched] == std::byte{0}) ++untouched;
+    check(untouched >= 64, "the stack is deep enough");
+    depth_bytes_[of] = bytes.size() - untouched / 64 * 64;
+  }
+  // What a picture must hold: the scene, and of each stack what has been used.
+  [[nodiscard]] std::array<std::span<std::byte>, 1 + kStacks> parts() const {
+    std::array<std::span<std::byte>, 1 + kStacks> parts;
+    parts[0] = {reinterpret_cast<std::byte*>(&shared_->scene), sizeof(Scene)};
+    for (std::size_t i = 0; i < kStacks; ++i) parts[1 + i] = stack(i).last(depth_bytes_[i]);
+    return parts;
   }
 
  private:
@@ -59,26 +72,34 @@ class Stage {
     alignas(64) std::byte stacks[kStacks][kStackBytes];
   };
   Shared* shared_;
+  std::array<std::size_t, kStacks> depth_bytes_{};
 };
 
-// The bytes of a stage at one time.
+// A stage at one time.
 class Picture {
  public:
   template <typename Scene>
   void take(const Stage<Scene>& stage) {
-    const std::span<const std::byte> bytes = stage.bytes();
-    bytes_.assign(bytes.begin(), bytes.end());
+    places_ = stage.parts();
+    bytes_.clear();
+    for (const std::span<std::byte> place : places_) {
+      bytes_.insert(bytes_.end(), place.begin(), place.end());
+    }
   }
-  template <typename Scene>
-  void put_back(const Stage<Scene>& stage) const {
-    std::memcpy(stage.bytes().data(), bytes_.data(), bytes_.size());
+  void put_back() const {
+    std::size_t at = 0;
+    for (const std::span<std::byte> place : places_) {
+      std::memcpy(place.data(), bytes_.data() + at, place.size());
+      at += place.size();
+    }
   }
-  template <typename Scene>
-  [[nodiscard]] bool is_of(const Stage<Scene>& stage) const {
-    return std::memcmp(stage.bytes().data(), bytes_.data(), sizeof(Scene)) == 0;
+  // Whether the scene, stacks aside, is as it was.
+  [[nodiscard]] bool is_true() const {
+    return std::memcmp(places_[0].data(), bytes_.data(), places_[0].size()) == 0;
   }
 
  private:
+  std::array<std::span<std::byte>, 1 + kStacks> places_;
   std::vector<std::byte> bytes_;
 };
 

@@ -17,6 +17,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/error/check.h"
@@ -57,16 +58,18 @@ std::uint64_t walk(Stage<Scene>& stage, std::size_t on, Body body, Look look) {
   SteppedChild child(body, stage.stack(on));
   if (!child.is_inside()) return 0;
   Picture here;
+  stage.measure(on);
   here.take(stage);
   if (!child.finish()) return 0;
+  stage.measure(on);
   Picture end;
   end.take(stage);
-  here.put_back(stage);
+  here.put_back();
   child.go_back();
   std::uint64_t instruction_count = 0;
   for (;;) {
     look(child);
-    here.put_back(stage);
+    here.put_back();
     child.go_back();
     if (child.is_over()) break;
     child.advance();
@@ -74,7 +77,7 @@ std::uint64_t walk(Stage<Scene>& stage, std::size_t on, Body body, Look look) {
     ++instruction_count;
     here.take(stage);
   }
-  check(end.is_of(stage), "looking about has changed the run");
+  check(end.is_true(), "looking about has changed the run");
   return instruction_count;
 }
 
@@ -101,7 +104,7 @@ void kill_everywhere(Stage<Scene>& stage, Body body, Tally& tally, Judge judge,
   tally.image_count += images.count();
   if (count == 0 || at != count + 1) tally.findings.add(Oracle::kHarness, "a step was left out");
   for (const std::uint64_t stop : first_at) {
-    begin.put_back(stage);
+    begin.put_back();
     SteppedChild child(body, stage.stack(on));
     for (std::uint64_t i = 0; i < stop; ++i) child.advance();
     child.kill_now();
@@ -110,21 +113,21 @@ void kill_everywhere(Stage<Scene>& stage, Body body, Tally& tally, Judge judge,
       tally.findings.add(Oracle::kHarness, "a real death leaves another memory");
     judge();
   }
-  begin.put_back(stage);
+  begin.put_back();
 }
 
-// Stops at every instruction: `meanwhile` is what the others do, `after` judges when the stopped
-// one has gone on to its end.
+// Stops at every instruction: meanwhile(child) is what the others do, `after` judges when the
+// stopped one has gone on to its end.
 template <typename Scene, typename Body, typename Meanwhile, typename After>
-void stop_everywhere(Stage<Scene>& stage, Body body, Tally& tally, Meanwhile meanwhile,
-                     After after) {
+void stop_everywhere(Stage<Scene>& stage, Body body, Tally& tally, Meanwhile meanwhile, After after,
+                     std::size_t on = 0) {
   Picture begin;
   begin.take(stage);
   std::uint64_t at = 0;
-  const std::uint64_t count = walk(stage, 0, body, [&](SteppedChild& child) {
+  const std::uint64_t count = walk(stage, on, body, [&](SteppedChild& child) {
     ++at;
     ++tally.stop_count;
-    meanwhile();
+    meanwhile(std::as_const(child));
     if (!child.is_over() && !child.finish()) {
       tally.findings.add(Oracle::kOutcome, "the stopped one did not come to its end");
       return;
@@ -132,7 +135,7 @@ void stop_everywhere(Stage<Scene>& stage, Body body, Tally& tally, Meanwhile mea
     after();
   });
   if (count == 0 || at != count + 1) tally.findings.add(Oracle::kHarness, "a step was left out");
-  begin.put_back(stage);
+  begin.put_back();
 }
 
 // The same with a signal at every instruction, whose handler the child has installed.
@@ -152,7 +155,7 @@ void interrupt_everywhere(Stage<Scene>& stage, Body body, Tally& tally, int sign
     after();
   });
   if (count == 0 || at != count + 1) tally.findings.add(Oracle::kHarness, "a step was left out");
-  begin.put_back(stage);
+  begin.put_back();
 }
 
 }  // namespace slipring::crash
