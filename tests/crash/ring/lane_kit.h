@@ -18,6 +18,7 @@ namespace slipring::crash {
 template <bool is_merged>
 struct LaneKit {
   static constexpr const char* kName = is_merged ? "lanes, merged" : "lanes";
+  static constexpr bool kIsLong = true;
   static constexpr std::uint64_t kOnce = 1;
   static constexpr std::uint64_t kBatch = 1;
   struct Memory {

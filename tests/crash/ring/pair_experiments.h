@@ -30,7 +30,7 @@ std::vector<PairStart> pair_starts(bool is_full_campaign, bool with_fence = fals
   add(0, 0);
   add(below - 3, 0);  // full: over the end of the array, and over 2^32
   if (!is_full_campaign) return starts;
-  for (std::uint64_t i = 1; i < 16; ++i) add(i, 0);
+  for (const std::uint64_t place : {1U, 2U, 3U, 4U, 7U, 15U}) add(place, 0);
   for (const std::uint64_t back : {1U, 2U, 4U, 5U, 8U}) add(below - back, 0);
   add(0, 5);
   add(below - 6, 5);
@@ -85,6 +85,28 @@ class PairExperiments {
     }
     return tally;
   }
+  // The same stop, by SIGSTOP and SIGCONT, of a process that nobody traces any more.
+  [[nodiscard]] Tally stopped_for_real(ProducerWay way, const PairStart& start) {
+    Tally tally;
+    ++tally.start_count;
+    const std::uint64_t room = begin(start, way);
+    const auto body = [this, way] { produce(way); };
+    stop_for_real_everywhere(
+        stage_, body, tally, [&] { Judge(*stage_, tally.findings).consume_meanwhile(); },
+        [&] { judge_producer_end(way, room, tally.findings); });
+    return tally;
+  }
+  [[nodiscard]] Tally stopped_for_real(ConsumerWay way, const PairStart& start) {
+    Tally tally;
+    ++tally.start_count;
+    const std::uint64_t room = begin(start, way);
+    const bool had_message = stage_->committed != stage_->next;
+    const auto body = [this, way] { consume(way); };
+    stop_for_real_everywhere(
+        stage_, body, tally, [&] { Judge(*stage_, tally.findings).produce_meanwhile(room); },
+        [&] { judge_consumer_end(had_message, tally.findings); });
+    return tally;
+  }
   // A successor that dies as well: the producer at every memory that a push leaves behind, its
   // successor at every instruction of attaching; and the same for the consumer and a peek.
   [[nodiscard]] Tally successors(bool is_full_campaign) {
@@ -113,7 +135,7 @@ class PairExperiments {
                             const std::vector<PairStart>& starts) {
     Tally tally;
     tally.name =
-        std::string(Kit::kName) + ": " + name_of(producer_way) + " × " + name_of(consumer_way);
+        std::string(Kit::kName) + ": " + name_of(producer_way) + " x " + name_of(consumer_way);
     for (const PairStart& start : starts) {
       ++tally.start_count;
       for (const bool kills_producer : {true, false}) {

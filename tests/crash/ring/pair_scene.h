@@ -197,6 +197,10 @@ class PairJudge {
     if (scene_.next < scene_.fence) scene_.next = scene_.fence;
     findings_.expect(scene_.next >= scene_.committed, Oracle::kLost, "a committed message is gone");
     findings_.expect(scene_.jump == 0, Oracle::kLost, "what the successor pushed is gone");
+    if constexpr (requires { Kit::is_whole(*scene_.producer); }) {
+      findings_.expect(Kit::is_whole(*scene_.producer), Oracle::kLeak,
+                       "a buffer does not come back");
+    }
   }
   std::uint64_t fill() {
     std::uint64_t count = 0;

@@ -24,5 +24,25 @@ TEST_CASE("byte stream: whoever dies or stops at any instruction") {
   check_rows(pair_table<StreamKit>(Extent::kTest));
 }
 
+template <typename Kit>
+void check_real_stops() {
+  PairExperiments<Kit> experiments;
+  const std::vector<PairStart> starts = pair_starts<Kit>(false);
+  for (const PairStart& start : {starts[0], starts[5], starts[7]}) {
+    for (const Tally& tally : {experiments.stopped_for_real(ProducerWay::kPush, start),
+                               experiments.stopped_for_real(ConsumerWay::kPeek, start)}) {
+      CHECK(tally.stop_count > 0);
+      CHECK_MESSAGE(tally.findings.total() == 0, tally.findings.first());
+    }
+  }
+}
+
+TEST_CASE("rings: whoever is stopped by a real SIGSTOP at any instruction harms nobody") {
+  check_real_stops<TypedKit>();
+  check_real_stops<SlotKit>();
+  check_real_stops<RecordKit>();
+  check_real_stops<StreamKit>();
+}
+
 }  // namespace
 }  // namespace slipring::crash

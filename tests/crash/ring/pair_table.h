@@ -7,8 +7,16 @@
 
 namespace slipring::crash {
 
-// kShort is for rings whose operations are long.
+// kShort is a test of rings whose operations are long.
 enum class Extent { kShort, kTest, kCampaign };
+
+// Whether the operations of a ring take many instructions.
+template <typename Kit>
+[[nodiscard]] constexpr bool is_long() {
+  return requires {
+    Kit::kIsLong;
+  };
+}
 
 template <typename Kit>
 std::vector<Tally> pair_table(Extent extent) {
@@ -28,7 +36,7 @@ std::vector<Tally> pair_table(Extent extent) {
     if (Kit::has(way)) rows.push_back(experiments.consumer(way, is_campaign));
   }
   if (extent != Extent::kShort) rows.push_back(experiments.successors(is_campaign));
-  std::vector<PairStart> starts = pair_starts<Kit>(is_campaign);
+  std::vector<PairStart> starts = pair_starts<Kit>(is_campaign && !is_long<Kit>());
   if (!is_campaign) starts = {starts[5], starts[7]};  // before 2^32: one message, and full
   for (const ProducerWay producer : kProducerWays) {
     for (const ConsumerWay consumer : kConsumerWays) {

@@ -89,12 +89,12 @@ struct Tally {
 inline void print_table(const std::vector<Tally>& rows) {
   const auto print = [](const Tally& row) {
     const auto number = [](std::uint64_t value) { return static_cast<unsigned long long>(value); };
-    std::printf("%-34s %6llu %9llu %9llu %7llu %7llu %9llu %9llu %9llu %6llu\n", row.name.c_str(),
+    std::printf("%-46s %6llu %9llu %9llu %7llu %7llu %9llu %9llu %9llu %6llu\n", row.name.c_str(),
                 number(row.start_count), number(row.instruction_count), number(row.kill_count),
                 number(row.image_count), number(row.real_kill_count), number(row.stop_count),
                 number(row.signal_count), number(row.pair_count), number(row.findings.total()));
   };
-  std::printf("%-34s %6s %9s %9s %7s %7s %9s %9s %9s %6s\n", "ring, operation", "starts", "steps",
+  std::printf("%-46s %6s %9s %9s %7s %7s %9s %9s %9s %6s\n", "ring, operation", "starts", "steps",
               "kills", "images", "SIGKILL", "stops", "signals", "pairs", "wrong");
   Tally sum;
   sum.name = "all";

@@ -43,6 +43,7 @@ class Stage {
   void clear() {
     std::memset(static_cast<void*>(shared_), 0, sizeof(Shared));
     new (&shared_->scene) Scene{};
+    for (std::size_t i = 0; i < kStacks; ++i) wipe(i);
   }
   [[nodiscard]] Scene& operator*() const { return shared_->scene; }
   [[nodiscard]] Scene* operator->() const { return &shared_->scene; }
@@ -54,10 +55,16 @@ class Stage {
   void measure(std::size_t of) {
     const std::span<const std::byte> bytes = stack(of);
     std::size_t untouched = 0;
-    while (untouched < bytes.size() && bytes[untouched] == std::byte{0}) ++untouched;
+    while (untouched < bytes.size() && bytes[untouched] == kUntouched) ++untouched;
     check(untouched >= 64, "the stack is deep enough");
     depth_bytes_[of] = bytes.size() - untouched / 64 * 64;
   }
+  // Nobody uses any of a stack but its last `kept_bytes`; the rest is as new, so that what is left
+  // there by chance is the same in every run.
+  void wipe(std::size_t of, std::size_t kept_bytes = 0) const {
+    std::memset(stack(of).data(), static_cast<int>(kUntouched), kStackBytes - kept_bytes);
+  }
+  [[nodiscard]] std::size_t depth_bytes(std::size_t of) const { return depth_bytes_[of]; }
   // What a picture must hold: the scene, and of each stack what has been used.
   [[nodiscard]] std::array<std::span<std::byte>, 1 + kStacks> parts() const {
     std::array<std::span<std::byte>, 1 + kStacks> parts;
@@ -71,6 +78,9 @@ class Stage {
     Scene scene;
     alignas(64) std::byte stacks[kStacks][kStackBytes];
   };
+  // Not 0: who writes zeros has written.
+  static constexpr std::byte kUntouched{0xa5};
+
   Shared* shared_;
   std::array<std::size_t, kStacks> depth_bytes_{};
 };

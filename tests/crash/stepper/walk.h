@@ -11,6 +11,9 @@
 // again.
 #pragma once
 
+#include <sys/wait.h>
+
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -55,17 +58,21 @@ class Images {
 // how many instructions there were; 0 when the body did not come to its end.
 template <typename Scene, typename Body, typename Look>
 std::uint64_t walk(Stage<Scene>& stage, std::size_t on, Body body, Look look) {
+  stage.wipe(on);
   SteppedChild child(body, stage.stack(on));
   if (!child.is_inside()) return 0;
   Picture here;
   stage.measure(on);
+  const std::size_t begin_depth_bytes = stage.depth_bytes(on);
   here.take(stage);
   if (!child.finish()) return 0;
   stage.measure(on);
   Picture end;
   end.take(stage);
   here.put_back();
+  stage.wipe(on, begin_depth_bytes);
   child.go_back();
+  here.take(stage);
   std::uint64_t instruction_count = 0;
   for (;;) {
     look(child);
@@ -105,6 +112,7 @@ void kill_everywhere(Stage<Scene>& stage, Body body, Tally& tally, Judge judge,
   if (count == 0 || at != count + 1) tally.findings.add(Oracle::kHarness, "a step was left out");
   for (const std::uint64_t stop : first_at) {
     begin.put_back();
+    stage.wipe(on);
     SteppedChild child(body, stage.stack(on));
     for (std::uint64_t i = 0; i < stop; ++i) child.advance();
     child.kill_now();
@@ -135,6 +143,36 @@ void stop_everywhere(Stage<Scene>& stage, Body body, Tally& tally, Meanwhile mea
     after();
   });
   if (count == 0 || at != count + 1) tally.findings.add(Oracle::kHarness, "a step was left out");
+  begin.put_back();
+}
+
+// The same by SIGSTOP and SIGCONT, to a child that is led to the instruction and then no longer
+// traced; each stop has a child of its own.
+template <typename Scene, typename Body, typename Meanwhile, typename After>
+void stop_for_real_everywhere(Stage<Scene>& stage, Body body, Tally& tally, Meanwhile meanwhile,
+                              After after) {
+  Picture begin;
+  begin.take(stage);
+  for (std::uint64_t at = 0;; ++at) {
+    begin.put_back();
+    stage.wipe(0);
+    SteppedChild child(body, stage.stack(0));
+    for (std::uint64_t i = 0; i < at; ++i) child.advance();
+    if (child.is_over()) break;
+    ++tally.instruction_count;
+    ++tally.stop_count;
+    const pid_t stopped = child.release_stopped();
+    meanwhile();
+    int status = 0;
+    const bool has_ended = stopped > 0 && waitpid(stopped, &status, WNOHANG) == 0 &&
+                           kill(stopped, SIGCONT) == 0 && waitpid(stopped, &status, 0) == stopped &&
+                           WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (!has_ended) {
+      tally.findings.add(Oracle::kOutcome, "the stopped one did not come to its end");
+      break;
+    }
+    after();
+  }
   begin.put_back();
 }
 
