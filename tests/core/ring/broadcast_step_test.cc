@@ -4,12 +4,9 @@
 
 #include <doctest/doctest.h>
 #include <sys/mman.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
-#include <csignal>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -17,6 +14,7 @@
 
 #include "core/ring/broadcast_ring.h"
 #include "tests/core/ring/ring_memory.h"
+#include "tests/crash/stepper/trace.h"
 
 namespace slipring {
 namespace {
@@ -74,52 +72,6 @@ Transfer push(BroadcastWriter& writer) {
   return writer.try_push(message);
 }
 
-// A child that does `operation` and is stepped through it by the caller.
-class Stepped {
- public:
-  template <typename Operation>
-  explicit Stepped(Operation operation) : child_(fork()) {
-    if (child_ == 0) {
-      ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
-      raise(SIGSTOP);
-      operation();
-      _exit(0);
-    }
-    REQUIRE(child_ > 0);
-    int status = 0;
-    REQUIRE(waitpid(child_, &status, 0) == child_);
-    REQUIRE(WIFSTOPPED(status));
-  }
-  Stepped(const Stepped&) = delete;
-  Stepped& operator=(const Stepped&) = delete;
-  ~Stepped() {
-    if (is_over_) return;
-    kill(child_, SIGKILL);
-    waitpid(child_, nullptr, 0);
-  }
-
-  // One instruction; false when the child has ended.
-  bool step() { return resume(PTRACE_SINGLESTEP); }
-  void finish() {
-    while (resume(PTRACE_CONT)) {
-    }
-  }
-
- private:
-  bool resume(__ptrace_request how) {
-    if (is_over_) return false;
-    int status = 0;
-    REQUIRE(ptrace(how, child_, nullptr, nullptr) == 0);
-    REQUIRE(waitpid(child_, &status, 0) == child_);
-    is_over_ = !WIFSTOPPED(status);
-    REQUIRE(
-        (is_over_ ? WIFEXITED(status) && WEXITSTATUS(status) == 0 : WSTOPSIG(status) == SIGTRAP));
-    return !is_over_;
-  }
-  pid_t child_;
-  bool is_over_ = false;
-};
-
 // Steps a child through `operation` again and again, each time one instruction further, then calls
 // `meanwhile`, lets the child finish and calls `after`.  `prepare` makes the ring anew.  Answers
 // how many instructions there were.
@@ -129,18 +81,14 @@ std::uint64_t stop_everywhere(Prepare prepare, Operation operation, Meanwhile me
   std::uint64_t total = 0;
   {
     prepare();
-    Stepped child(operation);
-    while (child.step()) ++total;
+    for (crash::SteppedChild child(operation); child.is_inside(); child.advance()) ++total;
   }
   // Every instruction, of which there are some hundreds at most; a sanitizer makes more of them.
   const std::uint64_t stride = total / 600 + 1;
   for (std::uint64_t stop = 0; stop < total; stop += stride) {
     prepare();
-    Stepped child(operation);
-    for (std::uint64_t i = 0; i < stop; ++i) REQUIRE(child.step());
+    REQUIRE(crash::stop_after(stop, operation, meanwhile));
     CAPTURE(stop);
-    meanwhile();
-    child.finish();
     after();
   }
   return total;
@@ -152,16 +100,19 @@ template <typename Operation, typename Look>
 std::uint64_t die_everywhere(const Ring& ring, Operation operation, Look look) {
   SharedRing last = new_ring();
   SharedRing copy = new_ring();
-  Stepped child(operation);
   std::uint64_t count = 0;
-  do {
-    if (count != 0 && is_same(*last, ring)) continue;
+  const auto look_if_changed = [&] {
+    if (count != 0 && is_same(*last, ring)) return;
     copy_ring(*last, ring);
     copy_ring(*copy, ring);
     CAPTURE(count);
     look(*copy);
     ++count;
-  } while (child.step());
+  };
+  crash::SteppedChild child(operation);
+  for (; child.is_inside(); child.advance()) look_if_changed();
+  REQUIRE(child.is_over());
+  look_if_changed();
   return count;
 }
 

@@ -44,11 +44,15 @@
 #include "core/ring/record_ring.h"
 #include "core/ring/slot_ring.h"
 #include "core/ring/spsc_ring.h"
-#include "tests/core/ring/instruction_stepper.h"
 #include "tests/core/ring/ring_memory.h"
+#include "tests/crash/stepper/trace.h"
 
 namespace slipring {
 namespace {
+
+using crash::stop_after;
+using crash::Trace;
+using crash::trace_of;
 
 struct Value {
   std::array<std::byte, 40> bytes;
