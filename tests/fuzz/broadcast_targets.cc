@@ -11,6 +11,9 @@
 namespace slipring::fuzz {
 namespace {
 
+using Writer = BasicBroadcastWriter<FuzzAtomics>;
+using Reader = BasicBroadcastReader<FuzzAtomics>;
+
 constexpr std::uint64_t kCapacity = 8;
 constexpr std::uint32_t kSlotBytes = 24;
 constexpr std::uint32_t kReaderCount = 3;
@@ -37,23 +40,24 @@ struct BroadcastBlocks {
     return slots.as<std::atomic<std::uint64_t>>(position % kCapacity *
                                                 broadcast_stride_bytes(kSlotBytes));
   }
-  [[nodiscard]] Result<BroadcastWriter> attach_writer() const {
+  [[nodiscard]] Result<Writer> attach_writer() const {
     const std::array<const BroadcastReaderPage*, kReaderCount> pages{
         &reader_page(0), &reader_page(1), &reader_page(2)};
-    return BroadcastWriter::attach(writer_page(), slots.data(), pages, geometry);
+    return Writer::attach(writer_page(), slots.data(), pages, geometry);
   }
-  [[nodiscard]] Result<BroadcastReader> attach_reader(std::uint32_t index) const {
-    return BroadcastReader::attach(reader_page(index), writer_page(), slots.data(), index,
-                                   geometry);
+  [[nodiscard]] Result<Reader> attach_reader(std::uint32_t index) const {
+    return Reader::attach(reader_page(index), writer_page(), slots.data(), index, geometry);
   }
   static constexpr std::size_t kSceneCount = kStarts.size() * kPolicies.size() * kFills.size();
+  static constexpr std::uint64_t kMostAccesses = kFewAccesses;
+  static constexpr bool kStoresWithin = true;
 
   // Two members; five messages that both have read, and some that they have not.
   void build(std::size_t scene) {
     geometry.start_position = kStarts[scene % kStarts.size()];
     geometry.policy = kPolicies[scene / kStarts.size() % kPolicies.size()];
-    BroadcastWriter writing = attach_writer().value();
-    std::array<std::optional<BroadcastReader>, 2> reading;
+    Writer writing = attach_writer().value();
+    std::array<std::optional<Reader>, 2> reading;
     for (std::uint32_t i = 0; i < 2; ++i) {
       reading[i].emplace(attach_reader(i).value());
       check(reading[i]->join(BroadcastJoin::kNewest).ok(), "a scene that does not come about");
@@ -77,8 +81,10 @@ struct BroadcastBlocks {
 class WriterWorld {
  public:
   static constexpr std::size_t kSceneCount = BroadcastBlocks::kSceneCount;
+  static constexpr std::uint64_t kMostAccesses = kFewAccesses;
+  static constexpr bool kStoresWithin = true;
   struct Ends {
-    std::optional<BroadcastWriter> end;
+    std::optional<Writer> end;
     BroadcastGeometry geometry;
     std::uint64_t honest_credit = 0;
     bool is_dropped = false;
@@ -93,13 +99,13 @@ class WriterWorld {
     ends.honest_credit = PairPages::peek(memory_.reader_page(0).credit);
     ends.is_dropped = false;
   }
-  void scribble(FuzzInput& input) {
+  [[nodiscard]] Store choose(FuzzInput& input) {
     const std::uint8_t which = input.byte();
     BroadcastReaderPage& page = memory_.reader_page(1 + which % 2);
     const std::array<std::atomic<std::uint64_t>*, 8> words{&page.credit, &page.joined, &page.credit,
                                                            &page.joined, &page.done,   &page.taken,
                                                            &page.lost,   &page.credit};
-    PairPages::scribble(*words[which / 2 % 8], input, ends.end->position(), kCapacity);
+    return PairPages::aim(*words[which / 2 % 8], input, ends.end->position(), kCapacity);
   }
   void call(FuzzInput& input, Tally& tally) {
     const std::uint64_t before = ends.end->position();
@@ -122,7 +128,7 @@ class WriterWorld {
 
  private:
   void do_call(std::uint8_t which, Tally& tally) {
-    BroadcastWriter& end = *ends.end;
+    Writer& end = *ends.end;
     const std::array<std::byte, kSlotBytes> message{};
     switch (which % 8) {
       case 4: {
@@ -159,8 +165,10 @@ class WriterWorld {
 class ReaderWorld {
  public:
   static constexpr std::size_t kSceneCount = BroadcastBlocks::kSceneCount;
+  static constexpr std::uint64_t kMostAccesses = kFewAccesses;
+  static constexpr bool kStoresWithin = true;
   struct Ends {
-    std::optional<BroadcastReader> end;
+    std::optional<Reader> end;
     BroadcastGeometry geometry;
     BroadcastView held;
     bool holds = false;
@@ -176,24 +184,24 @@ class ReaderWorld {
     ends.holds = false;
     ends.may_join = false;
   }
-  void scribble(FuzzInput& input) {
+  [[nodiscard]] Store choose(FuzzInput& input) {
     const std::uint8_t which = input.byte();
     BroadcastWriterPage& page = memory_.writer_page();
     const std::uint64_t next = ends.end->position();
     const std::uint64_t state = 2 * (next - ends.geometry.start_position) + 2;
     switch (which % 8) {
       case 0:
-        return PairPages::scribble(page.tail, input, next + 1, kCapacity);
+        return PairPages::aim(page.tail, input, next + 1, kCapacity);
       case 1:
-        return PairPages::scribble(page.scan_at, input, next, kCapacity);
+        return PairPages::aim(page.scan_at, input, next, kCapacity);
       case 2:
-        return PairPages::scribble(page.abort_before, input, next + 1, kCapacity);
+        return PairPages::aim(page.abort_before, input, next + 1, kCapacity);
       case 3:
-        return PairPages::scribble(page.put_out[0], input, 1 + which / 64, 1);
+        return PairPages::aim(page.put_out[0], input, 1 + which / 64, 1);
       case 4:
-        return PairPages::scribble(memory_.state(next + which / 8), input, state, 2 * kCapacity);
+        return PairPages::aim(memory_.state(next + which / 8), input, state, 2 * kCapacity);
       default:
-        return PairPages::scribble(memory_.state(next), input, state, 2 * kCapacity);
+        return PairPages::aim(memory_.state(next), input, state, 2 * kCapacity);
     }
   }
   void call(FuzzInput& input, Tally& tally) {
@@ -201,7 +209,7 @@ class ReaderWorld {
     const std::uint64_t joined = PairPages::peek(memory_.reader_page(0).joined);
     const std::uint64_t before = ends.end->position();
     do_call(input.byte(), tally);
-    const BroadcastReader& end = *ends.end;
+    const Reader& end = *ends.end;
     tally.expect(end.position() - before < std::uint64_t{1} << 63 ||
                      PairPages::peek(memory_.reader_page(0).joined) != joined,
                  "the position went back");
@@ -243,7 +251,7 @@ class ReaderWorld {
   }
 
   void do_call(std::uint8_t which, Tally& tally) {
-    BroadcastReader& end = *ends.end;
+    Reader& end = *ends.end;
     if (!end.is_member() || (ends.may_join && which % 2 == 0)) return join(which, tally);
     switch (which % 8) {
       case 0:

@@ -13,6 +13,11 @@
 namespace slipring::fuzz {
 namespace {
 
+using Producer = BasicSlotProducer<FuzzAtomics>;
+using Consumer = BasicSlotConsumer<FuzzAtomics>;
+using Rounds = MpscConsumer<Consumer, FuzzAtomics>;
+using Merge = MpscMerge<Consumer>;
+
 constexpr std::uint32_t kLaneCount = 3;
 constexpr std::uint32_t kHonest = 1;
 constexpr std::uint64_t kCapacity = 4;
@@ -39,19 +44,18 @@ struct LaneMemory {
   [[nodiscard]] std::byte* lane_slots(std::uint32_t lane) const {
     return slots.data() + lane * kCapacity * kStride;
   }
-  [[nodiscard]] SlotConsumer consumer(std::uint32_t lane) const {
-    return SlotConsumer::attach(pages[lane].consumer(), pages[lane].producer(), lane_slots(lane),
-                                {kCapacity, kSlotBytes, 0})
+  [[nodiscard]] Consumer consumer(std::uint32_t lane) const {
+    return Consumer::attach(pages[lane].consumer(), pages[lane].producer(), lane_slots(lane),
+                            {kCapacity, kSlotBytes, 0})
         .value();
   }
   // Lane i has i + scene messages, as many as it holds at most.
   void build(std::size_t scene) const {
     for (std::uint32_t lane = 0; lane < kLaneCount; ++lane) {
-      SlotProducer producing =
-          SlotProducer::attach(pages[lane].producer(), lane_slots(lane), pages[lane].consumer(),
-                               {kCapacity, kSlotBytes, 0})
-              .value();
-      LaneBell bell(bells.as<BellPage>(), lane);
+      Producer producing = Producer::attach(pages[lane].producer(), lane_slots(lane),
+                                            pages[lane].consumer(), {kCapacity, kSlotBytes, 0})
+                               .value();
+      BasicLaneBell<FuzzAtomics> bell(bells.as<BellPage>(), lane);
       for (std::size_t i = 0; i < lane + scene && i < kCapacity; ++i) {
         const std::uint64_t stamp = i;
         static_cast<void>(producing.try_push(std::as_bytes(std::span(&stamp, 1))));
@@ -60,9 +64,9 @@ struct LaneMemory {
     }
   }
   // A word of the two hostile producers' memory, or any bell.
-  void scribble(FuzzInput& input, std::uint64_t position, std::uint32_t& lane) const {
+  [[nodiscard]] Store choose(FuzzInput& input, std::uint64_t position) const {
     const std::uint8_t which = input.byte();
-    lane = which % 2 == 0 ? 0 : 2;
+    const std::uint32_t lane = which % 2 == 0 ? 0 : 2;
     ProducerPage& page = pages[lane].producer();
     std::atomic<std::uint64_t>& word =
         which % 16 < 4    ? bells.as<BellPage>().rings[which / 16 * 4 % kMaxLanes]
@@ -70,7 +74,7 @@ struct LaneMemory {
         : which % 16 == 5 ? page.abort_before
                           : slots.as<std::atomic<std::uint64_t>>(
                                 (lane * kCapacity + (position + which / 64) % kCapacity) * kStride);
-    PairPages::scribble(word, input, position + 1, kCapacity);
+    return PairPages::aim(word, input, position + 1, kCapacity);
   }
   void look(std::uint32_t lane, std::span<const std::byte> message, Tally& tally) const {
     tally.expect(lane < kLaneCount, "a lane that there is not");
@@ -85,7 +89,7 @@ struct LaneMemory {
 
 template <typename Collector>
 struct LaneEnds {
-  std::array<std::optional<SlotConsumer>, kLaneCount> lanes;
+  std::array<std::optional<Consumer>, kLaneCount> lanes;
   std::optional<Collector> collector;
   std::uint64_t honest_left = 0;
 };
@@ -95,6 +99,8 @@ template <typename Self, typename Collector>
 class LaneWorld {
  public:
   static constexpr std::size_t kSceneCount = 4;
+  static constexpr std::uint64_t kMostAccesses = kFewAccesses;
+  static constexpr bool kStoresWithin = true;
   using Ends = LaneEnds<Collector>;
   Ends ends;
 
@@ -107,9 +113,8 @@ class LaneWorld {
     static_cast<Self*>(this)->make_collector();
     ends.honest_left = std::min<std::uint64_t>(kHonest + scene, kCapacity);
   }
-  void scribble(FuzzInput& input) {
-    std::uint32_t lane = 0;
-    memory_.scribble(input, ends.lanes[0]->position(), lane);
+  [[nodiscard]] Store choose(FuzzInput& input) {
+    return memory_.choose(input, ends.lanes[0]->position());
   }
   void check_successor(Tally& tally) {
     // The honest lane loses nothing, whatever the others do.
@@ -121,8 +126,8 @@ class LaneWorld {
     for (std::uint32_t lane = 0; lane < kLaneCount; ++lane) {
       memory_.pages[lane].make_producer_honest(ends.lanes[lane]->position());
       const auto next =
-          SlotConsumer::attach(memory_.pages[lane].consumer(), memory_.pages[lane].producer(),
-                               memory_.lane_slots(lane), {kCapacity, kSlotBytes, 0});
+          Consumer::attach(memory_.pages[lane].consumer(), memory_.pages[lane].producer(),
+                           memory_.lane_slots(lane), {kCapacity, kSlotBytes, 0});
       tally.expect(next.ok(), "a lane's next consumer cannot go on");
     }
   }
@@ -135,7 +140,7 @@ class LaneWorld {
   LaneMemory memory_;
 };
 
-class RoundWorld : public LaneWorld<RoundWorld, MpscConsumer<SlotConsumer>> {
+class RoundWorld : public LaneWorld<RoundWorld, Rounds> {
  public:
   void make_collector() {
     ends.collector.emplace(memory_.bells.as<BellPage>(), kPolicy);
@@ -153,7 +158,7 @@ class RoundWorld : public LaneWorld<RoundWorld, MpscConsumer<SlotConsumer>> {
     take(which % 4 != 0, tally);
   }
   void take(bool finish, Tally& tally) {
-    MpscConsumer<SlotConsumer>::Message message;
+    Rounds::Message message;
     const Transfer answer = ends.collector->try_peek(message);
     tally.count(answer);
     if (answer != Transfer::kDone) return;
@@ -162,7 +167,7 @@ class RoundWorld : public LaneWorld<RoundWorld, MpscConsumer<SlotConsumer>> {
   }
 };
 
-class MergeWorld : public LaneWorld<MergeWorld, MpscMerge<SlotConsumer>> {
+class MergeWorld : public LaneWorld<MergeWorld, Merge> {
  public:
   void make_collector() {
     ends.collector.emplace();
@@ -172,7 +177,7 @@ class MergeWorld : public LaneWorld<MergeWorld, MpscMerge<SlotConsumer>> {
   }
   void call(FuzzInput& input, Tally& tally) { take(input.byte() % 4 != 0, tally); }
   void take(bool finish, Tally& tally) {
-    MpscMerge<SlotConsumer>::Message message;
+    Merge::Message message;
     const Transfer answer = ends.collector->try_peek(message, [](const SlotView& view) {
       std::uint64_t stamp = 0;
       std::memcpy(&stamp, view.message.data(), sizeof stamp);

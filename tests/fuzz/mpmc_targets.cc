@@ -1,17 +1,20 @@
 // The many-to-many rings' ends, and the judging of a dead participant.  The hostile participant
 // writes every slot and its own record, between calls and within them.
 #include <array>
+#include <cstddef>
 #include <optional>
 
 #include "core/ring/exchange_ring.h"
 #include "core/ring/mpmc_ring.h"
-#include "tests/fuzz/fuzz_memory.h"
+#include "tests/fuzz/access_script.h"
 #include "tests/fuzz/pair_pages.h"
 #include "tests/fuzz/scene_target.h"
 #include "tests/fuzz/targets.h"
 
 namespace slipring::fuzz {
 namespace {
+
+using FuzzMemory = BasicMpmcMemory<FuzzAtomics>;
 
 constexpr std::uint64_t kSlotCount = 8;
 constexpr std::uint32_t kParticipantCount = 3;
@@ -20,7 +23,7 @@ constexpr std::uint32_t kConsumer = 2;
 constexpr std::uint32_t kHostile = 3;
 constexpr std::array<std::uint64_t, 4> kFills{0, 1, 5, 8};
 // At most so many words to find a place; one store within a call makes one swap fail.
-constexpr std::uint64_t kMostAccesses = 3 * (kMpmcMaxReads + 64);
+constexpr std::uint64_t kManyAccesses = 3 * (kMpmcMaxReads + 64);
 
 // The slots and records that both kinds of rings have.
 struct MpmcBlocks {
@@ -30,42 +33,25 @@ struct MpmcBlocks {
   [[nodiscard]] MpmcSlot* first_slot() const { return &slots.as<MpmcSlot>(); }
   [[nodiscard]] MpmcRecord* first_record() const { return &records.as<MpmcRecord>(); }
 
-  // A word that the hostile participant may write, and what to aim at there.
-  [[nodiscard]] std::atomic<std::uint64_t>& choose(FuzzInput& input, const MpmcShape& shape,
-                                                   Aim& aim) const {
+  // A word that the hostile participant may write, and what for.
+  [[nodiscard]] Store choose(FuzzInput& input, const MpmcShape& shape) const {
     const std::uint8_t which = input.byte();
     MpmcRecord& record = first_record()[kHostile - 1];
     if (which % 8 < 6) {
       std::atomic<std::uint64_t>& slot = first_slot()[which / 8 % kSlotCount];
       const std::uint64_t now = PairPages::peek(slot);
-      aim = {now, now + shape.one(), shape.one()};
-      return slot;
+      return {&slot, near_value(input, {now, now + shape.one(), shape.one()})};
     }
-    std::atomic<std::uint64_t>& word = which % 32 == 6   ? record.intent
-                                       : which % 32 == 7 ? record.finished
-                                                         : record.evidence[which / 32];
+    // The banks' words are half as wide.
+    auto& banks = records.as<std::atomic<std::uint64_t>>(
+        (kHostile - 1) * sizeof(MpmcRecord) + offsetof(MpmcRecord, banks) + which / 128U * 32);
+    std::atomic<std::uint64_t>& word = which % 32 == 6    ? record.intent
+                                       : which % 32 == 7  ? record.finished
+                                       : which % 32 == 14 ? banks
+                                                          : record.evidence[which / 32];
     const std::uint64_t intent =
         MpmcIntent{which / 16U, which / 64U, 1, MpmcRole::kConsumer, which / 128U}.word();
-    aim = {PairPages::peek(word), intent, 1U << 12};
-    return word;
-  }
-  void scribble(FuzzInput& input, const MpmcShape& shape) const {
-    Aim aim{};
-    std::atomic<std::uint64_t>& word = choose(input, shape, aim);
-    PairPages::poke(word, near_value(input, aim));
-    // The banks' words are half as wide.
-    first_record()[kHostile - 1].banks[0][aim.now % kMpmcBatch].store(
-        static_cast<std::uint32_t>(aim.right), std::memory_order_relaxed);
-  }
-  // One more store in the middle of the call that follows.
-  void arm(FuzzInput& input, const MpmcShape& shape, Tally& tally) const {
-    access_script.begin(tally, kMostAccesses);
-    const std::uint8_t at = input.byte();
-    if (at >= 64) return;
-    Aim aim{};
-    access_script.word = &choose(input, shape, aim);
-    access_script.value = near_value(input, aim);
-    access_script.store_at = at % 16;
+    return {&word, hostile_value(input, {PairPages::peek(word), intent, 1U << 12})};
   }
 
  private:
@@ -80,6 +66,8 @@ struct MpmcBlocks {
 class MpmcWorld {
  public:
   static constexpr std::size_t kSceneCount = 2 * kFills.size();
+  static constexpr std::uint64_t kMostAccesses = kManyAccesses;
+  static constexpr bool kStoresWithin = true;
   struct Ends {
     std::optional<BasicMpmcProducer<FuzzMemory>> producer;
     std::optional<BasicMpmcConsumer<FuzzMemory>> consumer;
@@ -89,7 +77,6 @@ class MpmcWorld {
 
   [[nodiscard]] std::span<GuardedBlock* const> blocks() const { return all_; }
   void build(std::size_t scene) {
-    access_script = {};
     ends.geometry.payload_bits = scene < kFills.size() ? 32 : 9;
     ends.producer.emplace(
         BasicMpmcProducer<FuzzMemory>::attach(shared(), kProducer, ends.geometry).value());
@@ -107,14 +94,12 @@ class MpmcWorld {
     }
     if (scene % 2 == 0) ends.consumer->finish();
   }
-  void scribble(FuzzInput& input) { memory_.scribble(input, MpmcShape(ends.geometry)); }
-  void call(FuzzInput& input, Tally& tally) {
-    memory_.arm(input, MpmcShape(ends.geometry), tally);
-    do_call(input.byte(), tally);
+  [[nodiscard]] Store choose(FuzzInput& input) {
+    return memory_.choose(input, MpmcShape(ends.geometry));
   }
+  void call(FuzzInput& input, Tally& tally) { do_call(input.byte(), tally); }
   // Both own records are as this code wrote them: nobody else may.
   void check_successor(Tally& tally) {
-    access_script.begin(tally, kMostAccesses);
     tally.expect(BasicMpmcProducer<FuzzMemory>::attach(shared(), kProducer, ends.geometry).ok() &&
                      BasicMpmcConsumer<FuzzMemory>::attach(shared(), kConsumer, ends.geometry).ok(),
                  "a participant's successor cannot go on");
@@ -168,6 +153,8 @@ class MpmcWorld {
 class ExchangeWorld {
  public:
   static constexpr std::size_t kSceneCount = kFills.size();
+  static constexpr std::uint64_t kMostAccesses = kManyAccesses;
+  static constexpr bool kStoresWithin = true;
   static constexpr ExchangeGeometry kGeometry{kSlotCount, kParticipantCount, 64};
   struct Ends {
     std::optional<BasicExchangeProducer<FuzzMemory>> producer;
@@ -177,7 +164,6 @@ class ExchangeWorld {
 
   [[nodiscard]] std::span<GuardedBlock* const> blocks() const { return all_; }
   void build(std::size_t scene) {
-    access_script = {};
     ends.producer.emplace(
         BasicExchangeProducer<FuzzMemory>::attach(shared(), kProducer, kGeometry).value());
     ends.consumer.emplace(
@@ -195,9 +181,8 @@ class ExchangeWorld {
             "a scene that does not come about");
     }
   }
-  void scribble(FuzzInput& input) { memory_.scribble(input, shape()); }
+  [[nodiscard]] Store choose(FuzzInput& input) { return memory_.choose(input, shape()); }
   void call(FuzzInput& input, Tally& tally) {
-    memory_.arm(input, shape(), tally);
     do_call(input.byte(), tally);
     const std::uint64_t count = exchange_buffer_count(kGeometry);
     tally.expect(ends.producer->spare_number() < count && ends.consumer->spare_number() < count,
@@ -205,7 +190,6 @@ class ExchangeWorld {
     tally.expect(buffers_.contains(ends.producer->reserve()), "a buffer outside the ring");
   }
   void check_successor(Tally& tally) {
-    access_script.begin(tally, kMostAccesses);
     tally.expect(BasicExchangeProducer<FuzzMemory>::attach(shared(), kProducer, kGeometry).ok() &&
                      BasicExchangeConsumer<FuzzMemory>::attach(shared(), kConsumer, kGeometry).ok(),
                  "a participant's successor cannot go on");
@@ -262,7 +246,7 @@ constexpr std::array<TargetInfo, 2> kTargets{{
     {"mpmc", TargetKind::kShared,
      "1-4 x (a store to a slot or the hostile record; a push, pop, batch, question or judging of "
      "the "
-     "hostile participant, in a quarter of them with one more store at one of its accesses); "
+     "hostile participant, "
      "successors",
      make_target<SceneTarget<MpmcWorld>>},
     {"exchange", TargetKind::kShared, "as mpmc, with buffers; a successor of the hostile one",

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "core/ring/cursor_page.h"
+#include "tests/fuzz/access_script.h"
 #include "tests/fuzz/fuzz_input.h"
 #include "tests/fuzz/fuzz_target.h"
 #include "tests/fuzz/guarded_block.h"
@@ -17,6 +18,9 @@ namespace slipring::fuzz {
 // of 8, as records want them.
 inline constexpr std::array<std::uint64_t, 3> kStarts{0, (std::uint64_t{1} << 32) - 8,
                                                       (std::uint64_t{1} << 63) - 8};
+
+// More than any call of an end on a ring of a few slots needs.
+inline constexpr std::uint64_t kFewAccesses = 200;
 
 struct PairPages {
   GuardedBlock producer_block{sizeof(ProducerPage)};
@@ -31,9 +35,9 @@ struct PairPages {
   static void poke(std::atomic<std::uint64_t>& word, std::uint64_t value) {
     word.store(value, std::memory_order_relaxed);
   }
-  static void scribble(std::atomic<std::uint64_t>& word, FuzzInput& input, std::uint64_t right,
-                       std::uint64_t lap) {
-    poke(word, hostile_value(input, {peek(word), right, lap}));
+  [[nodiscard]] static Store aim(std::atomic<std::uint64_t>& word, FuzzInput& input,
+                                 std::uint64_t right, std::uint64_t lap) {
+    return {&word, hostile_value(input, {peek(word), right, lap})};
   }
 
   // A producer that has published exactly what the consumer has looked at, for its successor.

@@ -20,6 +20,8 @@ constexpr std::uint64_t kCapacity = 256;
 class PlantedWorld {
  public:
   static constexpr std::size_t kSceneCount = 1;
+  static constexpr std::uint64_t kMostAccesses = kFewAccesses;
+  static constexpr bool kStoresWithin = true;
   struct Ends {
     std::uint64_t next = 0;
   };
@@ -33,14 +35,14 @@ class PlantedWorld {
     }
     pages_.producer().tail.store(8 * 24, std::memory_order_relaxed);
   }
-  void scribble(FuzzInput& input) {
+  [[nodiscard]] Store choose(FuzzInput& input) {
     const std::uint8_t which = input.byte();
     ProducerPage& page = pages_.producer();
-    if (which % 4 == 0) return PairPages::scribble(page.tail, input, ends.next + 24, kCapacity);
+    if (which % 4 == 0) return PairPages::aim(page.tail, input, ends.next + 24, kCapacity);
     if (which % 4 == 1) {
-      return PairPages::scribble(page.abort_before, input, ends.next + 24, kCapacity);
+      return PairPages::aim(page.abort_before, input, ends.next + 24, kCapacity);
     }
-    PairPages::poke(header(which % kCapacity), changed(input));
+    return {&header(which % kCapacity), changed(input)};
   }
   void check_successor(Tally& tally) const {
     const std::uint64_t done = PairPages::peek(pages_.consumer().done);
@@ -90,9 +92,7 @@ class UncheckedIndex : public PlantedWorld {
 class DoubleFetch : public PlantedWorld {
  public:
   void call(FuzzInput& input, Tally& tally) {
-    access_script.begin(tally, 100);
-    access_script.word = &header(ends.next);
-    access_script.value = changed(input);
+    access_script.store = {&header(ends.next), changed(input)};
     access_script.store_at = input.byte() % 4;
     if (!is_sound(read())) return tally.count(Answer::kCorruptPeer);
     const std::uint64_t size = record_detail::payload_bytes(read());
@@ -112,7 +112,6 @@ template <bool kIsCounted>
 class EndlessPadding : public PlantedWorld {
  public:
   void call(FuzzInput& /*input*/, Tally& tally) {
-    access_script.begin(tally, 1000);
     std::uint64_t at = ends.next;
     std::uint64_t word = PairPages::peek(header(at));
     while (record_detail::kind(word) == record_detail::kPadding) {

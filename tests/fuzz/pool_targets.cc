@@ -13,10 +13,13 @@
 namespace slipring::fuzz {
 namespace {
 
+using Owner = BasicPoolOwner<FuzzAtomics>;
+using Reader = BasicPoolReader<FuzzAtomics>;
+
 constexpr std::uint32_t kBufferCount = 4;
 constexpr std::uint32_t kBufferBytes = 64;
 
-struct PoolMemory {
+struct PairMemory {
   GuardedBlock lent{64};  // the tables take 32 bytes of a line
   GuardedBlock returned{64};
   GuardedBlock buffers{kBufferCount * kBufferBytes};
@@ -27,11 +30,11 @@ struct PoolMemory {
   [[nodiscard]] static PoolWord* table(const GuardedBlock& block) {
     return &block.as<PoolWord>(64 - kBufferCount * sizeof(PoolWord));
   }
-  [[nodiscard]] Result<PoolOwner> owner() const {
-    return PoolOwner::attach(table(lent), table(returned), buffers.data(), geometry);
+  [[nodiscard]] Result<Owner> owner() const {
+    return Owner::attach(table(lent), table(returned), buffers.data(), geometry);
   }
-  [[nodiscard]] Result<PoolReader> reader() const {
-    return PoolReader::attach(table(returned), table(lent), buffers.data(), geometry);
+  [[nodiscard]] Result<Reader> reader() const {
+    return Reader::attach(table(returned), table(lent), buffers.data(), geometry);
   }
   [[nodiscard]] static BufferHandle forged(FuzzInput& input, std::uint64_t generation) {
     const std::uint8_t way = input.byte();
@@ -44,8 +47,10 @@ struct PoolMemory {
 class OwnerWorld {
  public:
   static constexpr std::size_t kSceneCount = 4;
+  static constexpr std::uint64_t kMostAccesses = kFewAccesses;
+  static constexpr bool kStoresWithin = true;
   struct Ends {
-    std::optional<PoolOwner> end;
+    std::optional<Owner> end;
     std::array<bool, kBufferCount> is_used{};
   };
   Ends ends;
@@ -55,7 +60,7 @@ class OwnerWorld {
   void build(std::size_t scene) {
     ends.end.emplace(memory_.owner().value());
     ends.is_used = {};
-    PoolReader reader = memory_.reader().value();
+    Reader reader = memory_.reader().value();
     std::uint32_t slot = 0;
     for (std::size_t i = 0; i < scene * kBufferCount + 2; ++i) {
       check(ends.end->try_acquire(slot) == Transfer::kDone, "a scene that does not come about");
@@ -65,13 +70,13 @@ class OwnerWorld {
     }
     ends.is_used[slot] = true;
   }
-  void scribble(FuzzInput& input) {
+  [[nodiscard]] Store choose(FuzzInput& input) {
     const std::uint32_t slot = input.byte() % kBufferCount;
-    PairPages::scribble(PoolMemory::table(memory_.returned)[slot], input,
-                        PairPages::peek(PoolMemory::table(memory_.lent)[slot]), 1);
+    return PairPages::aim(PairMemory::table(memory_.returned)[slot], input,
+                          PairPages::peek(PairMemory::table(memory_.lent)[slot]), 1);
   }
   void call(FuzzInput& input, Tally& tally) {
-    PoolOwner& end = *ends.end;
+    Owner& end = *ends.end;
     const std::uint8_t which = input.byte();
     const std::uint32_t slot = which / 8 % kBufferCount;
     switch (which % 8) {
@@ -93,7 +98,7 @@ class OwnerWorld {
       case 3:
       case 4: {
         if (!ends.is_used[slot]) return;
-        const std::uint64_t before = PairPages::peek(PoolMemory::table(memory_.lent)[slot]);
+        const std::uint64_t before = PairPages::peek(PairMemory::table(memory_.lent)[slot]);
         const BufferHandle handle = end.lend(slot);
         if (handle.slot == kNullHandle.slot) return tally.count(Answer::kRefused);
         tally.expect(
@@ -107,12 +112,12 @@ class OwnerWorld {
         return;
       case 6: {
         const BufferHandle handle =
-            PoolMemory::forged(input, PairPages::peek(PoolMemory::table(memory_.lent)[slot]));
+            PairMemory::forged(input, PairPages::peek(PairMemory::table(memory_.lent)[slot]));
         tally.expect(end.recover({&handle, 1}) <= kBufferCount, "more recovered than there are");
         return tally.count(Answer::kAsked);
       }
       default: {
-        const BufferHandle handle = PoolMemory::forged(input, 1);
+        const BufferHandle handle = PairMemory::forged(input, 1);
         static_cast<void>(end.is_current(handle) || end.is_lent(slot));
         tally.expect(end.lent_count() <= kBufferCount, "more lent than there are");
         return tally.count(Answer::kAsked);
@@ -121,28 +126,30 @@ class OwnerWorld {
   }
   void check_successor(Tally& tally) {
     for (std::uint32_t slot = 0; slot < kBufferCount; ++slot) {
-      PairPages::poke(PoolMemory::table(memory_.returned)[slot],
-                      PairPages::peek(PoolMemory::table(memory_.lent)[slot]));
+      PairPages::poke(PairMemory::table(memory_.returned)[slot],
+                      PairPages::peek(PairMemory::table(memory_.lent)[slot]));
     }
     tally.expect(memory_.owner().ok(), "the owner's successor cannot go on");
   }
 
  private:
-  PoolMemory memory_;
+  PairMemory memory_;
 };
 
 // The reader; the owner's table is hostile, and so are the handles.
 class ReaderWorld {
  public:
   static constexpr std::size_t kSceneCount = 4;
+  static constexpr std::uint64_t kMostAccesses = kFewAccesses;
+  static constexpr bool kStoresWithin = false;
   struct Ends {
-    std::optional<PoolReader> end;
+    std::optional<Reader> end;
   };
   Ends ends;
 
   [[nodiscard]] std::span<GuardedBlock* const> blocks() const { return memory_.all; }
   void build(std::size_t scene) {
-    PoolOwner owner = memory_.owner().value();
+    Owner owner = memory_.owner().value();
     ends.end.emplace(memory_.reader().value());
     std::uint32_t slot = 0;
     for (std::size_t i = 0; i < scene * kBufferCount + 2; ++i) {
@@ -152,20 +159,19 @@ class ReaderWorld {
       owner.drop(slot);
     }
   }
-  void scribble(FuzzInput& input) {
+  [[nodiscard]] Store choose(FuzzInput& input) {
     const std::uint8_t which = input.byte();
     const std::uint32_t slot = which % kBufferCount;
-    if (which >= 128) return;
-    PairPages::scribble(PoolMemory::table(memory_.lent)[slot], input,
-                        PairPages::peek(PoolMemory::table(memory_.returned)[slot]) + 1, 1);
+    return PairPages::aim(PairMemory::table(memory_.lent)[slot], input,
+                          PairPages::peek(PairMemory::table(memory_.returned)[slot]) + 1, 1);
   }
   void call(FuzzInput& input, Tally& tally) {
-    PoolReader& end = *ends.end;
+    Reader& end = *ends.end;
     const std::uint8_t which = input.byte();
-    const PoolWord* lent = PoolMemory::table(memory_.lent);
-    PoolWord* returned = PoolMemory::table(memory_.returned);
+    const PoolWord* lent = PairMemory::table(memory_.lent);
+    PoolWord* returned = PairMemory::table(memory_.returned);
     const BufferHandle handle =
-        PoolMemory::forged(input, PairPages::peek(lent[which / 4 % kBufferCount]));
+        PairMemory::forged(input, PairPages::peek(lent[which / 4 % kBufferCount]));
     if (!end.holds(handle)) {
       tally.expect(!end.give_back(handle), "what is not held was given back");
       return tally.count(Answer::kRefused);
@@ -186,43 +192,22 @@ class ReaderWorld {
   }
 
  private:
-  PoolMemory memory_;
+  PairMemory memory_;
 };
-
-// A word of the shared pool, whose every access goes by the script.
-class ScriptedWord {
- public:
-  [[nodiscard]] std::uint64_t load(std::memory_order order) const {
-    access_script.access();
-    return word_.load(order);
-  }
-  void store(std::uint64_t value, std::memory_order order) {
-    access_script.access();
-    word_.store(value, order);
-  }
-  bool compare_exchange_strong(std::uint64_t& expected, std::uint64_t desired,
-                               std::memory_order success, std::memory_order failure) {
-    access_script.access();
-    return word_.compare_exchange_strong(expected, desired, success, failure);
-  }
-
- private:
-  std::atomic<std::uint64_t> word_{0};
-};
-static_assert(sizeof(ScriptedWord) == 8);
 
 // Two honest participants, and a third that writes every word and its own page.  What it has not
 // scribbled over is nobody's but one's.
 class SharedWorld {
  public:
   static constexpr std::size_t kSceneCount = 4;
+  static constexpr std::uint64_t kMostAccesses = kFewAccesses;
+  static constexpr bool kStoresWithin = true;
   static constexpr SharedPoolGeometry kGeometry{8, 3, 64};
   static constexpr std::uint32_t kHostile = 2;
   static constexpr std::size_t kKnown = 16;
   // No operation looks at more than twice the whole table; a recovery also at marks and records.
-  static constexpr std::uint64_t kMostAccesses = 16 * 8 + 64;
 
-  using Pool = BasicSharedPool<ScriptedWord>;
+  using Pool = BasicSharedPool<FuzzAtomics>;
   struct Ends {
     std::array<std::optional<Pool>, 2> ends;
     std::array<PoolHandle, kKnown> known{};  // every handle seen, also stale ones
@@ -234,7 +219,6 @@ class SharedWorld {
 
   [[nodiscard]] std::span<GuardedBlock* const> blocks() const { return all_; }
   void build(std::size_t scene) {
-    access_script = {};
     ends = {};
     for (std::uint32_t i = 0; i < 2; ++i) {
       ends.ends[i].emplace(Pool::attach(memory(), kGeometry, i).value());
@@ -261,38 +245,31 @@ class SharedWorld {
     note(handle);
     if (scene >= 1) check(hostile.hold(ends.known[2]), "a shared buffer");
   }
-  void scribble(FuzzInput& input) {
+  [[nodiscard]] Store choose(FuzzInput& input) {
     const std::uint8_t which = input.byte();
-    std::atomic<std::uint64_t>& word = choose(which);
-    PairPages::poke(word, value(input, PairPages::peek(word)));
+    std::atomic<std::uint64_t>& word = word_of(which);
+    return {&word, value(input, PairPages::peek(word))};
   }
   void call(FuzzInput& input, Tally& tally) {
-    access_script.begin(tally, kMostAccesses);
-    const std::uint8_t at = input.byte();
-    if (at < 64) {
-      access_script.word = &choose(input.byte());
-      access_script.value = value(input, PairPages::peek(*access_script.word));
-      access_script.store_at = at % 16;
-    }
     const std::uint8_t which = input.byte();
     do_call(which % 2, which / 2 % 16, handle_of(input), tally);
   }
   void check_successor(Tally& tally) {
-    access_script.begin(tally, 10 * kMostAccesses);
     const auto kept = [](const PoolDoubt&) { return false; };
     for (std::uint32_t i = 0; i < 2; ++i) {
-      tally.expect(recover_participant(memory(), kGeometry, i, kept).ok(), "no recovery");
+      tally.expect(recover_participant<FuzzAtomics>(memory(), kGeometry, i, kept).ok(),
+                   "no recovery");
       tally.expect(Pool::attach(memory(), kGeometry, i).ok(), "a successor cannot go on");
     }
   }
 
  private:
-  [[nodiscard]] BasicPoolMemory<ScriptedWord> memory() const {
-    return {&words_.as<ScriptedWord>(), pages_.data(), buffers_.data()};
+  [[nodiscard]] PoolMemory memory() const {
+    return {&words_.as<SharedPoolWord>(), pages_.data(), buffers_.data()};
   }
   void note(PoolHandle handle) { ends.known[ends.known_count++ % kKnown] = handle; }
 
-  [[nodiscard]] std::atomic<std::uint64_t>& choose(std::uint8_t which) {
+  [[nodiscard]] std::atomic<std::uint64_t>& word_of(std::uint8_t which) {
     const std::size_t page = kHostile * pool_page_bytes(kGeometry);
     switch (which / 32) {
       case 0:
@@ -393,13 +370,14 @@ class SharedWorld {
         return tally.count(Answer::kAsked);
       case 14: {
         const auto carried = [&](const PoolDoubt& doubt) { return (doubt.handle.bits & 1) != 0; };
-        const auto recovery = recover_participant(memory(), kGeometry, kHostile, carried);
+        const auto recovery =
+            recover_participant<FuzzAtomics>(memory(), kGeometry, kHostile, carried);
         tally.expect(recovery.ok() && recovery.value().freed_count <= kGeometry.buffer_count,
                      "a recovery that fails, or frees more than there are");
         return tally.count(Answer::kAsked);
       }
       default: {
-        const PoolCensus census = take_census(memory(), kGeometry);
+        const PoolCensus census = take_census<FuzzAtomics>(memory(), kGeometry);
         const std::uint32_t sum = census.free + census.cached + census.owned + census.in_flight +
                                   census.shared + census.retired + census.impossible;
         return tally.expect(sum == kGeometry.buffer_count, "a census of another pool");

@@ -10,6 +10,9 @@
 namespace slipring::fuzz {
 namespace {
 
+using Producer = BasicRecordProducer<FuzzAtomics>;
+using Consumer = BasicRecordConsumer<FuzzAtomics>;
+
 constexpr std::uint64_t kCapacity = 256;
 constexpr std::array<std::uint64_t, 4> kFills{0, 1, 4, 10};  // records of 24 bytes with header
 
@@ -19,11 +22,11 @@ struct RecordMemory {
   std::array<GuardedBlock*, 3> all{&pages.producer_block, &pages.consumer_block, &bytes};
   RecordGeometry geometry{kCapacity, 0};
 
-  [[nodiscard]] Result<RecordProducer> producer() const {
-    return RecordProducer::attach(pages.producer(), bytes.data(), pages.consumer(), geometry);
+  [[nodiscard]] Result<Producer> producer() const {
+    return Producer::attach(pages.producer(), bytes.data(), pages.consumer(), geometry);
   }
-  [[nodiscard]] Result<RecordConsumer> consumer() const {
-    return RecordConsumer::attach(pages.consumer(), pages.producer(), bytes.data(), geometry);
+  [[nodiscard]] Result<Consumer> consumer() const {
+    return Consumer::attach(pages.consumer(), pages.producer(), bytes.data(), geometry);
   }
   [[nodiscard]] std::atomic<std::uint64_t>& header(std::uint64_t position) const {
     return bytes.as<std::atomic<std::uint64_t>>(position % kCapacity & ~std::uint64_t{7});
@@ -32,8 +35,8 @@ struct RecordMemory {
   // there.
   void build(std::size_t scene) {
     geometry.start_position = kStarts[scene / kFills.size()];
-    RecordProducer producing = producer().value();
-    RecordConsumer consuming = consumer().value();
+    Producer producing = producer().value();
+    Consumer consuming = consumer().value();
     std::array<std::byte, 16> message{};
     std::uint64_t size = 0;
     for (int i = 0; i < 9; ++i) {
@@ -50,8 +53,10 @@ struct RecordMemory {
 class ConsumerWorld {
  public:
   static constexpr std::size_t kSceneCount = kStarts.size() * kFills.size();
+  static constexpr std::uint64_t kMostAccesses = kFewAccesses;
+  static constexpr bool kStoresWithin = true;
   struct Ends {
-    std::optional<RecordConsumer> end;
+    std::optional<Consumer> end;
     std::uint64_t start = 0;
   };
   Ends ends;
@@ -62,14 +67,13 @@ class ConsumerWorld {
     ends.end.emplace(memory_.consumer().value());
     ends.start = memory_.geometry.start_position;
   }
-  void scribble(FuzzInput& input) {
+  [[nodiscard]] Store choose(FuzzInput& input) {
     const std::uint8_t which = input.byte();
     const std::uint64_t next = ends.end->position();
     ProducerPage& page = memory_.pages.producer();
     if (which % 8 < 2) {
-      PairPages::scribble(which % 8 == 0 ? page.tail : page.abort_before, input, next + 24,
-                          kCapacity);
-      return;
+      return PairPages::aim(which % 8 == 0 ? page.tail : page.abort_before, input, next + 24,
+                            kCapacity);
     }
     // The next header, that at the ring's start, or any word; with a size and a kind that may do.
     std::atomic<std::uint64_t>& word = which % 8 < 5   ? memory_.header(next)
@@ -80,17 +84,17 @@ class ConsumerWorld {
     const std::uint64_t to_end = kCapacity - next % kCapacity;
     switch (way % 8) {
       case 0:
-        return PairPages::scribble(word, input, PairPages::peek(word), kCapacity);
+        return PairPages::aim(word, input, PairPages::peek(word), kCapacity);
       case 1:
-        return PairPages::poke(word, record_detail::pack(to_end - 8, record_detail::kPadding));
+        return {&word, record_detail::pack(to_end - 8, record_detail::kPadding)};
       case 2:
-        return PairPages::poke(word, record_detail::pack(size % 512, record_detail::kPadding));
+        return {&word, record_detail::pack(size % 512, record_detail::kPadding)};
       case 3:
-        return PairPages::poke(word, record_detail::pack(0xffff'ffffU - size % 16, 1 + way / 128));
+        return {&word, record_detail::pack(0xffff'ffffU - size % 16, 1 + way / 128)};
       case 4:
-        return PairPages::poke(word, record_detail::pack(to_end - 8 + size % 16, 1 + way / 128));
+        return {&word, record_detail::pack(to_end - 8 + size % 16, 1 + way / 128)};
       default:
-        return PairPages::poke(word, record_detail::pack(size % 300, way / 8 % 4));
+        return {&word, record_detail::pack(size % 300, way / 8 % 4)};
     }
   }
   void call(FuzzInput& input, Tally& tally) {
@@ -115,7 +119,7 @@ class ConsumerWorld {
   }
 
   void do_call(std::uint8_t which, Tally& tally) {
-    RecordConsumer& end = *ends.end;
+    Consumer& end = *ends.end;
     switch (which % 8) {
       case 0:
       case 1:
@@ -163,8 +167,10 @@ class ConsumerWorld {
 class ProducerWorld {
  public:
   static constexpr std::size_t kSceneCount = kStarts.size() * kFills.size();
+  static constexpr std::uint64_t kMostAccesses = kFewAccesses;
+  static constexpr bool kStoresWithin = true;
   struct Ends {
-    std::optional<RecordProducer> end;
+    std::optional<Producer> end;
     std::uint64_t start = 0;
   };
   Ends ends;
@@ -175,13 +181,13 @@ class ProducerWorld {
     ends.end.emplace(memory_.producer().value());
     ends.start = memory_.geometry.start_position;
   }
-  void scribble(FuzzInput& input) {
+  [[nodiscard]] Store choose(FuzzInput& input) {
     const std::uint8_t which = input.byte();
     ConsumerPage& page = memory_.pages.consumer();
-    PairPages::scribble(which % 2 == 0   ? page.credit
-                        : which % 8 != 1 ? page.done
-                                         : page.taken,
-                        input, ends.end->position(), kCapacity);
+    return PairPages::aim(which % 2 == 0   ? page.credit
+                          : which % 8 != 1 ? page.done
+                                           : page.taken,
+                          input, ends.end->position(), kCapacity);
   }
   void call(FuzzInput& input, Tally& tally) {
     const std::uint64_t before = ends.end->position();
@@ -198,7 +204,7 @@ class ProducerWorld {
 
  private:
   void do_call(std::uint8_t which, std::uint8_t argument, Tally& tally) {
-    RecordProducer& end = *ends.end;
+    Producer& end = *ends.end;
     static constexpr std::array<std::byte, kCapacity> kMessage{};
     const std::size_t size = argument % (record_max_payload_bytes(kCapacity) + 1);
     switch (which % 8) {

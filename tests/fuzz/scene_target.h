@@ -1,14 +1,16 @@
 // An honest end in memory that a hostile peer writes to.
 //
 // One execution: one of the prepared scenes is restored (memory and end), then up to four times the
-// peer stores one word and the end does one call, each chosen by the input; after each call the
-// end's own invariants are looked at, and at last whether a successor could take over.
+// peer stores one word and the end does one call, each chosen by the input, in a quarter of them
+// with one more store at one of its accesses; after each call the end's own invariants are looked
+// at, and at last whether a successor could take over.
 //
 // A World is the scene's actors:
 //   kSceneCount; build(scene)           makes the memory and the end as the scene has them
 //   blocks()                            the memory; each block is restored
 //   Ends ends                           everything private, trivially copyable
-//   scribble(input)                     the hostile store
+//   choose(input)                       a hostile store
+//   kMostAccesses, kStoresWithin        what a call may take; whether the peer stores in it, too
 //   call(input, tally)                  the honest call, counted and checked in the tally
 //   check_successor(tally)
 #pragma once
@@ -17,13 +19,14 @@
 #include <type_traits>
 #include <vector>
 
+#include "tests/fuzz/access_script.h"
 #include "tests/fuzz/fuzz_input.h"
 #include "tests/fuzz/fuzz_target.h"
 #include "tests/fuzz/guarded_block.h"
 
 namespace slipring::fuzz {
 
-inline constexpr std::size_t kSceneInputBytes = 48;
+inline constexpr std::size_t kSceneInputBytes = 56;
 inline constexpr std::size_t kMaxRounds = 4;
 
 template <typename World>
@@ -31,6 +34,7 @@ class SceneTarget final : public FuzzTarget {
  public:
   SceneTarget() {
     for (std::size_t i = 0; i < World::kSceneCount; ++i) {
+      access_script = {};
       for (GuardedBlock* block : world_.blocks()) {
         std::memset(block->data(), 0, block->size_bytes());
       }
@@ -48,11 +52,18 @@ class SceneTarget final : public FuzzTarget {
     restore(scenes_[input.byte() % World::kSceneCount]);
     const std::size_t rounds = 1 + input.byte() % kMaxRounds;
     for (std::size_t round = 0; round < rounds; ++round) {
-      world_.scribble(input);
+      world_.choose(input).happen();
       ++tally.scribbles;
+      access_script.begin(tally, World::kMostAccesses);
+      if (const std::uint8_t within = input.byte(); World::kStoresWithin && within < 64) {
+        access_script.store = world_.choose(input);
+        access_script.store_at = within % 16;
+        ++tally.scribbles;
+      }
       world_.call(input, tally);
       if (tally.broken != nullptr) return;
     }
+    access_script.begin(tally, UINT64_MAX);
     world_.check_successor(tally);
   }
 

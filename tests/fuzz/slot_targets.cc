@@ -10,6 +10,9 @@
 namespace slipring::fuzz {
 namespace {
 
+using Producer = BasicSlotProducer<FuzzAtomics>;
+using Consumer = BasicSlotConsumer<FuzzAtomics>;
+
 constexpr std::uint64_t kCapacity = 8;
 constexpr std::uint32_t kSlotBytes = 24;
 constexpr std::array<std::uint64_t, 4> kFills{0, 1, 5, 8};
@@ -20,11 +23,11 @@ struct SlotMemory {
   std::array<GuardedBlock*, 3> all{&pages.producer_block, &pages.consumer_block, &slots};
   SlotGeometry geometry{kCapacity, kSlotBytes, 0};
 
-  [[nodiscard]] Result<SlotProducer> producer() const {
-    return SlotProducer::attach(pages.producer(), slots.data(), pages.consumer(), geometry);
+  [[nodiscard]] Result<Producer> producer() const {
+    return Producer::attach(pages.producer(), slots.data(), pages.consumer(), geometry);
   }
-  [[nodiscard]] Result<SlotConsumer> consumer() const {
-    return SlotConsumer::attach(pages.consumer(), pages.producer(), slots.data(), geometry);
+  [[nodiscard]] Result<Consumer> consumer() const {
+    return Consumer::attach(pages.consumer(), pages.producer(), slots.data(), geometry);
   }
   [[nodiscard]] std::atomic<std::uint64_t>& sequence(std::uint64_t position) const {
     return slots.as<std::atomic<std::uint64_t>>(position % kCapacity *
@@ -33,8 +36,8 @@ struct SlotMemory {
   // Five messages have come and gone, kFills[scene % 4] are there.
   void build(std::size_t scene) {
     geometry.start_position = kStarts[scene / kFills.size()];
-    SlotProducer producing = producer().value();
-    SlotConsumer consuming = consumer().value();
+    Producer producing = producer().value();
+    Consumer consuming = consumer().value();
     std::array<std::byte, kSlotBytes> message{};
     for (std::uint64_t i = 0; i < 5; ++i) {
       check(producing.try_push(message) == Transfer::kDone, "a scene that does not come about");
@@ -49,8 +52,10 @@ struct SlotMemory {
 class ConsumerWorld {
  public:
   static constexpr std::size_t kSceneCount = kStarts.size() * kFills.size();
+  static constexpr std::uint64_t kMostAccesses = kFewAccesses;
+  static constexpr bool kStoresWithin = true;
   struct Ends {
-    std::optional<SlotConsumer> end;
+    std::optional<Consumer> end;
     std::uint64_t start = 0;
   };
   Ends ends;
@@ -61,7 +66,7 @@ class ConsumerWorld {
     ends.end.emplace(memory_.consumer().value());
     ends.start = memory_.geometry.start_position;
   }
-  void scribble(FuzzInput& input) {
+  [[nodiscard]] Store choose(FuzzInput& input) {
     const std::uint8_t which = input.byte();
     const std::uint64_t next = ends.end->position();
     ProducerPage& page = memory_.pages.producer();
@@ -69,7 +74,7 @@ class ConsumerWorld {
                                        : which % 16 < 4  ? page.abort_before
                                        : which % 16 < 12 ? memory_.sequence(next)
                                                          : memory_.sequence(next + which / 16);
-    PairPages::scribble(word, input, next + 1, kCapacity);
+    return PairPages::aim(word, input, next + 1, kCapacity);
   }
   void call(FuzzInput& input, Tally& tally) {
     const std::uint64_t before = ends.end->position();
@@ -86,7 +91,7 @@ class ConsumerWorld {
 
  private:
   void release_all() {
-    SlotConsumer& end = *ends.end;
+    Consumer& end = *ends.end;
     if (end.position() == end.done()) return;
     SlotView last;
     last.position = end.position() - 1;
@@ -94,7 +99,7 @@ class ConsumerWorld {
   }
 
   void do_call(std::uint8_t which, Tally& tally) {
-    SlotConsumer& end = *ends.end;
+    Consumer& end = *ends.end;
     switch (which % 8) {
       case 0:
       case 1:
@@ -132,8 +137,10 @@ class ConsumerWorld {
 class ProducerWorld {
  public:
   static constexpr std::size_t kSceneCount = kStarts.size() * kFills.size();
+  static constexpr std::uint64_t kMostAccesses = kFewAccesses;
+  static constexpr bool kStoresWithin = true;
   struct Ends {
-    std::optional<SlotProducer> end;
+    std::optional<Producer> end;
     std::uint64_t start = 0;
   };
   Ends ends;
@@ -144,13 +151,13 @@ class ProducerWorld {
     ends.end.emplace(memory_.producer().value());
     ends.start = memory_.geometry.start_position;
   }
-  void scribble(FuzzInput& input) {
+  [[nodiscard]] Store choose(FuzzInput& input) {
     const std::uint8_t which = input.byte();
     ConsumerPage& page = memory_.pages.consumer();
-    PairPages::scribble(which % 2 == 0   ? page.credit
-                        : which % 8 != 1 ? page.done
-                                         : page.taken,
-                        input, ends.end->position(), kCapacity);
+    return PairPages::aim(which % 2 == 0   ? page.credit
+                          : which % 8 != 1 ? page.done
+                                           : page.taken,
+                          input, ends.end->position(), kCapacity);
   }
   void call(FuzzInput& input, Tally& tally) {
     const std::uint64_t before = ends.end->position();
@@ -167,7 +174,7 @@ class ProducerWorld {
 
  private:
   void do_call(std::uint8_t which, Tally& tally) {
-    SlotProducer& end = *ends.end;
+    Producer& end = *ends.end;
     switch (which % 8) {
       case 0:
       case 1: {

@@ -10,6 +10,9 @@
 namespace slipring::fuzz {
 namespace {
 
+using Producer = BasicStreamProducer<FuzzAtomics>;
+using Consumer = BasicStreamConsumer<FuzzAtomics>;
+
 constexpr std::uint64_t kCapacity = 64;
 constexpr std::array<std::uint64_t, 4> kFills{0, 1, 40, 64};
 
@@ -19,11 +22,11 @@ struct StreamMemory {
   std::array<GuardedBlock*, 3> all{&pages.producer_block, &pages.consumer_block, &bytes};
   StreamGeometry geometry{kCapacity, 0};
 
-  [[nodiscard]] Result<StreamProducer> producer() const {
-    return StreamProducer::attach(pages.producer(), bytes.data(), pages.consumer(), geometry);
+  [[nodiscard]] Result<Producer> producer() const {
+    return Producer::attach(pages.producer(), bytes.data(), pages.consumer(), geometry);
   }
-  [[nodiscard]] Result<StreamConsumer> consumer() const {
-    return StreamConsumer::attach(pages.consumer(), pages.producer(), bytes.data(), geometry);
+  [[nodiscard]] Result<Consumer> consumer() const {
+    return Consumer::attach(pages.consumer(), pages.producer(), bytes.data(), geometry);
   }
   template <typename Byte>
   [[nodiscard]] bool contains(const StreamParts<Byte>& parts) const {
@@ -32,8 +35,8 @@ struct StreamMemory {
   // 37 bytes have come and gone, kFills[scene % 4] are there.
   void build(std::size_t scene) {
     geometry.start_position = kStarts[scene / kFills.size()];
-    StreamProducer producing = producer().value();
-    StreamConsumer consuming = consumer().value();
+    Producer producing = producer().value();
+    Consumer consuming = consumer().value();
     std::array<std::byte, kCapacity> some{};
     std::size_t count = 0;
     check(producing.try_write(std::span(some).first(37), count) == Transfer::kDone && count == 37,
@@ -50,8 +53,10 @@ struct StreamMemory {
 class ConsumerWorld {
  public:
   static constexpr std::size_t kSceneCount = kStarts.size() * kFills.size();
+  static constexpr std::uint64_t kMostAccesses = kFewAccesses;
+  static constexpr bool kStoresWithin = true;
   struct Ends {
-    std::optional<StreamConsumer> end;
+    std::optional<Consumer> end;
     std::uint64_t start = 0;
   };
   Ends ends;
@@ -62,11 +67,11 @@ class ConsumerWorld {
     ends.end.emplace(memory_.consumer().value());
     ends.start = memory_.geometry.start_position;
   }
-  void scribble(FuzzInput& input) {
+  [[nodiscard]] Store choose(FuzzInput& input) {
     const bool is_tail = input.byte() % 4 != 0;
     ProducerPage& page = memory_.pages.producer();
-    PairPages::scribble(is_tail ? page.tail : page.abort_before, input, ends.end->position() + 5,
-                        kCapacity);
+    return PairPages::aim(is_tail ? page.tail : page.abort_before, input, ends.end->position() + 5,
+                          kCapacity);
   }
   void call(FuzzInput& input, Tally& tally) {
     const std::uint64_t before = ends.end->position();
@@ -83,7 +88,7 @@ class ConsumerWorld {
 
  private:
   void do_call(std::uint8_t which, std::uint8_t argument, Tally& tally) {
-    StreamConsumer& end = *ends.end;
+    Consumer& end = *ends.end;
     switch (which % 8) {
       case 0:
       case 1:
@@ -124,8 +129,10 @@ class ConsumerWorld {
 class ProducerWorld {
  public:
   static constexpr std::size_t kSceneCount = kStarts.size() * kFills.size();
+  static constexpr std::uint64_t kMostAccesses = kFewAccesses;
+  static constexpr bool kStoresWithin = true;
   struct Ends {
-    std::optional<StreamProducer> end;
+    std::optional<Producer> end;
     std::uint64_t start = 0;
   };
   Ends ends;
@@ -136,13 +143,13 @@ class ProducerWorld {
     ends.end.emplace(memory_.producer().value());
     ends.start = memory_.geometry.start_position;
   }
-  void scribble(FuzzInput& input) {
+  [[nodiscard]] Store choose(FuzzInput& input) {
     const std::uint8_t which = input.byte();
     ConsumerPage& page = memory_.pages.consumer();
-    PairPages::scribble(which % 2 == 0   ? page.credit
-                        : which % 8 != 1 ? page.done
-                                         : page.taken,
-                        input, ends.end->position(), kCapacity);
+    return PairPages::aim(which % 2 == 0   ? page.credit
+                          : which % 8 != 1 ? page.done
+                                           : page.taken,
+                          input, ends.end->position(), kCapacity);
   }
   void call(FuzzInput& input, Tally& tally) {
     const std::uint64_t before = ends.end->position();
@@ -159,7 +166,7 @@ class ProducerWorld {
 
  private:
   void do_call(std::uint8_t which, std::uint8_t argument, Tally& tally) {
-    StreamProducer& end = *ends.end;
+    Producer& end = *ends.end;
     switch (which % 8) {
       case 0:
       case 1:

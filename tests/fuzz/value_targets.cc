@@ -13,6 +13,8 @@ namespace slipring::fuzz {
 namespace {
 
 using Value = std::array<std::uint64_t, 3>;
+using Producer = SpscProducer<Value, FuzzAtomics>;
+using Consumer = SpscConsumer<Value, FuzzAtomics>;
 
 // Seven values in eight places, so that the unused place is there to be found out.
 constexpr std::uint64_t kCapacity = 7;
@@ -24,19 +26,17 @@ struct ValueMemory {
   std::array<GuardedBlock*, 3> all{&pages.producer_block, &pages.consumer_block, &slots};
   SpscGeometry geometry{kCapacity, 0};
 
-  [[nodiscard]] Result<SpscProducer<Value>> producer() const {
-    return SpscProducer<Value>::attach(pages.producer(), &slots.as<Value>(), pages.consumer(),
-                                       geometry);
+  [[nodiscard]] Result<Producer> producer() const {
+    return Producer::attach(pages.producer(), &slots.as<Value>(), pages.consumer(), geometry);
   }
-  [[nodiscard]] Result<SpscConsumer<Value>> consumer() const {
-    return SpscConsumer<Value>::attach(pages.consumer(), pages.producer(), &slots.as<Value>(),
-                                       geometry);
+  [[nodiscard]] Result<Consumer> consumer() const {
+    return Consumer::attach(pages.consumer(), pages.producer(), &slots.as<Value>(), geometry);
   }
   // Five values have come and gone, kFills[scene % 4] are there.
   void build(std::size_t scene) {
     geometry.start_position = kStarts[scene / kFills.size()];
-    SpscProducer<Value> producing = producer().value();
-    SpscConsumer<Value> consuming = consumer().value();
+    Producer producing = producer().value();
+    Consumer consuming = consumer().value();
     Value value{};
     for (std::uint64_t i = 0; i < 5; ++i) {
       check(producing.try_push(value) == Transfer::kDone, "a scene that does not come about");
@@ -51,8 +51,10 @@ struct ValueMemory {
 class ConsumerWorld {
  public:
   static constexpr std::size_t kSceneCount = kStarts.size() * kFills.size();
+  static constexpr std::uint64_t kMostAccesses = kFewAccesses;
+  static constexpr bool kStoresWithin = true;
   struct Ends {
-    std::optional<SpscConsumer<Value>> end;
+    std::optional<Consumer> end;
     std::uint64_t start = 0;
   };
   Ends ends;
@@ -63,11 +65,11 @@ class ConsumerWorld {
     ends.end.emplace(memory_.consumer().value());
     ends.start = memory_.geometry.start_position;
   }
-  void scribble(FuzzInput& input) {
+  [[nodiscard]] Store choose(FuzzInput& input) {
     const bool is_tail = input.byte() % 4 != 0;
     ProducerPage& page = memory_.pages.producer();
-    PairPages::scribble(is_tail ? page.tail : page.abort_before, input, ends.end->position() + 1,
-                        kCapacity);
+    return PairPages::aim(is_tail ? page.tail : page.abort_before, input, ends.end->position() + 1,
+                          kCapacity);
   }
   void call(FuzzInput& input, Tally& tally) {
     const std::uint64_t before = ends.end->position();
@@ -86,7 +88,7 @@ class ConsumerWorld {
   [[nodiscard]] std::uint64_t held() const { return ends.end->position() - ends.end->done(); }
 
   void do_call(std::uint8_t which, std::uint8_t argument, Tally& tally) {
-    SpscConsumer<Value>& end = *ends.end;
+    Consumer& end = *ends.end;
     if (held() != 0 && (which % 8 < 4 || which % 8 == 5)) {
       end.release(1 + static_cast<std::size_t>(argument % held()));
       if (held() != 0) return tally.count(Answer::kAsked);
@@ -129,8 +131,10 @@ class ConsumerWorld {
 class ProducerWorld {
  public:
   static constexpr std::size_t kSceneCount = kStarts.size() * kFills.size();
+  static constexpr std::uint64_t kMostAccesses = kFewAccesses;
+  static constexpr bool kStoresWithin = true;
   struct Ends {
-    std::optional<SpscProducer<Value>> end;
+    std::optional<Producer> end;
     std::uint64_t start = 0;
   };
   Ends ends;
@@ -141,13 +145,13 @@ class ProducerWorld {
     ends.end.emplace(memory_.producer().value());
     ends.start = memory_.geometry.start_position;
   }
-  void scribble(FuzzInput& input) {
+  [[nodiscard]] Store choose(FuzzInput& input) {
     const std::uint8_t which = input.byte();
     ConsumerPage& page = memory_.pages.consumer();
-    PairPages::scribble(which % 2 == 0   ? page.credit
-                        : which % 8 != 1 ? page.done
-                                         : page.taken,
-                        input, ends.end->position(), kCapacity);
+    return PairPages::aim(which % 2 == 0   ? page.credit
+                          : which % 8 != 1 ? page.done
+                                           : page.taken,
+                          input, ends.end->position(), kCapacity);
   }
   void call(FuzzInput& input, Tally& tally) {
     const std::uint64_t before = ends.end->position();
@@ -164,7 +168,7 @@ class ProducerWorld {
 
  private:
   void do_call(std::uint8_t which, std::uint8_t argument, Tally& tally) {
-    SpscProducer<Value>& end = *ends.end;
+    Producer& end = *ends.end;
     switch (which % 8) {
       case 0:
       case 1:
