@@ -16,6 +16,7 @@ namespace slipring::fuzz {
 [[nodiscard]] std::span<const TargetInfo> mpmc_targets();
 [[nodiscard]] std::span<const TargetInfo> pool_targets();
 [[nodiscard]] std::span<const TargetInfo> header_targets();
+[[nodiscard]] std::span<const TargetInfo> guard_targets();
 [[nodiscard]] std::span<const TargetInfo> text_targets();
 [[nodiscard]] std::span<const TargetInfo> transport_targets();
 
