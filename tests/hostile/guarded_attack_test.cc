@@ -241,9 +241,11 @@ struct Scene {
   [[nodiscard]] bool is_sound() {
     Result<LinkWriter> writer = attach_when_free<LinkWriter>(directory);
     Result<LinkReader> reader = attach_when_free<LinkReader>(directory);
-    for (const Error* error : {writer.ok() ? nullptr : &writer.error(),
-                               reader.ok() ? nullptr : &reader.error()}) {
-      if (error != nullptr) MESSAGE(std::string(name_of(error->code)), ": ", std::string(error->doing), ", errno ", error->os_errno);
+    for (const Error* error :
+         {writer.ok() ? nullptr : &writer.error(), reader.ok() ? nullptr : &reader.error()}) {
+      if (error != nullptr)
+        MESSAGE(std::string(name_of(error->code)), ": ", std::string(error->doing), ", errno ",
+                error->os_errno);
     }
     if (!writer.ok() || !reader.ok() || !test::put(*writer, ++number)) return false;
     Message message;
