@@ -61,10 +61,11 @@ class BasicBroadcastReader {
   }
 
   // Becomes a member, at a position that is then safe from the writer as far as the policy goes.
-  // After kEvicted, counts as lost what lies between.  Requires: not a member, or evicted.
+  // After kEvicted, counts as lost what lies between.  Requires: not a member, or evicted; a writer
+  // that takes its word back after kEvicted was answered changes nothing.
   // Errors: kCorruptPeer when the writer's words contradict each other.
   [[nodiscard]] Status join(BroadcastJoin at) noexcept {
-    check(!is_member() || was_evicted(), "joining twice");
+    check(!is_member() || was_told_evicted_ || was_evicted(), "joining twice");
     const bool is_return = is_member();
     const std::uint64_t fresh = (joined_ / 4 + (joined_ % 4 == 0 ? 0 : 1)) * 4;
     joined_ = fresh + static_cast<std::uint64_t>(BroadcastMember::kJoining);
@@ -171,7 +172,7 @@ class BasicBroadcastReader {
   std::uint64_t skip_aborted() noexcept {
     check(next_ == done_, "skipping while messages are held");
     const std::uint64_t fence = load_abort();
-    if (fence - next_ - 1 >= kFarthest) return 0;
+    if (fence - next_ - 1 >= kFarthest || fence - cut_.start() >= kFarthest) return 0;
     // A fence beyond what is published is a lie, and following it would lose what comes.
     // broadcast.B pairs with broadcast.A
     const std::uint64_t state = Atomics::load(state_at(fence - 1), std::memory_order_acquire);
@@ -279,7 +280,10 @@ class BasicBroadcastReader {
       // broadcast.B pairs with broadcast.A
       const std::uint64_t state = Atomics::load(state_at(next_), std::memory_order_acquire);
       // Looked at after the state: who sees a slot overwritten sees that it was put out before.
-      if (was_evicted()) return Reception::kEvicted;
+      if (was_evicted()) {
+        was_told_evicted_ = true;
+        return Reception::kEvicted;
+      }
       if (holds_all() || cut_.may_precede(state, next_)) {
         publish_credit();  // idle: nobody gains from our keeping it back
         return Reception::kBlocked;
@@ -305,6 +309,8 @@ class BasicBroadcastReader {
   [[nodiscard]] bool jump(std::uint64_t state) noexcept {
     if (is_safe()) return false;
     std::uint64_t tail = cut_.proven_tail(state);
+    // Nobody publishes so many; `taken`, which is compared by distance, would stay behind.
+    if (tail - cut_.start() >= kFarthest) return false;
     const std::uint64_t told = load_tail();
     if (told + 1 != tail && told - tail >= kFarthest) return false;
     if (told - tail < cut_.count()) tail = told;  // the slots confirm it, or the next round does
@@ -350,6 +356,7 @@ class BasicBroadcastReader {
     } else {
       lost_before_next_ = 0;
     }
+    was_told_evicted_ = false;
     next_ = next;
     done_ = next;
     // What a dead predecessor had taken stays taken, though the writer has put it out.
@@ -372,8 +379,9 @@ class BasicBroadcastReader {
   std::uint32_t slot_bytes_;
   std::uint32_t index_;
   BroadcastPolicy policy_;
-  bool is_gated_;              // the policy makes the writer wait for members, or put them out
-  std::uint64_t credit_step_;  // credit is given for so many messages, or when idle
+  bool is_gated_;                  // the policy makes the writer wait for members, or put them out
+  bool was_told_evicted_ = false;  // private: what the writer says later does not undo it
+  std::uint64_t credit_step_;      // credit is given for so many messages, or when idle
   std::uint64_t joined_ = 0;
   std::uint64_t next_;  // first position not yet looked at
   std::uint64_t done_;  // first position not yet finished

@@ -41,6 +41,8 @@ void copy_end(const EndPage& from, EndPage& to) noexcept {
   copy_word(from.counters.redelivered_count, to.counters.redelivered_count);
   copy_word(from.counters.recovered_count, to.counters.recovered_count);
   copy_word(from.counters.corrupt_count, to.counters.corrupt_count);
+  copy_word(from.offender_process_id, to.offender_process_id);
+  copy_word(from.offender_user, to.offender_user);
 }
 
 void copy_table(const LinkShape& shape, std::span<const std::byte> from,

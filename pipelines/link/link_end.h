@@ -99,13 +99,20 @@ class LinkEnd {
     if (answer == Transfer::kBlocked) {
       count(own().counters.blocked_count);
     } else if (answer == Transfer::kCorruptPeer) {
+      if (!offender_) accuse();
       count(own().counters.corrupt_count);
     }
   }
+  // Who wrote the first impossible value that this end met; nothing before it.  The kernel names
+  // the process: on a named link as the role's present holder, for people only.
+  [[nodiscard]] const std::optional<LinkPeer>& offender() const noexcept { return offender_; }
 
  private:
+  void accuse() noexcept;
+
   LinkHold hold_;
   Doorbell doorbell_;
+  std::optional<LinkPeer> offender_;
 };
 
 }  // namespace slipring

@@ -99,6 +99,8 @@ EndReport LinkObserver::report_end(const Mapping& region, Role role) const noexc
   report.redelivered_count = read(page.counters.redelivered_count);
   report.recovered_count = read(page.counters.recovered_count);
   report.corrupt_count = read(page.counters.corrupt_count);
+  report.offender_process_id = static_cast<pid_t>(read(page.offender_process_id));
+  report.offender_user = read(page.offender_user);
   return report;
 }
 

@@ -33,6 +33,9 @@ struct EndReport {
   std::uint64_t redelivered_count = 0;
   std::uint64_t recovered_count = 0;
   std::uint64_t corrupt_count = 0;
+  // Who wrote the first of them, meaningful when there was one.
+  pid_t offender_process_id = 0;  // 0: not visible to the end
+  uid_t offender_user = 0;
   ProtectionLevel protection = ProtectionLevel::kNone;  // of the end's memory
 };
 

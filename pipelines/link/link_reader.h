@@ -64,6 +64,8 @@ class LinkReader {
 
   // Who writes, authenticated when it attached; unknown on a named link, or before anybody did.
   [[nodiscard]] LinkPeer sender() const noexcept { return end_.peer_identity(); }
+  // Who made try_peek() answer kCorruptPeer; nothing before that.
+  [[nodiscard]] const std::optional<LinkPeer>& offender() const noexcept { return end_.offender(); }
   // Of our own memory, from everybody else.
   [[nodiscard]] ProtectionLevel protection() const noexcept { return end_.protection(); }
 

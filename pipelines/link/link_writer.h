@@ -57,6 +57,8 @@ class LinkWriter {
 
   // Who reads, authenticated when it attached; unknown on a named link, or before anybody did.
   [[nodiscard]] LinkPeer receiver() const noexcept { return end_.peer_identity(); }
+  // Who made try_reserve() answer kCorruptPeer; nothing before that.
+  [[nodiscard]] const std::optional<LinkPeer>& offender() const noexcept { return end_.offender(); }
   // Of our own memory, from everybody else.
   [[nodiscard]] ProtectionLevel protection() const noexcept { return end_.protection(); }
 

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 
+#include "pipelines/stage/stage.h"
 #include "platform/wait/clock.h"
 
 namespace slipring {
@@ -92,6 +93,9 @@ void write_end(JsonLine& line, std::string_view name, const EndReport& end) {
   line.number("redelivered_count", end.redelivered_count);
   line.number("recovered_count", end.recovered_count);
   line.number("corrupt_count", end.corrupt_count);
+  if (end.corrupt_count != 0) {
+    line.pid("offender_pid", end.offender_process_id).number("offender_user", end.offender_user);
+  }
   line.close_object();
 }
 
@@ -172,6 +176,11 @@ std::string link_summary(const LinkState& link, std::size_t width) {
   add(report.reader.abort_count, "aborted");
   add(report.writer.recovered_count, "buffers recovered");
   add(report.writer.corrupt_count + report.reader.corrupt_count, "corrupt");
+  for (const EndReport* end : {&report.writer, &report.reader}) {
+    if (end->corrupt_count == 0) continue;
+    parts.push_back(std::string(end == &report.writer ? "reader" : "writer") +
+                    " shut out: " + offender_text(end->offender_process_id, end->offender_user));
+  }
   add(report.writer.blocked_count, "times full");
   return "  " + link.name + std::string(width - link.name.size() + 2, ' ') +
          folded(parts, width + 4);

@@ -115,6 +115,17 @@ std::string describe_error(const Error& error) {
   return text;
 }
 
+std::string offender_text(pid_t process_id, uid_t user) {
+  const std::string process =
+      process_id != 0 ? "process " + std::to_string(process_id) : "a process not visible here";
+  return process + " of user " + std::to_string(user);
+}
+
+std::string offender_text(const std::optional<LinkPeer>& offender) {
+  if (!offender || !offender->is_known) return "a process that has ended";
+  return offender_text(offender->process_id, offender->user);
+}
+
 Stage::~Stage() = default;
 
 std::unique_ptr<Stage> Stage::start(int argc, char** argv, const StageDescription& description,
@@ -376,8 +387,9 @@ std::optional<Command> Stage::next_command() {
       ++end;
       continue;
     }
-    log(Severity::kError, "command port %s holds impossible values; it is closed now",
-        end->port.c_str());
+    log(Severity::kError,
+        "command port %s holds impossible values, written by %s; it is closed now",
+        end->port.c_str(), offender_text(end->reader.offender()).c_str());
     end = commands_.erase(end);
   }
   return std::nullopt;

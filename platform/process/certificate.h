@@ -105,6 +105,9 @@ class Certificate {
   // False in a forked child, after release(), or if foreign code closed the lock's descriptor.
   [[nodiscard]] bool is_intact() const noexcept;
 
+  // As LockFile::probe(), of the lock inode that the certificate is about.
+  Result<Probe> probe(std::uint32_t role_byte) const noexcept;
+
   // Lays the role down early.  The caller stores nothing into the segment afterwards.
   void release() noexcept;
 

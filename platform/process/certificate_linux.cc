@@ -276,13 +276,26 @@ int LockFile::borrowed_fd() const noexcept {
   return entry != nullptr ? entry->fds.front() : -1;
 }
 
-Result<Probe> LockFile::probe(std::uint32_t role_byte) const noexcept {
+namespace {
+
+Result<Probe> probe_inode(std::uint64_t device, std::uint64_t inode, std::uint64_t generation,
+                          std::uint32_t role_byte) noexcept {
   if (role_byte >= kRoleByteCount) return kByteOutOfRange;
   Guard guard;
-  const Entry* entry = guard.find(device_, inode_, generation_);
+  const Entry* entry = guard.find(device, inode, generation);
   if (entry == nullptr) return kHandleOfAnotherProcess;
   if (holds(*entry, role_byte)) return Probe{Holder::kUs, guard->pid};
   return ask_kernel(entry->fds.front(), role_byte);
+}
+
+}  // namespace
+
+Result<Probe> LockFile::probe(std::uint32_t role_byte) const noexcept {
+  return probe_inode(device_, inode_, generation_, role_byte);
+}
+
+Result<Probe> Certificate::probe(std::uint32_t role_byte) const noexcept {
+  return probe_inode(device_, inode_, generation_, role_byte);
 }
 
 Result<Certificate> Certificate::acquire(const LockFile& lock_file,

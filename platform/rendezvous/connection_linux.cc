@@ -164,9 +164,12 @@ Result<Reception> Connection::receive(Packet& packet) const noexcept {
   message.msg_control = control.data();
   message.msg_controllen = control.size();
   ssize_t got = 0;
+  // An end that closes with packets unread resets the connection: the kernel says so once, before
+  // it gives what that end had sent.
+  bool was_reset = false;
   do {
     got = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  } while (got < 0 && errno == EINTR);
+  } while (got < 0 && (errno == EINTR || (errno == ECONNRESET && !std::exchange(was_reset, true))));
   if (got < 0) {
     if (errno == EAGAIN) return Reception::kNothing;
     if (errno == ECONNRESET) return Reception::kClosed;

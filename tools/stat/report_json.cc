@@ -26,6 +26,10 @@ void write_end(JsonWriter& json, const char* key, const EndReport& end, const En
   json.member("redelivered", end.redelivered_count);
   json.member("recovered", end.recovered_count);
   json.member("corrupt", end.corrupt_count);
+  if (end.corrupt_count != 0) {
+    json.member("offender_pid", end.offender_process_id);
+    json.member("offender_user", end.offender_user);
+  }
   json.end_object();
 }
 

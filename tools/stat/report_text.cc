@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "pipelines/stage/stage.h"
 #include "tools/cli/table.h"
 #include "tools/cli/units.h"
 #include "tools/stat/report.h"
@@ -84,11 +85,13 @@ void add_notes(const LinkSample& link, Table& table) {
   }
   if (!facts.empty()) table.add_line({"  " + facts, Tone::kPlain});
 
-  const std::uint64_t corrupt_count = report.writer.corrupt_count + report.reader.corrupt_count;
-  if (corrupt_count != 0) {
-    table.add_line({"  corrupt " + std::to_string(corrupt_count) +
-                        ": an end wrote impossible values and was shut out",
-                    Tone::kBad});
+  for (const slipring::EndReport* end : {&report.writer, &report.reader}) {
+    if (end->corrupt_count == 0) continue;
+    const std::string text = "  corrupt " + std::to_string(end->corrupt_count) + ": the " +
+                             (end == &report.writer ? "reader" : "writer") +
+                             " wrote impossible values and was shut out: " +
+                             slipring::offender_text(end->offender_process_id, end->offender_user);
+    table.add_line({text, Tone::kBad});
   }
 }
 

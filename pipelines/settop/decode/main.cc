@@ -99,7 +99,9 @@ class DecodeStage {
           stage_.wait([this] { return input_.has_message() || input_.is_finished(); });
           break;
         case Transfer::kCorruptPeer:
-          stage_.log(Severity::kError, "the previous stage wrote impossible values into its ring");
+          stage_.log(Severity::kError,
+                     "the previous stage wrote impossible values into its ring: %s",
+                     offender_text(input_.offender()).c_str());
           is_over_ = failed_ = true;
           break;
       }

@@ -81,7 +81,9 @@ class DemuxStage final : public DemuxSink, public RoomFinder {
           });
           break;
         case Transfer::kCorruptPeer:
-          stage_.log(Severity::kError, "the previous stage wrote impossible values into its ring");
+          stage_.log(Severity::kError,
+                     "the previous stage wrote impossible values into its ring: %s",
+                     offender_text(input_.offender()).c_str());
           return 1;
       }
       if (is_over_) break;
@@ -129,7 +131,8 @@ class DemuxStage final : public DemuxSink, public RoomFinder {
           is_over_ = true;
           break;
         case Reserved::kCorruptPeer:
-          stage_.log(Severity::kError, "a decoder wrote impossible values into its page");
+          stage_.log(Severity::kError, "a decoder wrote impossible values into its page: %s",
+                     offender_text(output.offender()).c_str());
           is_over_ = true;
           failed_ = true;
           break;

@@ -120,7 +120,8 @@ class Ingest {
         stage_.log(Severity::kInfo, "the next stage has finished");
         return false;
       case Reserved::kCorruptPeer:
-        stage_.log(Severity::kError, "the next stage wrote impossible values into its page");
+        stage_.log(Severity::kError, "the next stage wrote impossible values into its page: %s",
+                   offender_text(output_.offender()).c_str());
         failed_ = true;
         return false;
     }

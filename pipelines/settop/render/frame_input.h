@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "pipelines/link/link_reader.h"
@@ -58,6 +59,9 @@ class FrameInput {
     return held_ == Look::kNothing && reader_.is_finished();
   }
 
+  [[nodiscard]] const std::optional<LinkPeer>& offender() const noexcept {
+    return reader_.offender();
+  }
   [[nodiscard]] const FrameInputCounts& counts() const noexcept { return counts_; }
 
  private:

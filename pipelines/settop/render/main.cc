@@ -111,7 +111,8 @@ class RenderStage {
       case Look::kNothing:
         return false;
       case Look::kCorruptPeer:
-        stage_.log(Severity::kError, "a decoder wrote impossible values into its ring");
+        stage_.log(Severity::kError, "a decoder wrote impossible values into its ring: %s",
+                   offender_text(input.offender()).c_str());
         is_over_ = failed_ = true;
         return false;
       case Look::kEvent:

@@ -250,5 +250,41 @@ TEST_CASE("hostile broadcast: a writer that runs without end does not keep a rea
   CHECK(done_count <= kSlots);
 }
 
+TEST_CASE(
+    "hostile broadcast: a writer that takes an eviction back does not stop who was told of it") {
+  BroadcastMemory memory(shape(BroadcastPolicy::kEvict, 0));
+  static_cast<void>(memory.writer());
+  BroadcastReader reader = memory.member(0, BroadcastJoin::kNewest);
+  std::atomic<std::uint64_t>& put_out = memory.writer_page->put_out[0];
+  put_out.store(1, std::memory_order_relaxed);
+  BroadcastView view;
+  REQUIRE(reader.try_peek(view) == Reception::kEvicted);
+  put_out.store(0, std::memory_order_relaxed);
+  CHECK(reader.join(BroadcastJoin::kNewest).ok());
+  CHECK(reader.is_member());
+}
+
+// `taken` is kept by distance; a cursor so far from it would be refused to every successor.
+TEST_CASE("hostile broadcast: a reader follows no writer further than anybody publishes") {
+  for (const std::uint64_t start : {std::uint64_t{0}, std::uint64_t{1} << 63}) {
+    BroadcastMemory memory(shape(BroadcastPolicy::kOverwrite, start));
+    static_cast<void>(memory.writer());
+    BroadcastReader reader = memory.member(0, BroadcastJoin::kNewest);
+    BroadcastView view;
+    for (const std::uint64_t far : {std::uint64_t{1} << 61, std::uint64_t{3} << 61}) {
+      memory.writer_page->tail.store(start + far, std::memory_order_relaxed);
+      memory.state(reader.position())
+          .store(2 * (reader.position() - start + far) + 2, std::memory_order_relaxed);
+      static_cast<void>(reader.try_peek(view));
+      memory.writer_page->abort_before.store(start + far + 1, std::memory_order_relaxed);
+      memory.state(start + far).store(2 * far + 2, std::memory_order_relaxed);
+      if (reader.position() == reader.done()) static_cast<void>(reader.skip_aborted());
+    }
+    CHECK(reader.done() - start < std::uint64_t{1} << 62);
+    memory.writer_page->tail.store(reader.position(), std::memory_order_relaxed);
+    CHECK(memory.try_reader(0).ok());
+  }
+}
+
 }  // namespace
 }  // namespace slipring

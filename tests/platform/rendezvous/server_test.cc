@@ -459,5 +459,23 @@ TEST_CASE("rendezvous: a directory of any depth will do, a name of any length wi
   }
 }
 
+TEST_CASE("rendezvous: the last word of who leaves with letters unread is heard") {
+  Scratch scratch;
+  SegmentDirectory directory = opened(scratch);
+  RendezvousServer server = served(directory);
+  Event event;
+  {
+    Connection client = connected(directory);
+    REQUIRE(client.send(1, {}).ok());
+    event = must_hear(server);
+    REQUIRE(event.kind == Kind::kPacket);
+    REQUIRE(server.send(event.id, 2, {}).ok());
+    REQUIRE(client.send(3, {}).ok());
+  }
+  CHECK(must_hear(server).kind == Kind::kPacket);
+  CHECK(server.packet().kind == 3);
+  CHECK(must_hear(server).kind == Kind::kClosed);
+}
+
 }  // namespace
 }  // namespace slipring
