@@ -33,7 +33,7 @@ void let_die(Body body) {
 WaiterOptions sleeping() {
   WaiterOptions options;
   options.strategy = WaitStrategy::kSleep;
-  options.sleep_bound_ns = 20'000'000'000;  // so that a lost wake-up hangs, and is seen
+  options.sleep_bound_ns = 10'000'000'000;  // so long that a lost wake-up shows as a late find
   return options;
 }
 
@@ -79,7 +79,7 @@ class WriterScene : public LinkScene {
       mark();
     }
     if (end_) put();
-    return 0;
+    return is_well_ ? 0 : 3;
   }
 
   // The child has attached, and rung for its predecessor.
@@ -125,6 +125,7 @@ class WriterScene : public LinkScene {
         static_cast<void>(waiter.wait(
             std::span<const WaitPoint>(&point, 1), [this] { return end_->has_space(); },
             kNoDeadline));
+        is_well_ = waiter.counts().late_finds == 0;
         return;
       }
     }
@@ -132,6 +133,7 @@ class WriterScene : public LinkScene {
 
   WriterAct act_;
   std::optional<Writer> end_;
+  bool is_well_ = true;
 };
 
 enum class ReaderAct {
@@ -182,7 +184,7 @@ class ReaderScene : public LinkScene {
       act();
       mark();
     }
-    return is_whole_ ? 0 : 2;
+    return is_well_ ? 0 : 2;
   }
 
   void wake() override {
@@ -195,7 +197,7 @@ class ReaderScene : public LinkScene {
     diary_->may_be_taken = sort_ == LinkSort::kValues ? UINT64_MAX : last_ + 1;
     Taken taken;
     if (end_->take(taken) != Transfer::kDone) return false;
-    is_whole_ = is_whole_ && taken.is_whole;
+    is_well_ = is_well_ && taken.is_whole;
     last_ = taken.number + 1;
     diary_->taken = last_;
     return true;
@@ -211,6 +213,7 @@ class ReaderScene : public LinkScene {
     static_cast<void>(waiter.wait(
         std::span<const WaitPoint>(&point, 1), [this] { return end_->has_message(); },
         deadline_ns));
+    is_well_ = is_well_ && waiter.counts().late_finds == 0;
   }
   void act() {
     switch (act_) {
@@ -242,7 +245,7 @@ class ReaderScene : public LinkScene {
   ReaderAct act_;
   std::optional<Reader> end_;
   std::uint64_t last_ = 0;
-  bool is_whole_ = true;
+  bool is_well_ = true;
 };
 
 }  // namespace

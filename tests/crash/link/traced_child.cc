@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 namespace slipring::crash {
 namespace {
@@ -114,7 +115,10 @@ TracedChild::Answer TracedChild::resume(int request) {
 }
 
 TracedChild::Answer TracedChild::waited() {
-  return wait_for_stop();
+  const bool reports = std::exchange(reports_sleep_, false);
+  const Answer answer = wait_for_stop();
+  reports_sleep_ = reports;
+  return answer;
 }
 
 TracedChild::Answer TracedChild::run_to_mark() {

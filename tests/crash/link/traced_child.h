@@ -47,7 +47,7 @@ class TracedChild {
   [[nodiscard]] bool is_at_call() const;
   // Until the next system call has answered.  kMarked: a mark came first.
   Answer run_through_call();
-  // Waits on after kAsleep.
+  // Waits on after kAsleep, until the sleep has ended.
   Answer waited();
   // Lets it run to its end, marks included, under ptrace or not.
   Answer finish();
