@@ -10,101 +10,14 @@
 #include "pipelines/link/board.h"
 #include "pipelines/link/published_word.h"
 #include "platform/memory/segment_file.h"
+#include "tests/crash/link/file_scene.h"
 #include "tests/crash/link/link_operations.h"
 #include "tests/crash/link/link_scene.h"
 
 namespace slipring::crash {
 namespace {
 
-// Whether a link that was just made carries messages.
-void use_once(Verdict& verdict, const SegmentDirectory& directory, LinkSort sort) {
-  Result<Writer> writer = Writer::attach(directory, kLinkName, sort);
-  Result<Reader> reader = Reader::attach(directory, kLinkName, sort);
-  if (!verdict.expect(writer.ok() && reader.ok(), "a segment that is there cannot be attached")) {
-    return;
-  }
-  Taken taken;
-  for (std::uint64_t i = 0; i < 20; ++i) {
-    const std::uint64_t number = writer->next_number();
-    const bool crossed = writer->put() == Transfer::kDone && reader->take(taken) == Transfer::kDone;
-    verdict.expect(crossed && taken.number == number && taken.is_whole, "a fresh link is not one");
-    reader->release();
-  }
-}
-
-// The user tries again: the segment is then there whole, whoever made it.
-void create_again(Verdict& verdict, const SegmentDirectory& directory, LinkSort sort) {
-  const Status made = create_link(directory, kLinkName, shape_of(sort));
-  verdict.expect(made.ok() || made.error().code == ErrorCode::kExists,
-                 "create does not work again");
-  use_once(verdict, directory, sort);
-}
-
-enum class FileAct { kCreate, kRemove, kRemoveAttached };
 constexpr const char* kFileActs[] = {"create", "remove", "remove while attached"};
-
-class FileScene : public DirectoryScene {
- public:
-  FileScene(const PrivateTmpfs& tmpfs, LinkSort sort, FileAct act)
-      : DirectoryScene(tmpfs), sort_(sort), act_(act) {
-    if (act == FileAct::kCreate) return;
-    if (!create_link(segments(), kLinkName, shape_of(sort))) abort();
-    if (act == FileAct::kRemove) return;
-    writer_.emplace(std::move(Writer::attach(segments(), kLinkName, sort)).value());
-    reader_.emplace(std::move(Reader::attach(segments(), kLinkName, sort)).value());
-  }
-
-  int child() override {
-    if (act_ == FileAct::kCreate) {
-      mark();
-      const Status made = create_link(segments(), kLinkName, shape_of(sort_));
-      mark();
-      return made.ok() ? 0 : made.error().code == ErrorCode::kExists ? kExitBusy : 1;
-    }
-    mark();
-    const Status removed = remove_segment(segments(), kLinkName);
-    mark();
-    return removed.ok() ? 0 : removed.error().code == ErrorCode::kNotFound ? kExitBusy : 1;
-  }
-
-  // Others make and remove the same name meanwhile; every second time it is there when the stopped
-  // one goes on.
-  void others_go_on(Verdict& verdict, const TracedChild&, std::uint64_t turn) override {
-    pass_one(verdict);
-    if (writer_) static_cast<void>(remove_segment(segments(), kLinkName));
-    create_again(verdict, segments(), sort_);
-    verdict.expect(remove_segment(segments(), kLinkName).ok(), "remove does not work");
-    if (turn % 2 == 1) create_again(verdict, segments(), sort_);
-  }
-
-  void settle(Verdict& verdict, int exit_status) override {
-    verdict.expect(exit_status == kWasKilled || exit_status == 0 || exit_status == kExitBusy,
-                   "the child does not end well");
-    pass_one(verdict);
-    writer_.reset();
-    reader_.reset();
-    create_again(verdict, segments(), sort_);
-    verdict.expect(remove_segment(segments(), kLinkName).ok(), "remove does not work");
-    expect_nothing_left(verdict);
-  }
-
- private:
-  // Who is attached stays attached.
-  void pass_one(Verdict& verdict) {
-    if (!writer_) return;
-    Taken taken;
-    const bool crossed =
-        writer_->put() == Transfer::kDone && reader_->take(taken) == Transfer::kDone;
-    verdict.expect(crossed && taken.is_whole, "who is attached has lost the link");
-    reader_->release();
-  }
-
-  LinkSort sort_;
-  FileAct act_;
-  std::optional<Writer> writer_;
-  std::optional<Reader> reader_;
-};
-
 constexpr const char* kBoardName = "crash.board";
 constexpr const char* kEntries[] = {"first", "second_entry", "third"};
 
