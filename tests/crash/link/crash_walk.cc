@@ -50,14 +50,19 @@ class Walk {
     draw_kills();
     for (std::size_t i = 0; i < classes_.size(); i += options_.stop_every) {
       stop_in(classes_[i], 0);
-      if (classes_[i].instructions > 1) stop_in(classes_[i], classes_[i].instructions - 1);
+      if (!is_long() && classes_[i].instructions > 1)
+        stop_in(classes_[i], classes_[i].instructions - 1);
     }
-    weave();
+    if (!is_long()) weave();
     tally_.violations = verdict_.failure_count() - failures_before;
     return tally_;
   }
 
  private:
+  [[nodiscard]] bool is_long() const {
+    return options_.calls_only || tally_.instructions > options_.long_operation;
+  }
+
   void enter(const char* what, const Class& at) {
     scene_name_ = operation_.name + ", " + what;
     verdict_.enter({scene_name_, 0, 0, 0, at.call, at.change});
@@ -87,8 +92,8 @@ class Walk {
     if (!verdict_.expect(run.is_there, "the child does not come to its operation")) return;
     classes_.push_back({});
     for (;;) {
-      const bool is_call = run.child.is_at_call();
-      Answer answer = run.child.step();
+      const bool is_call = options_.calls_only || run.child.is_at_call();
+      Answer answer = options_.calls_only ? run.child.run_through_call() : run.child.step();
       if (answer == Answer::kMarked) break;
       if (answer == Answer::kAsleep) {
         classes_.push_back({classes_.back().call, classes_.back().change, true, 0});
@@ -174,7 +179,8 @@ class Walk {
 
   void draw_kills() {
     std::mt19937_64 draw(options_.seed);
-    for (std::uint64_t i = 0; i < options_.drawn_kills && tally_.instructions != 0; ++i) {
+    for (std::uint64_t i = 0; i < options_.drawn_kills && tally_.instructions != 0 && !is_long();
+         ++i) {
       std::uint64_t instant = draw() % tally_.instructions;
       for (const Class& part : classes_) {
         if (instant < part.instructions) {

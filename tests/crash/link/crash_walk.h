@@ -74,6 +74,10 @@ struct Operation {
 struct WalkOptions {
   std::uint64_t stride = 1;      // between stops of the woven walk
   std::uint64_t stop_every = 1;  // class boundaries stopped at: 1 all, n every n-th
+  // Operations of more instructions are stopped where classes begin, and nowhere else.
+  std::uint64_t long_operation = UINT64_MAX;
+  // Goes from system call to system call and sees no stores: for a slice of a long operation.
+  bool calls_only = false;
   // Further kills at instants drawn from anywhere in the operation.
   std::uint64_t drawn_kills = 0;
   std::uint64_t seed = 1;
