@@ -131,7 +131,12 @@ TracedChild::Answer TracedChild::run_to_mark() {
 
 TracedChild::Answer TracedChild::step() {
   if (is_at_mark()) return Answer::kMarked;
-  return resume(PTRACE_SINGLESTEP);
+  // Only a call can sleep; for anything else it is cheaper to wait than to ask.
+  const bool reports = reports_sleep_;
+  reports_sleep_ = reports && is_at_call();
+  const Answer answer = resume(PTRACE_SINGLESTEP);
+  reports_sleep_ = reports;
+  return answer;
 }
 
 TracedChild::Answer TracedChild::run_through_call() {
