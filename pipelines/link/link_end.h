@@ -62,7 +62,12 @@ class LinkEnd {
     return own().incarnation.load(std::memory_order_relaxed);  // relaxed: our own word
   }
 
-  void open() noexcept { open_end(own(), is_locked()); }
+  // A predecessor may have died between publishing and ringing: whoever sleeps is woken to look,
+  // and does not find it by the bound of its sleep.
+  void open() noexcept {
+    open_end(own(), is_locked());
+    ring();
+  }
   // Finished for good.
   void close() noexcept {
     own().state.store(static_cast<std::uint32_t>(EndState::kClosed),

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <utility>
 
+#include "platform/process/certificate_wait.h"
+
 namespace slipring {
 namespace {
 
@@ -132,6 +134,20 @@ Result<LinkHold> take_role(const SegmentDirectory& directory, std::string_view n
     return guarded.error();
   }
   return named;
+}
+
+Status wait_for_role(const SegmentDirectory& directory, std::string_view name, Role role,
+                     std::uint64_t deadline_ns) noexcept {
+  Result<SegmentFile> file = SegmentFile::open(directory, name);
+  if (!file) return file.error();
+  const auto role_byte = static_cast<std::uint32_t>(role);
+  Result<bool> is_free = wait_until_free(file->lock_file(), role_byte, deadline_ns);
+  if (!is_free) return is_free.error();
+  if (*is_free) return {};
+  Result<Probe> holder = file->lock_file().probe(role_byte);
+  const pid_t pid = holder ? holder->pid : 0;
+  return Error{ErrorCode::kBusy, 0, "wait for a role that a living process holds",
+               static_cast<std::uint64_t>(pid)};
 }
 
 void open_end(EndPage& own, bool is_locked) noexcept {

@@ -48,6 +48,13 @@ struct LinkHold {
 Result<LinkHold> take_role(const SegmentDirectory& directory, std::string_view name, Role role,
                            MemoryLock memory_lock) noexcept;
 
+// Sleeps until nobody holds the role any more, its holder having died or laid it down: for a
+// successor that stands by, which then attaches.  Of several one is quicker, and the others get
+// kBusy from attach() and wait again.
+// Errors: kBusy at the deadline, with the holder's pid in `found`; as SegmentFile::open().
+Status wait_for_role(const SegmentDirectory& directory, std::string_view name, Role role,
+                     std::uint64_t deadline_ns) noexcept;
+
 [[nodiscard]] inline EndPage& end_page(Mapping& region) noexcept {
   return *reinterpret_cast<EndPage*>(region.writable_bytes().data() + kEndPageOffset);
 }

@@ -1,18 +1,17 @@
 #include "pipelines/stage/segments.h"
 
-#include <time.h>
-
 #include <utility>
 
 #include "pipelines/link/link_segment.h"
 #include "pipelines/stage/stage.h"
 #include "platform/memory/segment_file.h"
+#include "platform/process/certificate_wait.h"
 #include "platform/wait/clock.h"
 
 namespace slipring {
 namespace {
 
-constexpr std::uint64_t kLookAgainNs = 5'000'000;
+// Each attempt after the first follows upon another process's progress, a name made or taken away.
 constexpr int kLockAttempts = 100;
 
 // One segment that the plan asks for.
@@ -59,19 +58,18 @@ Refusal refusal_of(const Error& error, const std::string& name, int line) {
   }
 }
 
-// The living process that holds a role of the segment; nothing when all are certified dead.
-Result<std::optional<pid_t>> living_holder(const SegmentFile& file) {
+// The living process that holds a role of the segment, still at the deadline; nothing as soon as
+// all are certified dead.
+Result<std::optional<pid_t>> living_holder(const SegmentFile& file, std::uint64_t deadline_ns) {
   for (std::uint32_t role = 0; role < kRoleCount; ++role) {
+    Result<bool> is_free = wait_until_free(file.lock_file(), role, deadline_ns);
+    if (!is_free) return is_free.error();
+    if (*is_free) continue;
     Result<Probe> probe = file.lock_file().probe(role);
     if (!probe) return probe.error();
     if (probe->holder != Holder::kNobody) return std::optional<pid_t>(probe->pid);
   }
   return std::optional<pid_t>();
-}
-
-void pause_ns(std::uint64_t duration_ns) {
-  timespec rest{0, static_cast<long>(duration_ns)};
-  nanosleep(&rest, nullptr);
 }
 
 }  // namespace
@@ -95,7 +93,8 @@ PipelineSegments::~PipelineSegments() {
   static_cast<void>(remove_segment(directory_, lock_name_));
 }
 
-std::optional<Refusal> PipelineSegments::take_lock() {
+std::optional<Refusal> PipelineSegments::take_lock(std::uint64_t patience_ns) {
+  const std::uint64_t deadline_ns = deadline_after(patience_ns);
   for (int attempt = 0; attempt < kLockAttempts; ++attempt) {
     Result<SegmentFile> seen = SegmentFile::open(directory_, lock_name_);
     if (!seen) {
@@ -112,6 +111,10 @@ std::optional<Refusal> PipelineSegments::take_lock() {
     if (!board) {
       if (board.error().code == ErrorCode::kNotFound) continue;
       if (board.error().code != ErrorCode::kBusy) return refusal_of(board.error(), lock_name_, 0);
+      // A runner that was killed a moment ago holds its role until the kernel has buried it.
+      Result<bool> is_free = wait_until_free(
+          seen->lock_file(), static_cast<std::uint32_t>(Role::kWriter), deadline_ns);
+      if (is_free && *is_free) continue;
       return Refusal{
           RefusalKind::kInUse,
           {0, "pipeline is already running",
@@ -141,16 +144,12 @@ std::optional<Refusal> PipelineSegments::judge(const std::string& name,
     if (file.error().code == ErrorCode::kNotFound) return std::nullopt;
     return refusal_of(file.error(), name, 0);
   }
-  for (;;) {
-    Result<std::optional<pid_t>> holder = living_holder(*file);
-    if (!holder) return refusal_of(holder.error(), name, 0);
-    if (!holder->has_value()) break;
-    if (monotonic_ns() >= deadline_ns) {
-      return Refusal{RefusalKind::kInUse,
-                     {0, "segment is in use",
-                      name + " is held by process " + std::to_string(**holder), "stop it first"}};
-    }
-    pause_ns(kLookAgainNs);
+  Result<std::optional<pid_t>> holder = living_holder(*file, deadline_ns);
+  if (!holder) return refusal_of(holder.error(), name, 0);
+  if (holder->has_value()) {
+    return Refusal{RefusalKind::kInUse,
+                   {0, "segment is in use",
+                    name + " is held by process " + std::to_string(**holder), "stop it first"}};
   }
   Result<SegmentHeader> header = read_header(*file);
   if (!header) return refusal_of(header.error(), name, 0);

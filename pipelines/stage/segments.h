@@ -22,8 +22,11 @@
 
 namespace slipring {
 
-// How long participants of a killed run may take to die.
+// How long participants of a killed run may take to die.  Who takes longer is refused as living,
+// and nothing is taken from him: a retry succeeds.
 inline constexpr std::uint64_t kDyingGraceNs = 3'000'000'000;
+// The same of a killed runner; what a second runner waits before it says that one is running.
+inline constexpr std::uint64_t kDyingRunnerGraceNs = 200'000'000;
 
 enum class RefusalKind : std::uint8_t {
   kInUse,       // a living process has it
@@ -48,8 +51,9 @@ class PipelineSegments {
   PipelineSegments& operator=(const PipelineSegments&) = delete;
   ~PipelineSegments();
 
-  // Takes the pipeline's lock.  Once, before anything else.
-  [[nodiscard]] std::optional<Refusal> take_lock();
+  // Takes the pipeline's lock; waits `patience_ns` for a holder that may be just dying.  Once,
+  // before anything else.
+  [[nodiscard]] std::optional<Refusal> take_lock(std::uint64_t patience_ns = kDyingRunnerGraceNs);
 
   // Removes what an earlier run left, or nothing at all when one segment may not be removed;
   // `swept_count` says how many were.  Requires: the lock.

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "pipelines/link/link_observer.h"
+#include "pipelines/link/link_segment.h"
 #include "pipelines/link/link_writer.h"
 #include "pipelines/stage/oob.h"
 #include "pipelines/stage/pipeline_plan.h"
@@ -27,8 +28,6 @@ namespace {
 constexpr std::string_view kCommand = "oob";
 // A lane is small.  Larger record links carry data, which a stray command would spoil.
 constexpr std::uint64_t kMaxLaneBytes = 64 * 1024;
-// Another command is about to leave the lane: look again soon.
-constexpr std::uint64_t kBusyPauseNs = 2'000'000;
 // A stage that polls takes a command within microseconds, one that sleeps within a wake-up.
 constexpr std::uint64_t kSpinNs = 200'000;
 constexpr std::uint64_t kTakenPauseNs = 50'000;
@@ -112,7 +111,9 @@ std::optional<LinkWriter> take_lane(const SegmentDirectory& directory, const std
       status = ExitStatus::kWouldBlock;
       return std::nullopt;
     }
-    pause_for(kBusyPauseNs);
+    // Another command is about to leave the lane, or has just been killed.  An answer other than
+    // "free" is attach()'s to give, too.
+    static_cast<void>(wait_for_role(directory, lane, Role::kWriter, deadline_ns));
   }
 }
 

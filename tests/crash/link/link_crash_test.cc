@@ -1,0 +1,24 @@
+// Both ends of every sort of link, killed and stopped at every instruction: all classes, and of the
+// stops what fits into a test (the campaign has them all).
+
+#include <doctest/doctest.h>
+
+#include "tests/crash/link/checked_walk.h"
+#include "tests/crash/link/link_operations.h"
+#include "tests/crash/link/private_tmpfs.h"
+
+namespace slipring::crash {
+namespace {
+
+TEST_CASE("link crash: a writer killed and stopped at every instruction of every operation") {
+  const PrivateTmpfs tmpfs;
+  walk_and_check(writer_operations(tmpfs), kInCi);
+}
+
+TEST_CASE("link crash: a reader killed and stopped at every instruction of every operation") {
+  const PrivateTmpfs tmpfs;
+  walk_and_check(reader_operations(tmpfs), kInCi);
+}
+
+}  // namespace
+}  // namespace slipring::crash
