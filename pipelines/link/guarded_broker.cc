@@ -58,7 +58,10 @@ Result<GuardedBroker> GuardedBroker::create(const SegmentDirectory& directory,
   Result<SealedMemory> page = make_sealed_memory(guard_page_bytes(), MemoryLock::kTry);
   if (!page) return page.error();
   // The roles' memory before anybody has made some: zeros, which nobody can write.
-  Result<Descriptor> writer = make_zero_memory(whole->parts.writer_bytes);
+  // What is polled before is there; a pool's buffers are named by messages only.
+  Result<Descriptor> writer =
+      make_zero_memory(whole->parts.writer_bytes,
+                       whole->is_board ? whole->parts.writer_bytes : whole->parts.buffers_offset);
   if (!writer) return writer.error();
   Result<Descriptor> reader = whole->is_board ? Result<Descriptor>(Descriptor())
                                               : make_zero_memory(whole->parts.reader_bytes);

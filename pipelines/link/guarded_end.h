@@ -32,7 +32,7 @@
 namespace slipring {
 
 // How long a broker may take to answer; it bounds an attempt to attach, and decides nothing else.
-inline constexpr std::uint64_t kGuardAnswerNs = 10'000'000'000;
+inline constexpr std::uint64_t kGuardAnswerNs = 30'000'000'000;
 
 // What a role's holder has in hand.
 struct GuardedHold;
@@ -93,6 +93,9 @@ class GuardedEnd {
   ProtectionLevel protection_ = ProtectionLevel::kNone;
   std::uint32_t generation_ = 0;
   std::uint32_t news_seen_ = 0;
+  // Of news.  Never required: both memories are held for a moment, and a limit that had room for
+  // one must not part the ends.
+  MemoryLock memory_lock_ = MemoryLock::kTry;
   std::atomic<std::uint32_t> armed_{0};  // for Arming; the broker rings always
   // News that could not be shown for want of memory, to be tried again.
   Descriptor pending_memory_;
