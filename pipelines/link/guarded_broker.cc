@@ -58,13 +58,16 @@ Result<GuardedBroker> GuardedBroker::create(const SegmentDirectory& directory,
   Result<SealedMemory> page = make_sealed_memory(guard_page_bytes(), MemoryLock::kTry);
   if (!page) return page.error();
   // The roles' memory before anybody has made some: zeros, which nobody can write.
+  const std::string shown_name(name);
   // What is polled before is there; a pool's buffers are named by messages only.
   Result<Descriptor> writer =
       make_zero_memory(whole->parts.writer_bytes,
-                       whole->is_board ? whole->parts.writer_bytes : whole->parts.buffers_offset);
+                       whole->is_board ? whole->parts.writer_bytes : whole->parts.buffers_offset,
+                       shown_name.c_str());
   if (!writer) return writer.error();
-  Result<Descriptor> reader = whole->is_board ? Result<Descriptor>(Descriptor())
-                                              : make_zero_memory(whole->parts.reader_bytes);
+  Result<Descriptor> reader =
+      whole->is_board ? Result<Descriptor>(Descriptor())
+                      : make_zero_memory(whole->parts.reader_bytes, UINT64_MAX, shown_name.c_str());
   if (!reader) return reader.error();
   Result<RendezvousServer> server = RendezvousServer::create(directory, name, options.rendezvous);
   if (!server) return server.error();

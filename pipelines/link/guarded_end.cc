@@ -138,7 +138,9 @@ Result<GuardedHold> GuardedEnd::take_role(const SegmentDirectory& directory, std
   }
   const Descriptor predecessor =
       has_predecessor ? std::move(packet.descriptors[1 + peer_count]) : Descriptor();
-  if (Status handed = hold.end->hand_in(hold, grant, predecessor.get(), memory_lock); !handed) {
+  if (Status handed =
+          hold.end->hand_in(hold, grant, predecessor.get(), memory_lock, std::string(name));
+      !handed) {
     return handed.error();
   }
   // Making and copying memory took its own time.
@@ -153,10 +155,10 @@ Result<GuardedHold> GuardedEnd::take_role(const SegmentDirectory& directory, std
 }
 
 Status GuardedEnd::hand_in(GuardedHold& hold, const GuardGrant& grant, int predecessor_fd,
-                           MemoryLock memory_lock) noexcept {
+                           MemoryLock memory_lock, const std::string& shown_name) noexcept {
   Result<std::uint64_t> size_bytes = bytes_of_role(grant, role_);
   if (!size_bytes) return size_bytes.error();
-  Result<SealedMemory> memory = make_unsealed_memory(*size_bytes, memory_lock);
+  Result<SealedMemory> memory = make_unsealed_memory(*size_bytes, memory_lock, shown_name.c_str());
   if (!memory) return memory.error();
   if (predecessor_fd >= 0) {
     Result<MemoryFacts> facts =

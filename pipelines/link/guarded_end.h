@@ -18,6 +18,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -81,7 +82,7 @@ class GuardedEnd {
     return reinterpret_cast<const GuardPage*>(page_.bytes().data())->seats[seat_of(role_)];
   }
   Status hand_in(GuardedHold& hold, const GuardGrant& grant, int predecessor_fd,
-                 MemoryLock memory_lock) noexcept;
+                 MemoryLock memory_lock, const std::string& shown_name) noexcept;
   Status await_accepted(Packet& packet, std::uint64_t deadline_ns) noexcept;
   void keep_news(Packet& packet) noexcept;
   bool show(const GuardNews& news, const Descriptor& memory, Mapping& peer) noexcept;

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "platform/memory/segment_directory.h"
+#include "platform/process/closed_directory.h"
 #include "platform/process/inspection.h"
 
 namespace slipring {
@@ -303,14 +304,14 @@ bool Stage::attach(int& exit_status) {
       return false;
     }
   }
+  if (is_sandboxed_ && !shut_in(directory->fd())) return false;
   points_.reserve(2 * (inputs_.size() + outputs_.size() + commands_.size()));
-  if (is_sandboxed_ && !shut_in()) return false;
   exit_status = 0;
   return true;
 }
 
 // Everything that the stage needs of the segment directory it has by now.
-bool Stage::shut_in() const {
+bool Stage::shut_in(int directory_fd) const {
   if (const Status forbidden = forbid_inspection(); !forbidden) {
     complain("cannot be put out of others' reach: " + describe_error(forbidden.error()));
     return false;
@@ -318,6 +319,11 @@ bool Stage::shut_in() const {
   if (const Status given_up = give_up_privilege_gains(); !given_up) {
     complain("cannot give up gaining privileges: " + describe_error(given_up.error()));
     return false;
+  }
+  if (const Status closed = close_directory(directory_fd); !closed) {
+    // Named segments of others stay within reach; guarded ones never are.
+    log(Severity::kWarning, "the segment directory stays open to this stage: %s",
+        describe_error(closed.error()).c_str());
   }
   return true;
 }

@@ -170,7 +170,7 @@ class Stage {
   Stage() = default;
   [[nodiscard]] bool parse(std::span<char* const> words, int& exit_status);
   [[nodiscard]] bool attach(int& exit_status);
-  [[nodiscard]] bool shut_in() const;
+  [[nodiscard]] bool shut_in(int directory_fd) const;
   [[nodiscard]] bool take_setting(std::string_view word);
   [[nodiscard]] bool take_option(std::string_view word);
   [[nodiscard]] bool check_ports() const;
