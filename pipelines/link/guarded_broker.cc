@@ -69,6 +69,19 @@ Result<GuardedBroker> GuardedBroker::create(const SegmentDirectory& directory,
       whole->is_board ? Result<Descriptor>(Descriptor())
                       : make_zero_memory(whole->parts.reader_bytes, UINT64_MAX, shown_name.c_str());
   if (!reader) return reader.error();
+  // Ends would refuse what is protected less than this kernel can: say so now.
+  const std::uint64_t reader_bytes = whole->is_board ? 0 : whole->parts.reader_bytes;
+  for (const auto& [fd, size_bytes] : {std::pair(page->descriptor.get(), guard_page_bytes()),
+                                       std::pair(writer->get(), whole->parts.writer_bytes),
+                                       std::pair(reader->get(), reader_bytes)}) {
+    if (size_bytes == 0) continue;
+    if (Result<MemoryFacts> facts = verify_memory(fd, ::geteuid(), size_bytes); !facts) {
+      Error error = facts.error();
+      if (error.code == ErrorCode::kCorruptPeer) error.code = ErrorCode::kSystem;
+      error.doing = "seal a link's memory";
+      return error;
+    }
+  }
   Result<RendezvousServer> server = RendezvousServer::create(directory, name, options.rendezvous);
   if (!server) return server.error();
   GuardedBroker broker(std::string(name), *whole, std::move(server).value(),

@@ -98,10 +98,7 @@ std::uint64_t existing_segment_bytes(const SegmentDirectory& directory, const Pi
 }
 
 PipelineSegments::PipelineSegments(const SegmentDirectory& directory, const PipelinePlan& plan)
-    : directory_(directory),
-      plan_(plan),
-      lock_name_(runner_board_name(plan)),
-      epoll_(epoll_create1(EPOLL_CLOEXEC)) {}
+    : directory_(directory), plan_(plan), lock_name_(runner_board_name(plan)) {}
 
 PipelineSegments::~PipelineSegments() {
   remove();
@@ -234,6 +231,8 @@ Status PipelineSegments::make_broker(const std::string& name, const LinkShape& s
   options.reader = stage;
   Result<GuardedBroker> broker = GuardedBroker::create(directory_, name, shape, options);
   if (!broker) return broker.error();
+  if (!epoll_.is_open()) epoll_ = Descriptor(epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll_.is_open()) return Error{ErrorCode::kSystem, errno, "watch the links' brokers"};
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.u64 = brokers_.size();

@@ -74,7 +74,7 @@ class PipelineSegments {
   // The runner's board.  Requires: the lock.
   [[nodiscard]] Board& board() { return *board_; }
 
-  // The brokers of guarded links.  Nothing here sleeps.
+  // The brokers of guarded links; -1 where there are none.  Nothing here sleeps.
   [[nodiscard]] int poll_fd() const noexcept { return epoll_.get(); }
   [[nodiscard]] std::uint64_t next_deadline_ns() const noexcept;
   void turn() noexcept;
