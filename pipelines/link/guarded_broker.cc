@@ -159,7 +159,7 @@ void GuardedBroker::hear(Id id, Packet& packet) noexcept {
       return take_region(id, packet);
     case GuardKind::kGot:
       if (const auto role = role_of(id)) {
-        seat(*role).awaits_got = false;
+        if (seat(*role).untaken_count != 0) --seat(*role).untaken_count;
         return tell_news(*role);
       }
       break;
@@ -225,7 +225,7 @@ void GuardedBroker::grant_role(Id id, Role role, const PeerCredentials& who) noe
                   static_cast<std::uint32_t>(who.process.pid()), grant.next_generation};
   taken.process.emplace(std::move(process).value());
   taken.has_news = false;
-  taken.awaits_got = false;
+  taken.untaken_count = 0;
 }
 
 void GuardedBroker::grant_look(Id id) noexcept {
@@ -283,7 +283,7 @@ void GuardedBroker::take_region(Id id, Packet& packet) noexcept {
 
 void GuardedBroker::tell_news(Role role) noexcept {
   Seat& told = seat(role);
-  if (!told.has_news || told.awaits_got || told.hold == Hold::kFree) return;
+  if (!told.has_news || told.untaken_count == kMaxUntakenNews || told.hold == Hold::kFree) return;
   const Seat& about = seat(other_role(role));
   const GuardNews body{static_cast<std::uint32_t>(other_role(role)), 0, about.owner};
   const std::array<int, 1> descriptors = {about.memory.get()};
@@ -295,7 +295,7 @@ void GuardedBroker::tell_news(Role role) noexcept {
     return;
   }
   told.has_news = false;
-  told.awaits_got = true;
+  ++told.untaken_count;
   GuardSeat& page = shown(role);
   // relaxed load: our own word.
   page.news_count.store(page.news_count.load(std::memory_order_relaxed) + 1,
