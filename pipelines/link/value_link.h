@@ -69,15 +69,12 @@ class ValueWriter {
   }
 
   // As SpscProducer, and wakes a reader that sleeps.
-  [[nodiscard]] Transfer try_push(const T& value) noexcept {
-    return rung([&] { return ring_.try_push(value); });
-  }
+  [[nodiscard]] Transfer try_push(const T& value) noexcept { return rung(ring_.try_push(value)); }
   [[nodiscard]] Transfer try_push_batch(std::span<const T> values, std::size_t& pushed) noexcept {
-    return rung([&] { return ring_.try_push_batch(values, pushed); });
+    return rung(ring_.try_push_batch(values, pushed));
   }
   [[nodiscard]] Transfer try_reserve(std::span<T>& slots) noexcept {
-    Transfer answer = ring_.try_reserve(slots);
-    if (answer == Transfer::kBlocked && end_.take_news()) answer = ring_.try_reserve(slots);
+    const Transfer answer = ring_.try_reserve(slots);
     if (answer != Transfer::kDone) end_.note(answer);
     return answer;
   }
@@ -115,15 +112,11 @@ class ValueWriter {
   ValueWriter(LinkEnd end, const SpscProducer<T>& ring) noexcept
       : end_(std::move(end)), ring_(ring) {}
 
-  template <typename Try>
-  Transfer rung(Try&& try_it) noexcept {
-    Transfer answer = try_it();
+  Transfer rung(Transfer answer) noexcept {
     if (answer == Transfer::kDone) [[likely]] {
       end_.ring();
       return Transfer::kDone;
     }
-    if (answer == Transfer::kBlocked && end_.take_news()) answer = try_it();
-    end_.ring();
     end_.note(answer);
     return answer;
   }
@@ -153,14 +146,12 @@ class ValueReader {
   }
 
   // As SpscConsumer, and wakes a writer that sleeps, a quarter of a lap at a time.
-  [[nodiscard]] Transfer try_pop(T& value) noexcept {
-    return rung([&] { return ring_.try_pop(value); });
-  }
+  [[nodiscard]] Transfer try_pop(T& value) noexcept { return rung(ring_.try_pop(value)); }
   [[nodiscard]] Transfer try_pop_batch(std::span<T> values, std::size_t& popped) noexcept {
-    return rung([&] { return ring_.try_pop_batch(values, popped); });
+    return rung(ring_.try_pop_batch(values, popped));
   }
   [[nodiscard]] Transfer try_peek(std::span<const T>& values) noexcept {
-    return rung([&] { return ring_.try_peek(values); });
+    return rung(ring_.try_peek(values));
   }
   void release(std::size_t count) noexcept {
     ring_.release(count);
@@ -205,14 +196,11 @@ class ValueReader {
   ValueReader(LinkEnd end, const SpscConsumer<T>& ring) noexcept
       : end_(std::move(end)), ring_(ring) {}
 
-  template <typename Try>
-  Transfer rung(Try&& try_it) noexcept {
-    Transfer answer = try_it();
+  Transfer rung(Transfer answer) noexcept {
     if (answer == Transfer::kDone) [[likely]] {
       ring_for_credit();
       return Transfer::kDone;
     }
-    if (answer == Transfer::kBlocked && end_.take_news()) answer = try_it();
     ring_for_credit();
     end_.note(answer);
     return answer;

@@ -15,6 +15,7 @@ void write_end(JsonWriter& json, const char* key, const EndReport& end, const En
   json.member("pid", end.process_id);
   json.member("incarnation", end.incarnation);
   json.member("locked", end.is_locked);
+  json.member("protection_level", slipring::name_of(end.protection));
   json.member("asleep", end.is_asleep);
   json.member("messages", end.message_count);
   json.member("payload_bytes", end.payload_bytes);
@@ -40,6 +41,7 @@ void write_link(JsonWriter& json, const Comparison& comparison, const LinkSample
   json.begin_object();
   json.member("name", link.name);
   json.member("kind", slipring::name_of(report.shape.kind));
+  json.member("guarded", report.is_guarded);
   json.member("total_bytes", report.total_bytes);
   json.member("fill", report.fill);
   json.member("peak_fill", link.peak_fill);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <cinttypes>
 #include <cstdio>
@@ -60,6 +61,9 @@ void add_notes(const LinkSample& link, Table& table) {
     add(std::to_string(report.pool_lent_count) + " of " +
         std::to_string(report.shape.pool_buffer_count) + " buffers of " +
         binary_size(report.shape.pool_buffer_bytes) + " lent");
+  }
+  if (report.is_guarded) {
+    add(slipring::name_of(std::max(report.writer.protection, report.reader.protection)));
   }
   if (report.shape.credit_count != 0) {
     add("credit " + std::to_string(report.shape.credit_count));
