@@ -17,9 +17,11 @@
 #include "tools/cli/version.h"
 #include "tools/create/create.h"
 #include "tools/doctor/doctor.h"
+#include "tools/get/get.h"
 #include "tools/help.h"
 #include "tools/ls/ls.h"
 #include "tools/oob/oob.h"
+#include "tools/put/put.h"
 #include "tools/rm/rm.h"
 #include "tools/run/run.h"
 #include "tools/stat/stat.h"
@@ -63,6 +65,8 @@ struct CommandLine {
   ListRequest list;
   StatRequest stat;
   DoctorRequest doctor;
+  PutRequest put;
+  GetRequest get;
   OobRequest oob;
   std::string oob_wait;
   BenchRequest bench;
@@ -95,10 +99,11 @@ void add_create(CommandLine& line) {
   CreateRequest& request = line.create;
   CLI::App& command = line.add(kCreateText, request.json);
   command.add_option("NAME", request.name, "The segment's name: A-Z a-z 0-9 . _ -");
-  command.add_option("--kind", request.kind, "Of any length, of one length, or typed values")
-      ->option_text(" records|slots|values")
+  command
+      .add_option("--kind", request.kind, "Of any length, of one length, typed values, or bytes")
+      ->option_text(" records|slots|values|stream")
       ->required();
-  command.add_option("--capacity", request.capacity, "records: the ring, a power of two")
+  command.add_option("--capacity", request.capacity, "records, stream: the ring, a power of two")
       ->option_text(" SIZE");
   command
       .add_option("--slots", request.slots, "slots (a power of two), values (any number): how many")
@@ -143,6 +148,28 @@ void add_stat(CommandLine& line) {
   command.add_flag("--once", request.once, "One look, without rates");
 }
 
+// What both ends of a stream have in common.
+template <typename Request>
+CLI::App& add_stream_end(CommandLine& line, const CommandText& text, Request& request) {
+  CLI::App& command = line.add(text, request.json);
+  command.add_option("NAME", request.name, "The stream; made if there is none");
+  command
+      .add_option("--capacity", request.capacity,
+                  "Of a stream that is made, a power of two (default 1MiB)")
+      ->option_text(" SIZE");
+  return command;
+}
+
+void add_put(CommandLine& line) {
+  add_stream_end(line, kPutText, line.put)
+      .add_flag("--stay", line.put.stay, "Leave the stream open for the next writer");
+}
+
+void add_get(CommandLine& line) {
+  add_stream_end(line, kGetText, line.get)
+      .add_flag("--stay", line.get.stay, "Wait for the next writer when one has ended");
+}
+
 void add_oob(CommandLine& line) {
   OobRequest& request = line.oob;
   CLI::App& command = line.add(kOobText, request.json);
@@ -181,6 +208,8 @@ void build(CommandLine& line) {
   add_rm(line);
   add_ls(line);
   add_stat(line);
+  add_put(line);
+  add_get(line);
   add_oob(line);
   line.add(kDoctorText, line.doctor.json);
   add_bench(line);
@@ -259,6 +288,8 @@ bool place_last_words(CommandLine& line, const std::string& command,
   };
   if (command == kRunText.name) fill(line.run.file);
   if (command == kCreateText.name) fill(line.create.name);
+  if (command == kPutText.name) fill(line.put.name);
+  if (command == kGetText.name) fill(line.get.name);
   if (command == kRmText.name) append(line.remove.names);
   if (command == kStatText.name) append(line.stat.names);
   if (command == kOobText.name) {
@@ -274,6 +305,8 @@ bool has_every_word(const CommandLine& line, const std::string& command) {
   const char* missing = nullptr;
   if (command == kRunText.name && line.run.file.empty()) missing = "FILE";
   if (command == kCreateText.name && line.create.name.empty()) missing = "NAME";
+  if (command == kPutText.name && line.put.name.empty()) missing = "NAME";
+  if (command == kGetText.name && line.get.name.empty()) missing = "NAME";
   if (command == kOobText.name && line.oob.words.empty()) missing = "WORD";
   if (command == kOobText.name && line.oob.lane.empty()) missing = "PIPELINE.LANE";
   if (missing == nullptr) return true;
@@ -287,6 +320,8 @@ ExitStatus dispatch(CommandLine& line, const std::string& command) {
   if (command == kRmText.name) return remove(line.remove);
   if (command == kLsText.name) return list(line.list);
   if (command == kStatText.name) return stat(line.stat);
+  if (command == kPutText.name) return put(line.put);
+  if (command == kGetText.name) return get(line.get);
   if (command == kDoctorText.name) return doctor(line.doctor);
   if (command == kBenchText.name) return bench(line.bench);
   if (command == kOobText.name) {

@@ -65,6 +65,11 @@ class LinkEnd {
     return own().incarnation.load(std::memory_order_relaxed);  // relaxed: our own word
   }
 
+  // As the other end says itself.
+  [[nodiscard]] std::uint32_t peer_incarnation() const noexcept {
+    return peer().incarnation.load(std::memory_order_relaxed);  // relaxed: nothing hangs on it
+  }
+
   // A predecessor may have died between publishing and ringing: whoever sleeps is woken to look,
   // and does not find it by the bound of its sleep.
   void open() noexcept {

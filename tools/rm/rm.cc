@@ -118,7 +118,7 @@ Outcome remove_one(const SegmentDirectory& directory, const std::string& name, b
   }
   outcome.removed = true;
   if (facts && facts->link && facts->link->fill != 0) {
-    const bool is_records = facts->kind == SegmentKind::kRecordLink;
+    const bool is_records = is_counted_in_bytes(facts->link->shape);
     remark(kCommand, name + " held " +
                          (is_records ? binary_size(facts->link->fill)
                                      : std::to_string(facts->link->fill) + " " +

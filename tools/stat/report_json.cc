@@ -36,7 +36,7 @@ void write_end(JsonWriter& json, const char* key, const EndReport& end, const En
 
 void write_link(JsonWriter& json, const Comparison& comparison, const LinkSample& link) {
   const LinkReport& report = link.report;
-  const bool is_records = report.shape.kind == SegmentKind::kRecordLink;
+  const bool is_records = is_counted_in_bytes(report.shape);
   const std::optional<LinkRates> rates = comparison.rates(link);
   json.begin_object();
   json.member("name", link.name);

@@ -14,7 +14,7 @@ namespace {
 
 std::string fill_text(const LinkSample& link) {
   const LinkReport& report = link.report;
-  const bool is_records = report.shape.kind == SegmentKind::kRecordLink;
+  const bool is_records = is_counted_in_bytes(report.shape);
   std::string text =
       percentage(report.fill, report.capacity) + " of " +
       (is_records ? binary_size(report.capacity)
