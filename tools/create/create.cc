@@ -98,7 +98,7 @@ bool read_shape(const CreateRequest& request, LinkShape& shape) {
   } else if (request.kind == "values") {
     if (!read_slots(request, SegmentKind::kValueLink, shape)) return false;
   } else {
-    return refuse("--kind '" + request.kind + "' is none of records, slots, stream, values");
+    return refuse("--kind '" + request.kind + "' is none of records, slots, values, stream");
   }
   if (request.credit.empty()) return true;
   const auto credit = parse_number<std::uint64_t>(request.credit);
