@@ -17,11 +17,10 @@
 #include "tools/cli/version.h"
 #include "tools/create/create.h"
 #include "tools/doctor/doctor.h"
-#include "tools/get/get.h"
 #include "tools/help.h"
 #include "tools/ls/ls.h"
 #include "tools/oob/oob.h"
-#include "tools/put/put.h"
+#include "tools/pipe/pipe.h"
 #include "tools/rm/rm.h"
 #include "tools/run/run.h"
 #include "tools/stat/stat.h"
@@ -65,8 +64,9 @@ struct CommandLine {
   ListRequest list;
   StatRequest stat;
   DoctorRequest doctor;
-  PutRequest put;
-  GetRequest get;
+  PipeRequest put;  // `to` is the stream's name until the command is known to be sound
+  PipeRequest get;  // likewise `from`
+  PipeRequest pipe;
   OobRequest oob;
   std::string oob_wait;
   BenchRequest bench;
@@ -148,26 +148,32 @@ void add_stat(CommandLine& line) {
   command.add_flag("--once", request.once, "One look, without rates");
 }
 
-// What both ends of a stream have in common.
-template <typename Request>
-CLI::App& add_stream_end(CommandLine& line, const CommandText& text, Request& request) {
-  CLI::App& command = line.add(text, request.json);
-  command.add_option("NAME", request.name, "The stream; made if there is none");
+// What put, get and pipe have in common.
+void add_stream_options(CLI::App& command, PipeRequest& request, const char* stay) {
   command
       .add_option("--capacity", request.capacity,
                   "Of a stream that is made, a power of two (default 1MiB)")
       ->option_text(" SIZE");
-  return command;
+  command.add_flag("--stay", request.stay, stay);
 }
 
 void add_put(CommandLine& line) {
-  add_stream_end(line, kPutText, line.put)
-      .add_flag("--stay", line.put.stay, "Leave the stream open for the next writer");
+  CLI::App& command = line.add(kPutText, line.put.json);
+  command.add_option("NAME", line.put.to, "The stream; made if there is none");
+  add_stream_options(command, line.put, "Leave the stream open for the next writer");
 }
 
 void add_get(CommandLine& line) {
-  add_stream_end(line, kGetText, line.get)
-      .add_flag("--stay", line.get.stay, "Wait for the next writer when one has ended");
+  CLI::App& command = line.add(kGetText, line.get.json);
+  command.add_option("NAME", line.get.from, "The stream; made if there is none");
+  add_stream_options(command, line.get, "Wait for the next writer when one has ended");
+}
+
+void add_pipe(CommandLine& line) {
+  CLI::App& command = line.add(kPipeText, line.pipe.json);
+  command.add_option("FROM", line.pipe.from, "-, PATH, ring:NAME, tcp://HOST:PORT[?listen],");
+  command.add_option("TO", line.pipe.to, "unix://PATH[?listen]");
+  add_stream_options(command, line.pipe, "Streams outlive their ends: wait for successors");
 }
 
 void add_oob(CommandLine& line) {
@@ -210,6 +216,7 @@ void build(CommandLine& line) {
   add_stat(line);
   add_put(line);
   add_get(line);
+  add_pipe(line);
   add_oob(line);
   line.add(kDoctorText, line.doctor.json);
   add_bench(line);
@@ -288,8 +295,12 @@ bool place_last_words(CommandLine& line, const std::string& command,
   };
   if (command == kRunText.name) fill(line.run.file);
   if (command == kCreateText.name) fill(line.create.name);
-  if (command == kPutText.name) fill(line.put.name);
-  if (command == kGetText.name) fill(line.get.name);
+  if (command == kPutText.name) fill(line.put.to);
+  if (command == kGetText.name) fill(line.get.from);
+  if (command == kPipeText.name) {
+    fill(line.pipe.from);
+    fill(line.pipe.to);
+  }
   if (command == kRmText.name) append(line.remove.names);
   if (command == kStatText.name) append(line.stat.names);
   if (command == kOobText.name) {
@@ -305,8 +316,10 @@ bool has_every_word(const CommandLine& line, const std::string& command) {
   const char* missing = nullptr;
   if (command == kRunText.name && line.run.file.empty()) missing = "FILE";
   if (command == kCreateText.name && line.create.name.empty()) missing = "NAME";
-  if (command == kPutText.name && line.put.name.empty()) missing = "NAME";
-  if (command == kGetText.name && line.get.name.empty()) missing = "NAME";
+  if (command == kPutText.name && line.put.to.empty()) missing = "NAME";
+  if (command == kGetText.name && line.get.from.empty()) missing = "NAME";
+  if (command == kPipeText.name && line.pipe.to.empty()) missing = "TO";
+  if (command == kPipeText.name && line.pipe.from.empty()) missing = "FROM";
   if (command == kOobText.name && line.oob.words.empty()) missing = "WORD";
   if (command == kOobText.name && line.oob.lane.empty()) missing = "PIPELINE.LANE";
   if (missing == nullptr) return true;
@@ -320,8 +333,17 @@ ExitStatus dispatch(CommandLine& line, const std::string& command) {
   if (command == kRmText.name) return remove(line.remove);
   if (command == kLsText.name) return list(line.list);
   if (command == kStatText.name) return stat(line.stat);
-  if (command == kPutText.name) return put(line.put);
-  if (command == kGetText.name) return get(line.get);
+  if (command == kPutText.name) {
+    line.put.from = "-";
+    line.put.to = "ring:" + line.put.to;
+    return pipe(line.put, command);
+  }
+  if (command == kGetText.name) {
+    line.get.from = "ring:" + line.get.from;
+    line.get.to = "-";
+    return pipe(line.get, command);
+  }
+  if (command == kPipeText.name) return pipe(line.pipe, command);
   if (command == kDoctorText.name) return doctor(line.doctor);
   if (command == kBenchText.name) return bench(line.bench);
   if (command == kOobText.name) {

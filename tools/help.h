@@ -66,6 +66,12 @@ inline constexpr CommandText kGetText = {"get",
                                          "  slipring get backup | tar x\n"
                                          "  slipring get ts | ffplay -\n"
                                          "  slipring get log --stay >> log.txt\n"};
+inline constexpr CommandText kPipeText = {"pipe",
+                                          "Carry bytes between files, pipes, sockets and streams",
+                                          "FROM TO [--capacity SIZE] [--stay] [--json]",
+                                          "  slipring pipe in.ts ring:ts\n"
+                                          "  slipring pipe ring:log tcp://127.0.0.1:5000\n"
+                                          "  slipring pipe 'unix:///run/in.sock?listen' -\n"};
 inline constexpr CommandText kOobText = {
     "oob", "Give a running stage a command, out of band",
     "PIPELINE.LANE WORD... [--wait[=SECONDS]] [--timeout SECONDS]\n"

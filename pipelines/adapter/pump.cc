@@ -9,49 +9,13 @@
 #include <optional>
 #include <span>
 
+#include "pipelines/adapter/other_end.h"
 #include "platform/wait/clock.h"
 
 namespace slipring {
 namespace {
 
-// A sleep on a ring has no descriptor in it.  After so long the peer's certificate is asked; the
-// interval decides when a death is noticed, never whether.
-constexpr std::uint64_t kLookAtPeerNs = 50'000'000;
-constexpr int kLookAtPeerMs = 50;
-
-bool is_stopped(const PumpOptions& options) noexcept {
-  // relaxed: nothing else is published with it.
-  return options.stop != nullptr && options.stop->load(std::memory_order_relaxed);
-}
-
-// The process at the other end.
-template <typename Link>
-class OtherEnd {
- public:
-  OtherEnd(const Link& link, RoleWatch& watch, bool stays) noexcept
-      : link_(link), watch_(watch), incarnation_before_(link.peer_incarnation()), stays_(stays) {}
-
-  // Nobody holds the role, and since we began somebody did.  Until then we wait for somebody, as
-  // the opening of a FIFO does.  Errors: kSystem.
-  [[nodiscard]] Result<bool> has_died() noexcept {
-    Result<Holder> holder = watch_.look();
-    if (!holder) return holder.error();
-    if (*holder != Holder::kNobody) {
-      was_there_ = true;
-      return false;
-    }
-    return !stays_ && (was_there_ || link_.peer_incarnation() != incarnation_before_);
-  }
-  void was_there() noexcept { was_there_ = true; }
-  [[nodiscard]] int poll_fd() const noexcept { return watch_.poll_fd(); }
-
- private:
-  const Link& link_;
-  RoleWatch& watch_;
-  std::uint32_t incarnation_before_;
-  bool stays_;
-  bool was_there_ = false;
-};
+constexpr int kLookAtPeerMs = static_cast<int>(kLookAtPeerNs / 1'000'000);
 
 template <typename Byte>
 std::array<iovec, 2> io_vectors(const StreamParts<Byte>& parts) noexcept {
@@ -100,7 +64,7 @@ class Filler {
     if (Result<bool> looked = reader_.has_died(); !looked) return looked.error();
     for (;;) {
       if (is_stopped(options_)) return ended(PumpEnd::kStopped);
-      if (link_.is_peer_closed()) return ended(PumpEnd::kPeerClosed);
+      if (link_.is_peer_closed()) return ended(PumpEnd::kOutputClosed);
       StreamParts<std::byte> room;
       const Transfer answer = link_.try_reserve(room);
       if (answer == Transfer::kCorruptPeer) return ended(PumpEnd::kCorruptPeer);
@@ -123,7 +87,7 @@ class Filler {
     Result<bool> died = reader_.has_died();
     if (!died) return died.error();
     if (!*died) return std::optional<PumpEnd>();
-    return std::optional(link_.is_peer_closed() ? PumpEnd::kPeerClosed : PumpEnd::kPeerDied);
+    return std::optional(link_.is_peer_closed() ? PumpEnd::kOutputClosed : PumpEnd::kReaderDied);
   }
 
   Step wait_for_room() noexcept {
@@ -210,7 +174,7 @@ class Drainer {
     if (!died) return died.error();
     // What it published before its death is seen after its certificate.
     if (!*died || link_.has_bytes() || link_.is_peer_closed()) return std::optional<PumpEnd>();
-    return std::optional(PumpEnd::kPeerDied);
+    return std::optional(PumpEnd::kWriterDied);
   }
 
   Step write_out(const StreamView& view) noexcept {
@@ -238,11 +202,96 @@ class Drainer {
   PumpReport report_;
 };
 
+// Reads one stream and writes another.
+class Relay {
+ public:
+  Relay(StreamReader& from, RoleWatch& writer, StreamWriter& to, RoleWatch& reader,
+        const PumpOptions& options) noexcept
+      : from_(from),
+        writer_(from, writer, options.stays),
+        to_(to),
+        reader_(to, reader, options.stays),
+        options_(options),
+        waiter_(options.waiter) {}
+
+  Result<PumpReport> run() noexcept {
+    if (Result<bool> looked = reader_.has_died(); !looked) return looked.error();
+    for (;;) {
+      if (is_stopped(options_)) return ended(PumpEnd::kStopped);
+      if (to_.is_peer_closed()) return ended(PumpEnd::kOutputClosed);
+      const bool is_closed = !options_.stays && from_.is_peer_closed();
+      StreamView view;
+      const Transfer there = from_.try_peek(view);
+      if (there == Transfer::kCorruptPeer) return ended(PumpEnd::kCorruptPeer);
+      if (there == Transfer::kBlocked && is_closed) return ended(PumpEnd::kEndOfInput);
+      if (there == Transfer::kDone) writer_.was_there();
+      const Transfer answer = there == Transfer::kDone ? move(view) : Transfer::kBlocked;
+      if (answer == Transfer::kCorruptPeer) return ended(PumpEnd::kCorruptPeer);
+      if (answer == Transfer::kDone) continue;
+      Result<std::optional<PumpEnd>> step = wait(there == Transfer::kDone);
+      if (!step) return step.error();
+      if (step->has_value()) return ended(**step);
+    }
+  }
+
+ private:
+  PumpReport ended(PumpEnd end) noexcept {
+    report_.end = end;
+    return report_;
+  }
+
+  Transfer move(const StreamView& view) noexcept {
+    std::size_t count = 0;
+    const Transfer answer = to_.try_write(view.bytes.first, count);
+    if (answer != Transfer::kDone) return answer;
+    report_.repeated_bytes += count < view.redelivered_bytes ? count : view.redelivered_bytes;
+    report_.moved_bytes += count;
+    from_.consume(count);
+    return Transfer::kDone;
+  }
+
+  Result<std::optional<PumpEnd>> wait(bool is_full) noexcept {
+    const WaitPoint point = is_full ? to_.space_point() : from_.byte_point();
+    const WaitOutcome outcome = waiter_.wait(
+        std::span<const WaitPoint>(&point, 1),
+        [&] {
+          return is_stopped(options_) || to_.is_peer_closed() ||
+                 (is_full ? to_.has_space()
+                          : from_.has_bytes() || (!options_.stays && from_.is_peer_closed()));
+        },
+        deadline_after(kLookAtPeerNs));
+    if (outcome == WaitOutcome::kReady) return std::optional<PumpEnd>();
+    Result<bool> reader_died = reader_.has_died();
+    if (!reader_died) return reader_died.error();
+    if (*reader_died && !to_.is_peer_closed()) return std::optional(PumpEnd::kReaderDied);
+    Result<bool> writer_died = writer_.has_died();
+    if (!writer_died) return writer_died.error();
+    // What it published before its death is seen after its certificate.
+    if (!*writer_died || from_.has_bytes() || from_.is_peer_closed()) {
+      return std::optional<PumpEnd>();
+    }
+    return std::optional(PumpEnd::kWriterDied);
+  }
+
+  StreamReader& from_;
+  OtherEnd<StreamReader> writer_;
+  StreamWriter& to_;
+  OtherEnd<StreamWriter> reader_;
+  const PumpOptions& options_;
+  Waiter waiter_;
+  PumpReport report_;
+};
+
 }  // namespace
 
 Result<PumpReport> fill(StreamWriter& link, int input, RoleWatch& reader,
                         const PumpOptions& options) noexcept {
   return Filler(link, input, reader, options).run();
+}
+
+Result<PumpReport> relay(StreamReader& from, RoleWatch& writer, StreamWriter& to, RoleWatch& reader,
+                         const PumpOptions& options) noexcept {
+  return Relay(from, writer, to, reader, options).run();
 }
 
 Result<PumpReport> drain(StreamReader& link, int output, RoleWatch& writer,

@@ -19,37 +19,12 @@
 // again, and counts them as `repeated_bytes`.
 #pragma once
 
-#include <atomic>
-#include <cstdint>
-
 #include "core/error/result.h"
+#include "pipelines/adapter/pump_options.h"
 #include "pipelines/link/role_watch.h"
 #include "pipelines/link/stream_link.h"
-#include "platform/wait/waiter.h"
 
 namespace slipring {
-
-enum class PumpEnd : std::uint8_t {
-  kEndOfInput,    // all of it was carried
-  kPeerClosed,    // the other end of the link has closed: filling is of no use any more
-  kPeerDied,      // certified; a drainer has carried all that was published
-  kOutputClosed,  // EPIPE: nobody reads the descriptor
-  kCorruptPeer,   // the other end wrote what no correct end writes
-  kStopped,       // `stop` was set
-};
-
-struct PumpOptions {
-  bool stays = false;
-  // Looked at between moves and after each sleep; set by a signal handler.
-  const std::atomic<bool>* stop = nullptr;
-  WaiterOptions waiter = {};
-};
-
-struct PumpReport {
-  PumpEnd end = PumpEnd::kEndOfInput;
-  std::uint64_t moved_bytes = 0;
-  std::uint64_t repeated_bytes = 0;  // a dead predecessor may have written them already
-};
 
 // Reads `input` to its end into the link, and does not close the link's end.  `input` may be
 // anything that can be read: pipe, FIFO, file, terminal, socket; its blocking mode is left alone.
@@ -60,6 +35,10 @@ Result<PumpReport> fill(StreamWriter& link, int input, RoleWatch& reader,
 // Writes what comes out of the link to `output`.  Requires: SIGPIPE is ignored.
 // Errors: kSystem, kNoSpace (writing), with the bytes moved so far in `found`.
 Result<PumpReport> drain(StreamReader& link, int output, RoleWatch& writer,
+                         const PumpOptions& options) noexcept;
+
+// From one stream to another.  Errors: kSystem.
+Result<PumpReport> relay(StreamReader& from, RoleWatch& writer, StreamWriter& to, RoleWatch& reader,
                          const PumpOptions& options) noexcept;
 
 }  // namespace slipring

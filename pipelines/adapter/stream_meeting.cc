@@ -1,6 +1,6 @@
 #include "pipelines/adapter/stream_meeting.h"
 
-#include "platform/process/certificate.h"
+#include "pipelines/link/link_observer.h"
 
 namespace slipring {
 namespace {
@@ -33,7 +33,7 @@ Result<StreamWriter> meet_as_writer(const SegmentDirectory& directory, std::stri
       if (!writer && writer.error().code == ErrorCode::kNotFound) continue;
       if (!writer || !writer->is_peer_closed()) return writer;
     }
-    Result<bool> removed = remove_if_left(directory, name, inode);
+    Result<bool> removed = remove_if_over(directory, name, inode);
     if (!removed) return removed.error();
   }
   return kRestless;
@@ -48,7 +48,7 @@ Result<StreamReader> meet_as_reader(const SegmentDirectory& directory, std::stri
   return kRestless;
 }
 
-Result<bool> remove_if_left(const SegmentDirectory& directory, std::string_view name,
+Result<bool> remove_if_over(const SegmentDirectory& directory, std::string_view name,
                             std::uint64_t inode) noexcept {
   Result<SegmentFile> file = SegmentFile::open(directory, name);
   if (!file) {
@@ -56,11 +56,16 @@ Result<bool> remove_if_left(const SegmentDirectory& directory, std::string_view 
     return file.error();
   }
   if (file->inode() != inode) return false;
-  for (const Role role : {Role::kWriter, Role::kReader}) {
-    Result<Probe> probe = file->lock_file().probe(static_cast<std::uint32_t>(role));
-    if (!probe) return probe.error();
-    if (probe->holder != Holder::kNobody) return false;
+  Result<LinkObserver> link = LinkObserver::attach(directory, name);
+  if (!link) {
+    if (link.error().code == ErrorCode::kNotFound) return false;
+    return link.error();
   }
+  const LinkReport report = link->report();
+  const bool is_over = report.reader.state == EndState::kClosed &&
+                       report.reader.holder == Holder::kNobody &&
+                       report.writer.holder == Holder::kNobody;
+  if (!is_over) return false;
   const Status removed = remove_segment(directory, name);
   if (!removed && removed.error().code != ErrorCode::kNotFound) return removed.error();
   return removed.ok();

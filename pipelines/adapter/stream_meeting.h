@@ -4,9 +4,10 @@
 // Protocol.  Whoever comes first makes the link; of two who come at once one succeeds, and the
 // other takes what it made.  Each takes its role, and waits for the other with the ring's own
 // means: a reader for bytes, a writer for room.
-//  A link whose reader has closed is over.  A writer who finds one removes it and makes another.
-//  Who leaves last removes the name: its role is laid down, and nobody holds the other.  What was
-// published and not read keeps the link until a reader comes.
+// A link whose reader has closed is over.  A writer who finds one removes it and makes another.  Of
+// those who leave, each closes, lays its role down, and then looks: the last one finds the link
+// over and nobody there, and removes the name.  What was published and not read keeps the link
+// until a reader comes.
 //
 // Crash.  A killed end leaves the link to its successor; `slipring rm --stale` finds what nobody
 // came for.
@@ -34,9 +35,9 @@ Result<StreamWriter> meet_as_writer(const SegmentDirectory& directory, std::stri
 Result<StreamReader> meet_as_reader(const SegmentDirectory& directory, std::string_view name,
                                     const StreamMeetingOptions& options = {}) noexcept;
 
-// Removes the name if it still means this segment and nobody holds a role of it.  Answers whether
-// it did.  Requires: our own end is gone.  Errors: kPermission, kSystem.
-Result<bool> remove_if_left(const SegmentDirectory& directory, std::string_view name,
+// Removes the name if it still means this segment, its reader has closed, and nobody holds a role.
+// Answers whether it did.  Requires: our own end is gone.  Errors: kPermission, kSystem.
+Result<bool> remove_if_over(const SegmentDirectory& directory, std::string_view name,
                             std::uint64_t inode) noexcept;
 
 }  // namespace slipring

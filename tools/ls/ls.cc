@@ -92,7 +92,8 @@ void write_segment(JsonWriter& json, const SegmentFacts& facts) {
     const SegmentKind kind = facts.link->shape.kind;
     json.member("fill", facts.link->fill);
     json.member("capacity", facts.link->capacity);
-    json.member("fill_unit", is_counted_in_bytes(facts.link->shape) ? "bytes" : slipring::name_of(kind));
+    json.member("fill_unit",
+                is_counted_in_bytes(facts.link->shape) ? "bytes" : slipring::name_of(kind));
   }
   json.begin_array("ends");
   for (const EndFacts& end : facts.ends) {

@@ -1,4 +1,4 @@
-// What `put` and `get` say when they are through.
+// What `pipe`, `put` and `get` say when they are through, or could not begin.
 #pragma once
 
 #include <cstdint>
@@ -6,17 +6,17 @@
 #include <string>
 #include <string_view>
 
-#include "pipelines/adapter/pump.h"
+#include "pipelines/adapter/pump_options.h"
 #include "tools/cli/exit_status.h"
 
 namespace slipring::tools {
 
-// {"name":…,"end":"end_of_input","moved_bytes":…,"repeated_bytes":…}
-[[nodiscard]] std::string pump_report_json(const std::string& name, const PumpReport& report);
+// {"from":…,"to":…,"end":"end_of_input","moved_bytes":…,"repeated_bytes":…}
+[[nodiscard]] std::string pump_report_json(const std::string& from, const std::string& to,
+                                           const PumpReport& report);
 
-// Complains about an end that is nobody's wish, and answers the status for it.  `other` is what the
-// peer is called: "reader" or "writer".
-ExitStatus judge_pump(std::string_view command, const std::string& name, std::string_view other,
+// Complains about an end that is nobody's wish, and answers the status for it.
+ExitStatus judge_pump(std::string_view command, const std::string& from, const std::string& to,
                       const PumpReport& report);
 
 // The capacity that was asked for; nothing after a complaint.

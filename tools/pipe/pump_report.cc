@@ -1,6 +1,7 @@
-#include "tools/cli/pump_report.h"
+#include "tools/pipe/pump_report.h"
 
 #include "core/ring/byte_stream.h"
+#include "pipelines/link/link_layout.h"
 #include "pipelines/stage/pipeline_file.h"
 #include "tools/cli/json.h"
 #include "tools/cli/terminal.h"
@@ -12,10 +13,10 @@ const char* name_of(PumpEnd end) noexcept {
   switch (end) {
     case PumpEnd::kEndOfInput:
       return "end_of_input";
-    case PumpEnd::kPeerClosed:
-      return "peer_closed";
-    case PumpEnd::kPeerDied:
-      return "peer_died";
+    case PumpEnd::kWriterDied:
+      return "writer_died";
+    case PumpEnd::kReaderDied:
+      return "reader_died";
     case PumpEnd::kOutputClosed:
       return "output_closed";
     case PumpEnd::kCorruptPeer:
@@ -28,33 +29,37 @@ const char* name_of(PumpEnd end) noexcept {
 
 }  // namespace
 
-std::string pump_report_json(const std::string& name, const PumpReport& report) {
+std::string pump_report_json(const std::string& from, const std::string& to,
+                             const PumpReport& report) {
   JsonWriter json;
   json.begin_document();
-  json.member("name", name);
+  json.member("from", from);
+  json.member("to", to);
   json.member("end", name_of(report.end));
   json.member("moved_bytes", report.moved_bytes);
   json.member("repeated_bytes", report.repeated_bytes);
   return json.end_document();
 }
 
-ExitStatus judge_pump(std::string_view command, const std::string& name, std::string_view other,
+ExitStatus judge_pump(std::string_view command, const std::string& from, const std::string& to,
                       const PumpReport& report) {
-  const std::string after = " after " + std::to_string(report.moved_bytes) + " bytes";
+  const std::string moved = std::to_string(report.moved_bytes) + " bytes";
   switch (report.end) {
     case PumpEnd::kEndOfInput:
-    case PumpEnd::kPeerClosed:
     case PumpEnd::kOutputClosed:
     case PumpEnd::kStopped:
       return ExitStatus::kOk;
-    case PumpEnd::kPeerDied:
-      complain(command, "the " + std::string(other) + " of " + name + " died" + after +
-                            " without closing; with --stay a successor would go on");
+    case PumpEnd::kWriterDied:
+      complain(command, "the writer of " + from + " died without closing, after " + moved +
+                            "; with --stay a successor would go on");
+      break;
+    case PumpEnd::kReaderDied:
+      complain(command, "the reader of " + to + " died without closing, after " + moved +
+                            "; with --stay a successor would go on");
       break;
     case PumpEnd::kCorruptPeer:
-      complain(command, "the " + std::string(other) + " of " + name +
-                            " wrote impossible values into its page" + after + "; `slipring rm " +
-                            name + "` and begin anew");
+      complain(command, "impossible values stand in the ring from " + from + " to " + to +
+                            ", after " + moved + "; `slipring rm` it and begin anew");
       break;
   }
   return ExitStatus::kFailure;

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "pipelines/link/link_observer.h"
 #include "platform/wait/clock.h"
@@ -190,7 +192,7 @@ TEST_CASE("get: a killed writer's bytes all arrive, and then the death is told")
   CHECK(read_some(ends.out, bytes.size() + 1) == bytes);
   const Ending get = fixture.finish(std::move(ends.get));
   CHECK(get.exit_status == 1);
-  CHECK(contains(get.err, "the writer of s died after 10000 bytes"));
+  CHECK(contains(get.err, "the writer of ring:s died without closing, after 10000 bytes"));
   CHECK(is_gone(fixture));
 }
 
@@ -203,7 +205,7 @@ TEST_CASE("put: a killed reader is told as what it is") {
   CHECK(fixture.finish(std::move(ends.get)).signal_number == SIGKILL);
   const Ending put = fixture.finish(std::move(ends.put));
   CHECK(put.exit_status == 1);
-  CHECK(contains(put.err, "the reader of s died"));
+  CHECK(contains(put.err, "the reader of ring:s died"));
 }
 
 TEST_CASE("put, get --stay: a successor goes on at the byte where the killed one stopped") {
@@ -252,6 +254,39 @@ TEST_CASE("put: a stream has one writer, and nothing is taken from the living") 
   ends.in = Descriptor();
   CHECK(fixture.finish(std::move(ends.put)).exit_status == 0);
   CHECK(fixture.finish(std::move(ends.get)).exit_status == 0);
+}
+
+TEST_CASE("pipe: files, sockets and streams, each into the next") {
+  const CommandFixture fixture;
+  const std::string bytes = pattern(700'000);
+  const std::string in = fixture.path() + "/../" + std::to_string(getpid()) + ".in";
+  const std::string out = in + ".out";
+  {
+    const Descriptor file(open(in.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    write_all(file, bytes);
+  }
+  const std::string local = "unix://" + in + ".sock";
+  std::vector<Running> chain;
+  for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
+           {in, "ring:a"}, {"ring:a", "ring:b"}, {local + "?listen", out}}) {
+    chain.push_back(fixture.start({"pipe", from, to}));
+  }
+  until("the socket is there", [&] { return access((in + ".sock").c_str(), F_OK) == 0; });
+  struct stat socket_file {};
+  REQUIRE(stat((in + ".sock").c_str(), &socket_file) == 0);
+  CHECK((socket_file.st_mode & 0777) == 0600);
+  chain.push_back(fixture.start({"pipe", "ring:b", local}));
+  for (Running& one : chain) {
+    const Ending ending = fixture.finish(std::move(one));
+    CHECK(ending.exit_status == 0);
+    CHECK(ending.err == "");
+  }
+  const Descriptor file(open(out.c_str(), O_RDONLY | O_CLOEXEC));
+  CHECK(read_some(file, bytes.size() + 1) == bytes);
+  CHECK(access((in + ".sock").c_str(), F_OK) != 0);
+  CHECK(is_gone(fixture));
+  unlink(in.c_str());
+  unlink(out.c_str());
 }
 
 TEST_CASE("put, get: what cannot be meant is refused in words") {
