@@ -171,8 +171,10 @@ void add_get(CommandLine& line) {
 
 void add_pipe(CommandLine& line) {
   CLI::App& command = line.add(kPipeText, line.pipe.json);
-  command.add_option("FROM", line.pipe.from, "-, PATH, ring:NAME, tcp://HOST:PORT[?listen],");
-  command.add_option("TO", line.pipe.to, "unix://PATH[?listen]");
+  command.add_option("FROM", line.pipe.from,
+                     "Where the bytes come from: -, PATH, ring:NAME, tcp://HOST:PORT[?listen], or "
+                     "unix://PATH[?listen]");
+  command.add_option("TO", line.pipe.to, "Where they go: the same");
   add_stream_options(command, line.pipe, "Streams outlive their ends: wait for successors");
 }
 
