@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -40,7 +41,7 @@ class StreamWriter {
   // As StreamProducer: the free room, in up to two parts, to be filled in place.
   [[nodiscard]] Transfer try_reserve(StreamParts<std::byte>& room,
                                      std::uint64_t wanted_bytes = 1) noexcept {
-    return noted(ring_.try_reserve(room, wanted_bytes));
+    return noted([&] { return ring_.try_reserve(room, wanted_bytes); });
   }
   // Publishes the first `count` bytes of it, and wakes a reader that sleeps.
   void commit(std::uint64_t count) noexcept {
@@ -49,7 +50,7 @@ class StreamWriter {
   }
   // Copies in and publishes what there is room for; `count` says how much.
   [[nodiscard]] Transfer try_write(std::span<const std::byte> bytes, std::size_t& count) noexcept {
-    const Transfer answer = noted(ring_.try_write(bytes, count));
+    const Transfer answer = noted([&] { return ring_.try_write(bytes, count); });
     if (count != 0) end_.ring();
     return answer;
   }
@@ -63,12 +64,16 @@ class StreamWriter {
   void close() noexcept { end_.close(); }
 
   [[nodiscard]] bool has_space(std::uint64_t wanted_bytes = 1) const noexcept {
-    return ring_.has_space(wanted_bytes);
+    return ring_.has_space(wanted_bytes) || end_.has_news();
   }
   // The reader has finished for good: nobody will read what is written.
   [[nodiscard]] bool is_peer_closed() const noexcept { return end_.is_peer_closed(); }
   // What to sleep on until the reader gives space back.
   [[nodiscard]] WaitPoint space_point() noexcept { return end_.wait_point(); }
+  // As LinkWriter: replaced peers, and who reads.
+  [[nodiscard]] std::optional<WaitPoint> news_point() noexcept { return end_.news_point(); }
+  [[nodiscard]] LinkPeer receiver() const noexcept { return end_.peer_identity(); }
+  [[nodiscard]] ProtectionLevel protection() const noexcept { return end_.protection(); }
   void count_sleep(std::uint64_t more = 1) noexcept { end_.count_sleep(more); }
 
   // Bytes published since the beginning, by predecessors too; and of these, read to their end.
@@ -83,9 +88,13 @@ class StreamWriter {
   StreamWriter(LinkEnd end, const StreamProducer& ring) noexcept
       : end_(std::move(end)), ring_(ring) {}
 
-  Transfer noted(Transfer answer) noexcept {
-    if (answer != Transfer::kDone) [[unlikely]]
-      end_.note(answer);
+  template <typename Try>
+  Transfer noted(Try&& try_it) noexcept {
+    Transfer answer = try_it();
+    if (answer == Transfer::kDone) [[likely]]
+      return answer;
+    if (answer == Transfer::kBlocked && end_.take_news()) answer = try_it();
+    if (answer != Transfer::kDone) end_.note(answer);
     return answer;
   }
 
@@ -101,7 +110,7 @@ class StreamReader {
 
   // As StreamConsumer: what is there, in up to two parts, in place.
   [[nodiscard]] Transfer try_peek(StreamView& view, std::uint64_t wanted_bytes = 1) noexcept {
-    return noted(ring_.try_peek(view, wanted_bytes));
+    return noted([&] { return ring_.try_peek(view, wanted_bytes); });
   }
   // Finishes the first `count` bytes of it, and wakes a writer that sleeps when that gave it room.
   void consume(std::uint64_t count) noexcept {
@@ -110,7 +119,7 @@ class StreamReader {
   }
   // Copies out and finishes what is there; `count` says how much.
   [[nodiscard]] Transfer try_read(std::span<std::byte> bytes, std::size_t& count) noexcept {
-    const Transfer answer = noted(ring_.try_read(bytes, count));
+    const Transfer answer = noted([&] { return ring_.try_read(bytes, count); });
     ring_for_credit();
     return answer;
   }
@@ -126,16 +135,20 @@ class StreamReader {
   void close() noexcept { end_.close(); }
 
   [[nodiscard]] bool has_bytes(std::uint64_t wanted_bytes = 1) const noexcept {
-    return ring_.has_bytes(wanted_bytes);
+    return ring_.has_bytes(wanted_bytes) || end_.has_news();
   }
   [[nodiscard]] bool is_peer_closed() const noexcept { return end_.is_peer_closed(); }
   // The writer has closed and everything has been consumed.
   [[nodiscard]] bool is_finished() const noexcept {
     // In this order: what was published before closing is seen now.
-    return end_.is_peer_closed() && !ring_.has_bytes();
+    return end_.is_peer_closed() && !has_bytes();
   }
   // What to sleep on until the writer publishes or closes.
   [[nodiscard]] WaitPoint byte_point() noexcept { return end_.wait_point(); }
+  // As LinkReader: replaced peers, and who writes.
+  [[nodiscard]] std::optional<WaitPoint> news_point() noexcept { return end_.news_point(); }
+  [[nodiscard]] LinkPeer sender() const noexcept { return end_.peer_identity(); }
+  [[nodiscard]] ProtectionLevel protection() const noexcept { return end_.protection(); }
   void count_sleep(std::uint64_t more = 1) noexcept { end_.count_sleep(more); }
 
   [[nodiscard]] std::uint64_t done() const noexcept { return ring_.done(); }
@@ -148,11 +161,14 @@ class StreamReader {
   StreamReader(LinkEnd end, const StreamConsumer& ring) noexcept
       : end_(std::move(end)), ring_(ring) {}
 
-  Transfer noted(Transfer answer) noexcept {
+  template <typename Try>
+  Transfer noted(Try&& try_it) noexcept {
+    Transfer answer = try_it();
     if (answer == Transfer::kDone) [[likely]]
       return answer;
+    if (answer == Transfer::kBlocked && end_.take_news()) answer = try_it();
     ring_for_credit();  // an empty ring gives its credit back
-    end_.note(answer);
+    if (answer != Transfer::kDone) end_.note(answer);
     return answer;
   }
   void ring_for_credit() noexcept {
