@@ -107,6 +107,15 @@ class LinkEnd {
   }
   void count_sleep(std::uint64_t more) noexcept { count(own().counters.sleep_count, more); }
 
+  // After an answer of the ring other than kDone: a replaced peer's memory is shown and tried at
+  // once, so that "blocked" is true of the newest.  Out of line: the fast path has none of it.
+  template <typename Try>
+  [[gnu::noinline, nodiscard]] Transfer settle(Transfer answer, Try&& try_it) noexcept {
+    if (answer == Transfer::kBlocked && take_news()) answer = try_it();
+    if (answer != Transfer::kDone) note(answer);
+    return answer;
+  }
+
   // Counts an answer of the ring other than kDone, and looks for news when it was blocked, so that
   // the next attempt is on the newest memory.  Out of line: the fast path has none of it.
   [[gnu::noinline]] void note(Transfer answer) noexcept {

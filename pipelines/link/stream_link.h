@@ -90,12 +90,8 @@ class StreamWriter {
 
   template <typename Try>
   Transfer noted(Try&& try_it) noexcept {
-    Transfer answer = try_it();
-    if (answer == Transfer::kDone) [[likely]]
-      return answer;
-    if (answer == Transfer::kBlocked && end_.take_news()) answer = try_it();
-    if (answer != Transfer::kDone) end_.note(answer);
-    return answer;
+    const Transfer answer = try_it();
+    return answer == Transfer::kDone ? answer : end_.settle(answer, try_it);
   }
 
   LinkEnd end_;
@@ -163,13 +159,11 @@ class StreamReader {
 
   template <typename Try>
   Transfer noted(Try&& try_it) noexcept {
-    Transfer answer = try_it();
+    const Transfer answer = try_it();
     if (answer == Transfer::kDone) [[likely]]
       return answer;
-    if (answer == Transfer::kBlocked && end_.take_news()) answer = try_it();
     ring_for_credit();  // an empty ring gives its credit back
-    if (answer != Transfer::kDone) end_.note(answer);
-    return answer;
+    return end_.settle(answer, try_it);
   }
   void ring_for_credit() noexcept {
     if (ring_.credit_given() == rung_credit_) return;

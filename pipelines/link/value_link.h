@@ -69,14 +69,16 @@ class ValueWriter {
   }
 
   // As SpscProducer, and wakes a reader that sleeps.
-  [[nodiscard]] Transfer try_push(const T& value) noexcept { return rung(ring_.try_push(value)); }
+  [[nodiscard]] Transfer try_push(const T& value) noexcept {
+    return rung([&] { return ring_.try_push(value); });
+  }
   [[nodiscard]] Transfer try_push_batch(std::span<const T> values, std::size_t& pushed) noexcept {
-    return rung(ring_.try_push_batch(values, pushed));
+    return rung([&] { return ring_.try_push_batch(values, pushed); });
   }
   [[nodiscard]] Transfer try_reserve(std::span<T>& slots) noexcept {
-    const Transfer answer = ring_.try_reserve(slots);
-    if (answer != Transfer::kDone) end_.note(answer);
-    return answer;
+    const auto try_it = [&] { return ring_.try_reserve(slots); };
+    const Transfer answer = try_it();
+    return answer == Transfer::kDone ? answer : end_.settle(answer, try_it);
   }
   void commit(std::size_t count) noexcept {
     ring_.commit(count);
@@ -112,13 +114,15 @@ class ValueWriter {
   ValueWriter(LinkEnd end, const SpscProducer<T>& ring) noexcept
       : end_(std::move(end)), ring_(ring) {}
 
-  Transfer rung(Transfer answer) noexcept {
-    if (answer == Transfer::kDone) [[likely]] {
-      end_.ring();
-      return Transfer::kDone;
+  template <typename Try>
+  Transfer rung(Try&& try_it) noexcept {
+    Transfer answer = try_it();
+    if (answer != Transfer::kDone) [[unlikely]] {
+      answer = end_.settle(answer, try_it);
+      if (answer != Transfer::kDone) return answer;
     }
-    end_.note(answer);
-    return answer;
+    end_.ring();
+    return Transfer::kDone;
   }
 
   LinkEnd end_;
@@ -146,12 +150,14 @@ class ValueReader {
   }
 
   // As SpscConsumer, and wakes a writer that sleeps, a quarter of a lap at a time.
-  [[nodiscard]] Transfer try_pop(T& value) noexcept { return rung(ring_.try_pop(value)); }
+  [[nodiscard]] Transfer try_pop(T& value) noexcept {
+    return rung([&] { return ring_.try_pop(value); });
+  }
   [[nodiscard]] Transfer try_pop_batch(std::span<T> values, std::size_t& popped) noexcept {
-    return rung(ring_.try_pop_batch(values, popped));
+    return rung([&] { return ring_.try_pop_batch(values, popped); });
   }
   [[nodiscard]] Transfer try_peek(std::span<const T>& values) noexcept {
-    return rung(ring_.try_peek(values));
+    return rung([&] { return ring_.try_peek(values); });
   }
   void release(std::size_t count) noexcept {
     ring_.release(count);
@@ -196,13 +202,12 @@ class ValueReader {
   ValueReader(LinkEnd end, const SpscConsumer<T>& ring) noexcept
       : end_(std::move(end)), ring_(ring) {}
 
-  Transfer rung(Transfer answer) noexcept {
-    if (answer == Transfer::kDone) [[likely]] {
-      ring_for_credit();
-      return Transfer::kDone;
-    }
+  template <typename Try>
+  Transfer rung(Try&& try_it) noexcept {
+    Transfer answer = try_it();
+    if (answer != Transfer::kDone) [[unlikely]]
+      answer = end_.settle(answer, try_it);
     ring_for_credit();
-    end_.note(answer);
     return answer;
   }
   void ring_for_credit() noexcept {
