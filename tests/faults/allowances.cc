@@ -136,7 +136,7 @@ constexpr Allowance kAllowances[] = {
     {"rendezvous: ", "getsockopt(SO_PEERPIDFD)", ENOPROTOOPT, "kernels before 6.5: by number"},
     {"guarded: ", "getsockopt(SO_PEERPIDFD)", ENOPROTOOPT, "kernels before 6.5: by number"},
     {"rendezvous: ", "accept4", 0, "it waits for the next turn"},
-    {"guarded: attach", "recvmsg", ECONNRESET, "said once, before what had been sent comes"},
+    {"guarded: ", "recvmsg", ECONNRESET, "said once, before what had been sent comes"},
 };
 
 }  // namespace
