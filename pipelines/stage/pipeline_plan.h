@@ -114,7 +114,7 @@ struct PipelinePlan {
   MemlockPolicy memlock = MemlockPolicy::kTry;
   WaitPolicy wait = WaitPolicy::kAdaptive;
   Protection protection = Protection::kGuarded;  // of boards; of links and lanes unless they say
-  Sandbox sandbox = Sandbox::kOff;
+  Sandbox sandbox = Sandbox::kOn;
   std::vector<StagePlan> stages;
   std::vector<LinkPlan> links;
   std::vector<OobPlan> oobs;

@@ -115,12 +115,12 @@ TEST_CASE("supervisor: a stage is started with its ends, its board and its optio
   CHECK(stage_arguments(plan, 0) ==
         std::vector<std::string>{"--stage=source", "--board=box.source.board", "--out=out:box.ts",
                                  "--in=again:box.back", "--oob=commands:box.channel",
-                                 "--memlock=require", "--wait=sleep", "--", "--url=a b=c",
-                                 "--empty="});
+                                 "--memlock=require", "--wait=sleep", "--sandbox=on", "--",
+                                 "--url=a b=c", "--empty="});
   CHECK(stage_arguments(plan, 1) ==
         std::vector<std::string>{"--stage=demux", "--board=box.demux.board", "--in=in:box.ts",
                                  "--out=back:box.back", "--memlock=require", "--wait=adaptive",
-                                 "--"});
+                                 "--sandbox=on", "--"});
 }
 
 TEST_CASE("supervisor: an end is told in words") {
