@@ -1,0 +1,23 @@
+// Where in the code an access stands.  One call of the policy stands on one line, so that file and
+// line name it.
+#pragma once
+
+#include <compare>
+#include <cstring>
+
+namespace slipring::model {
+
+struct Site {
+  const char* file = "";
+  unsigned line = 0;
+
+  [[nodiscard]] static constexpr Site here(const char* file = __builtin_FILE(),
+                                           unsigned line = __builtin_LINE()) noexcept {
+    return {file, line};
+  }
+  [[nodiscard]] bool operator==(const Site& other) const noexcept {
+    return line == other.line && std::strcmp(file, other.file) == 0;
+  }
+};
+
+}  // namespace slipring::model
