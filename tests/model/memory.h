@@ -53,6 +53,8 @@ class Memory {
   void begin_successor(std::size_t who, std::size_t predecessor);
   // What fibre `who` has seen, from its beginning on, decides what it will do.
   [[nodiscard]] std::uint64_t past(std::size_t who) const { return threads_[who].past; }
+  // What fibre `who` knows: which steps of whom have happened before.
+  [[nodiscard]] const View& view(std::size_t who) const { return threads_[who].now; }
   void note(std::size_t who, std::uint64_t value) {
     threads_[who].past = mix(threads_[who].past, value);
   }
