@@ -42,7 +42,8 @@ Memory::Memory(Choices& choices)
 void Memory::reset() {
   std::memset(arena_, 0, used_bytes_);
   std::fill_n(word_at_.begin(), used_bytes_, std::uint8_t{0});
-  std::fill_n(bytes_.begin(), used_bytes_, Byte{});
+  for (const std::size_t offset : touched_) bytes_[offset] = {};
+  touched_.clear();
   used_bytes_ = 0;
   word_count_ = 0;
   sc_ = {};
@@ -317,6 +318,7 @@ void Memory::report_race(const char* what, Site first, Site second) {
 }
 
 Memory::Byte& Memory::touch(std::size_t offset) {
+  if (!bytes_[offset].is_touched) touched_.push_back(offset);
   bytes_[offset].is_touched = true;
   return bytes_[offset];
 }

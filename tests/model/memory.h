@@ -129,6 +129,7 @@ class Memory {
   std::size_t word_count_ = 0;
   std::vector<std::uint8_t> word_at_;  // by offset: number of the word that covers it, plus one
   std::vector<Byte> bytes_;
+  std::vector<std::size_t> touched_;  // those that are not as they were made
   std::array<Thread, kMaxFibres> threads_;
   View sc_;
   std::uint64_t histories_hash_ = 0;
