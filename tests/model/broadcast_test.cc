@@ -1,0 +1,120 @@
+// The broadcast ring on the model of the C++ memory model, with deaths, and its mutants.
+
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <string>
+
+#include "tests/model/broadcast_scene.h"
+#include "tests/model/gate.h"
+
+namespace slipring::model {
+namespace {
+
+using Read = ReadStep;
+using Write = WriteStep;
+using Policy = BroadcastPolicy;
+
+Scene scene(const char* name, std::uint32_t deaths, const BroadcastBounds& shape) {
+  Bounds bounds;
+  bounds.deaths = deaths;
+  return scene_of<BroadcastPlay>(name, bounds, shape);
+}
+
+constexpr Write kPush = Write::kPush;
+constexpr std::uint64_t kBeforeWrap = (std::uint64_t{1} << 32) - 2;
+
+// Two slots.
+std::vector<Scene> scenes() {
+  return {
+      scene("block, in place", 0,
+            {.policy = Policy::kBlock,
+             .writes = {Write::kReserve, Write::kReserve, Write::kReserve},
+             .reads = {{Read::kPeek}}}),
+      scene("block, leave", 0,
+            {.policy = Policy::kBlock,
+             .writes = {kPush, kPush, Write::kPushWaiting},
+             .reads = {{Read::kPeek, Read::kLeave}}}),
+      scene("block, abort", 0,
+            {.policy = Policy::kBlock,
+             .writes = {kPush, Write::kAbort, kPush},
+             .reads = {{Read::kSkip, Read::kPop}}}),
+      scene("block, a writer that waits", 0,
+            {.policy = Policy::kBlock,
+             .writes = {kPush, kPush, Write::kPushWaiting},
+             .reads = {{Read::kPopWaiting}}}),
+      scene("overwrite, copy", 0, {.writes = {kPush, kPush, kPush}, .reads = {{Read::kCopy}}}),
+      scene("overwrite", 0, {.writes = {kPush, kPush, kPush}, .reads = {{Read::kPop}}}),
+      scene("evict, copy", 0,
+            {.policy = Policy::kEvict, .writes = {kPush, kPush, kPush}, .reads = {{Read::kCopy}}}),
+      scene("block, at 2^32 - 2", 0,
+            {.policy = Policy::kBlock,
+             .writes = {kPush, kPush, kPush},
+             .reads = {{Read::kPop, Read::kPop}},
+             .start_position = kBeforeWrap}),
+      scene("evict", 0,
+            {.policy = Policy::kEvict,
+             .writes = {kPush, kPush, kPush},
+             .reads = {{Read::kPop}},
+             .start_position = kBeforeWrap}),
+      scene("block, join", 0,
+            {.policy = Policy::kBlock,
+             .writes = {kPush, kPush, kPush},
+             .reads = {{Read::kJoinNewest, Read::kPop}},
+             .are_members = false}),
+      scene("overwrite, join at the oldest", 0,
+            {.writes = {kPush, kPush, kPush},
+             .reads = {{Read::kJoinOldest, Read::kPop}},
+             .are_members = false}),
+      scene("overwrite, 2 pops", 0,
+            {.writes = {kPush, kPush, kPush},
+             .reads = {{Read::kPop, Read::kPop}},
+             .start_position = kBeforeWrap}),
+      scene("block, leave and join again", 0,
+            {.policy = Policy::kBlock,
+             .writes = {kPush, kPush, kPush, kPush, kPush},
+             .reads = {{Read::kLeave, Read::kJoinNewest}}}),
+      scene("overwrite, join, 1 death", 1,
+            {.writes = {kPush, kPush},
+             .reads = {{Read::kJoinNewest, Read::kPop}},
+             .are_members = false,
+             .has_heirs = true}),
+      scene("block, dropped", 0,
+            {.policy = Policy::kBlock,
+             .writes = {kPush, Write::kDrop, kPush, kPush},
+             .reads = {{Read::kPop}}}),
+      scene("evict at a lag of 1", 0,
+            {.policy = Policy::kEvict,
+             .writes = {kPush, kPush, kPush},
+             .reads = {{Read::kPop}},
+             .lag_limit = 1}),
+      scene("block, 1 death", 1,
+            {.policy = Policy::kBlock,
+             .writes = {kPush, kPush},
+             .reads = {{Read::kCopy}},
+             .start_position = kBeforeWrap,
+             .has_heirs = true}),
+  };
+}
+
+TEST_CASE(
+    "broadcast: no message is torn, losses are exact, members are waited for, no mutant lives") {
+  const GateCounts counts =
+      go_through_gate(scenes(),
+                      {"core/ring/broadcast_page.h", "core/ring/broadcast_reader.h",
+                       "core/ring/broadcast_writer.h"},
+                      {
+                          {"core/ring/broadcast_reader.h load acquire -> relaxed", 4},
+                          {"core/ring/broadcast_reader.h store release -> relaxed", 1},
+                          {"core/ring/broadcast_writer.h load acquire -> relaxed", 1},
+                          {"core/ring/broadcast_writer.h load seq_cst -> acquire", 1},
+                          {"core/ring/broadcast_writer.h store release -> relaxed", 1},
+                      });
+  MESSAGE("sites ", counts.site_count, ", mutants ", counts.mutant_count, ", caught ",
+          counts.caught_count, ", states ", counts.state_count);
+  for (const std::string& survivor : counts.survivors) MESSAGE("survives: ", survivor);
+  for (const std::string& difference : counts.differences) FAIL_CHECK(difference);
+}
+
+}  // namespace
+}  // namespace slipring::model

@@ -1,0 +1,72 @@
+// Many-to-many rings on the model of the C++ memory model, with deaths, and their mutants.
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "tests/model/gate.h"
+#include "tests/model/mpmc_bugs.h"
+#include "tests/model/mpmc_scene.h"
+
+namespace slipring::model {
+namespace {
+
+Scene scene(const char* name, std::uint32_t deaths, const MpmcBounds& shape) {
+  Bounds bounds;
+  bounds.deaths = deaths;
+  return scene_of<MpmcPlay<>>(name, bounds, shape);
+}
+
+// Small ones first: most mutants meet their end there.
+std::vector<Scene> scenes() {
+  return {
+      scene("1P x 1C, 1 slot", 0, {.pushes = {2}, .pops = {2}}),
+      scene("2P x 1C, 2 slots", 0, {.slot_count = 2, .pushes = {1, 1}, .pops = {2}}),
+      scene("2P x 1C, 1 slot", 0, {.pushes = {1, 1}, .pops = {2}}),
+      scene("2P x 1C, 2 slots, 1 death, judged in the end", 1,
+            {.slot_count = 2, .pushes = {1, 1}, .pops = {2}}),
+      scene("1P x 1C, 2 slots, round the wrap of the state", 0,
+            {.slot_count = 2, .pushes = {3}, .pops = {3}, .before_wrap = 2}),
+      scene("1P x 2C, 1 slot", 0, {.pushes = {2}, .pops = {1, 1}}),
+      scene("1P x 1C, 2 slots, batches of 2, 1 death and a successor", 1,
+            {.slot_count = 2, .pushes = {2}, .pops = {2}, .batch = 2, .has_successors = true}),
+      scene("1P x 2C, 2 slots, who know of each other", 0,
+            {.slot_count = 2, .pushes = {2}, .pops = {1, 1}, .tells = true}),
+      scene("1P x 1C, 1 slot, 1 death and a successor", 1,
+            {.pushes = {2}, .pops = {2}, .has_successors = true}),
+      scene("2P x 1C, 1 slot, the first producer dies and has a successor", 1,
+            {.pushes = {1, 1}, .pops = {2}, .mortals = 1, .has_successors = true}),
+  };
+}
+
+TEST_CASE("mpmc: nothing is lost, doubled or overtaken, full and empty are true, no mutant lives") {
+  const GateCounts counts =
+      go_through_gate(scenes(), {"core/ring/mpmc_record.h"},
+                      {
+                          {"core/ring/mpmc_record.h compare_exchange acq_rel -> release", 1},
+                          {"core/ring/mpmc_record.h store release -> relaxed", 1},
+                          {"core/ring/mpmc_record.h load acquire -> relaxed", 1},
+                      });
+  MESSAGE("sites ", counts.site_count, ", mutants ", counts.mutant_count, ", caught ",
+          counts.caught_count, ", states ", counts.state_count);
+  for (const std::string& survivor : counts.survivors) MESSAGE("survives: ", survivor);
+  for (const std::string& difference : counts.differences) FAIL_CHECK(difference);
+}
+
+template <MpmcBug bug>
+void is_found(const char* name, const MpmcBounds& shape) {
+  const Found found = explore(scene_of<MpmcPlay<BuggyMemory<bug>>>(name, Bounds{}, shape));
+  MESSAGE(std::string(name), ": ", to_string(found));
+  CHECK_FALSE(found.wrong.empty());
+}
+
+TEST_CASE("mpmc: planted rules that do not prove the position are found") {
+  const MpmcBounds two_producers{.slot_count = 2, .pushes = {1, 1}, .pops = {2}};
+  const MpmcBounds two_consumers{.slot_count = 2, .pushes = {2}, .pops = {1, 1}, .tells = true};
+  is_found<MpmcBug::kAdoptLap>("the slot's own lap is adopted", two_producers);
+  is_found<MpmcBug::kOtherIsFull>("what is not expected is full", two_producers);
+  is_found<MpmcBug::kAnyEmpty>("an empty slot is an empty ring", two_consumers);
+}
+
+}  // namespace
+}  // namespace slipring::model
