@@ -24,9 +24,38 @@ Scene scene(const char* name, std::uint32_t deaths, const BroadcastBounds& shape
 constexpr Write kPush = Write::kPush;
 constexpr std::uint64_t kBeforeWrap = (std::uint64_t{1} << 32) - 2;
 
+std::vector<Scene> larger_scenes() {
+  return {
+      scene("block, leave and join again", 0,
+            {.policy = Policy::kBlock,
+             .writes = {kPush, kPush, kPush, kPush, kPush},
+             .reads = {{Read::kLeave, Read::kJoinNewest}}}),
+      scene("overwrite, join, 1 death", 1,
+            {.writes = {kPush, kPush},
+             .reads = {{Read::kJoinNewest, Read::kPop}},
+             .are_members = false,
+             .has_heirs = true}),
+      scene("block, dropped", 0,
+            {.policy = Policy::kBlock,
+             .writes = {kPush, Write::kDrop, kPush, kPush},
+             .reads = {{Read::kPop}}}),
+      scene("evict at a lag of 1", 0,
+            {.policy = Policy::kEvict,
+             .writes = {kPush, kPush, kPush},
+             .reads = {{Read::kPop}},
+             .lag_limit = 1}),
+      scene("block, 1 death", 1,
+            {.policy = Policy::kBlock,
+             .writes = {kPush, kPush},
+             .reads = {{Read::kCopy}},
+             .start_position = kBeforeWrap,
+             .has_heirs = true}),
+  };
+}
+
 // Two slots.
 std::vector<Scene> scenes() {
-  return {
+  std::vector<Scene> all = {
       scene("block, in place", 0,
             {.policy = Policy::kBlock,
              .writes = {Write::kReserve, Write::kReserve, Write::kReserve},
@@ -70,31 +99,10 @@ std::vector<Scene> scenes() {
             {.writes = {kPush, kPush, kPush},
              .reads = {{Read::kPop, Read::kPop}},
              .start_position = kBeforeWrap}),
-      scene("block, leave and join again", 0,
-            {.policy = Policy::kBlock,
-             .writes = {kPush, kPush, kPush, kPush, kPush},
-             .reads = {{Read::kLeave, Read::kJoinNewest}}}),
-      scene("overwrite, join, 1 death", 1,
-            {.writes = {kPush, kPush},
-             .reads = {{Read::kJoinNewest, Read::kPop}},
-             .are_members = false,
-             .has_heirs = true}),
-      scene("block, dropped", 0,
-            {.policy = Policy::kBlock,
-             .writes = {kPush, Write::kDrop, kPush, kPush},
-             .reads = {{Read::kPop}}}),
-      scene("evict at a lag of 1", 0,
-            {.policy = Policy::kEvict,
-             .writes = {kPush, kPush, kPush},
-             .reads = {{Read::kPop}},
-             .lag_limit = 1}),
-      scene("block, 1 death", 1,
-            {.policy = Policy::kBlock,
-             .writes = {kPush, kPush},
-             .reads = {{Read::kCopy}},
-             .start_position = kBeforeWrap,
-             .has_heirs = true}),
   };
+  const std::vector<Scene> larger = larger_scenes();
+  all.insert(all.end(), larger.begin(), larger.end());
+  return all;
 }
 
 TEST_CASE(

@@ -62,6 +62,7 @@ GateCounts go_through_gate(const std::vector<Scene>& scenes, const std::vector<s
     for (const std::string& file : files) is_wanted |= file_of(use.site) == file;
     if (!is_wanted) continue;
     ++counts.site_count;
+    say("site " + file_of(use.site) + ':' + std::to_string(use.site.line));
     for (const Mutation& mutation : mutations_of(use)) {
       ++counts.mutant_count;
       if (is_caught(scenes, mutation, counts)) {

@@ -11,9 +11,11 @@
 namespace slipring::model {
 namespace {
 
-Scene scene(const char* name, std::uint32_t deaths, const MpmcBounds& shape) {
+Scene scene(const char* name, std::uint32_t deaths, const MpmcBounds& shape,
+            std::uint32_t stops = 0) {
   Bounds bounds;
   bounds.deaths = deaths;
+  bounds.stops = stops;
   return scene_of<MpmcPlay<>>(name, bounds, shape);
 }
 
@@ -51,6 +53,24 @@ TEST_CASE("mpmc: nothing is lost, doubled or overtaken, full and empty are true,
           counts.caught_count, ", states ", counts.state_count);
   for (const std::string& survivor : counts.survivors) MESSAGE("survives: ", survivor);
   for (const std::string& difference : counts.differences) FAIL_CHECK(difference);
+}
+
+TEST_CASE("mpmc: two of each and a death; and whoever stops for ever holds up nobody") {
+  const MpmcBounds two_of_each{.pushes = {1, 1}, .pops = {1, 1}};
+  for (const Scene& one : {
+           scene("2P x 1C, 1 slot, 1 stop", 0, {.pushes = {1, 1}, .pops = {2}}, 1),
+           scene("1P x 2C, 1 slot, 1 stop", 0, {.pushes = {2}, .pops = {1, 1}}, 1),
+           scene("2P x 1C, 1 slot, 1 death and 1 stop", 1, {.pushes = {1, 1}, .pops = {2}}, 1),
+           scene("2P x 2C, 1 slot", 0, two_of_each),
+           scene("2P x 2C, 1 slot, 1 death, judged in the end", 1, two_of_each),
+           scene("2P x 2C, 2 slots, 1 death, judged in the end", 1,
+                 {.slot_count = 2, .pushes = {1, 1}, .pops = {1, 1}}),
+       }) {
+    const Found found = explore(one);
+    MESSAGE(std::string(one.name), ": ", to_string(found));
+    CHECK_MESSAGE(found.wrong.empty(), found.wrong, "\n", found.story);
+    CHECK(found.is_complete);
+  }
 }
 
 template <MpmcBug bug>

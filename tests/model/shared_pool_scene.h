@@ -19,13 +19,15 @@
 namespace slipring::model {
 
 enum class PoolStep : std::uint8_t {
-  kSend,      // takes a buffer, fills it, and sends it by the box
-  kTakeBack,  // the same, but the ring refuses it
-  kClaim,     // takes what the box names, reads it, fills it, gives it back
-  kReuse,     // takes a buffer, fills it, gives it back
-  kShare,     // takes a buffer, fills it, and shares it by the box
-  kHold,      // holds what the box names, reads it, lets it go
-  kRetire,    // ends the sharing of what the box names, and looks for what is free again
+  kSend,         // takes a buffer, fills it, and sends it by the box
+  kTakeBack,     // the same, but the ring refuses it
+  kClaim,        // takes what the box names, reads it, fills it, gives it back
+  kReuse,        // takes a buffer, fills it, gives it back
+  kKeep,         // takes a buffer, fills it, and has it still in the end
+  kReturnCache,  // gives what it has back to the others
+  kShare,        // takes a buffer, fills it, and shares it by the box
+  kHold,         // holds what the box names, reads it, lets it go
+  kRetire,       // ends the sharing of what the box names, and looks for what is free again
 };
 struct PoolTask {
   PoolStep step;
@@ -72,7 +74,8 @@ class SharedPoolPlay : public Play {
       } else {
         static_cast<void>(people_[i].pool->reclaim());
         people_[i].pool->return_cache();
-        run_.require(Pool::attach(memory_, geometry_, i).ok(), "a page is not as one who ended");
+        run_.require(people_[i].keeps || Pool::attach(memory_, geometry_, i).ok(),
+                     "a page is not as one who ended");
       }
     }
     for (std::uint32_t slot = 0; slot < bounds_.buffer_count; ++slot) {
@@ -88,6 +91,9 @@ class SharedPoolPlay : public Play {
           [[fallthrough]];
         case BufferState::kInFlight:
           run_.require(is_in_box(word.handle(slot)), "a buffer is lost: no box has its name");
+          break;
+        case BufferState::kOwned:
+          run_.require(people_[word.owner() - 1].keeps, "a buffer is lost: nobody has it");
           break;
         default:
           run_.fail("a buffer is lost: nobody has it");
@@ -106,6 +112,7 @@ class SharedPoolPlay : public Play {
     std::size_t last = 0;  // of its heirs
     std::size_t next = 0;  // task
     bool is_heir = false;
+    bool keeps = false;
   };
 
   [[nodiscard]] std::uint32_t participant_count() const {
@@ -148,8 +155,11 @@ class SharedPoolPlay : public Play {
       case PoolStep::kSend:
       case PoolStep::kTakeBack:
       case PoolStep::kReuse:
+      case PoolStep::kKeep:
       case PoolStep::kShare:
         return use(one, pool, task);
+      case PoolStep::kReturnCache:
+        return pool.return_cache();
       case PoolStep::kClaim: {
         const PoolHandle handle = in_box(task.box);
         if (handle.is_null() || !pool.claim(handle)) return;
@@ -181,6 +191,10 @@ class SharedPoolPlay : public Play {
     fill(pool, handle, next_name(handle));
     if (task.step == PoolStep::kReuse) {
       return run_.require(pool.give_back(handle), "what was taken cannot be given back");
+    }
+    if (task.step == PoolStep::kKeep) {
+      one.keeps = true;
+      return;
     }
     if (task.step == PoolStep::kShare) {
       const PoolHandle shared = pool.share(handle);
