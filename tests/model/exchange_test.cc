@@ -59,7 +59,7 @@ TEST_CASE("exchange: planted in the one exchange, both are found") {
       if (!is_split && !is_acquire) continue;
       options.mutation = &mutation;
       const Found found = explore(one, options);
-      MESSAGE(to_string(mutation), ": ", to_string(found));
+      MESSAGE(name_of(mutation), ": ", to_string(found));
       CHECK_FALSE(found.wrong.empty());
       ++found_count;
     }

@@ -1,91 +1,106 @@
 #include "tests/model/gate.h"
 
-#include <cstdio>
-#include <cstdlib>
-#include <map>
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+#include "tests/model/mutation.h"
 
 namespace slipring::model {
 namespace {
 
-std::string file_of(const Site& site) {
-  const std::string path = site.file;
-  const std::size_t at = path.rfind("core/");
-  return at == std::string::npos ? path : path.substr(at);
+struct Reached {
+  const Scene* scene;
+  SiteList sites;
+  std::uint64_t states;
+
+  [[nodiscard]] bool has(const SiteUse& use) const {
+    return std::find(sites.begin(), sites.end(), use) != sites.end();
+  }
+};
+
+// Small scenes first: most mutants die early.
+std::vector<Reached> reach(std::span<const Scene> scenes, GateResult& result) {
+  std::vector<Reached> all;
+  for (const Scene& scene : scenes) {
+    Reached reached{&scene, {}, 0};
+    ExploreOptions options;
+    options.sites = &reached.sites;
+    const Found found = explore(scene, options);
+    result.lines.push_back(std::string("scene ") + scene.name + ": " + to_string(found));
+    if (!found.wrong.empty()) {
+      result.offences.push_back(std::string(scene.name) + ": " + found.wrong + '\n' + found.story);
+    }
+    reached.states = found.states;
+    all.push_back(std::move(reached));
+  }
+  std::stable_sort(all.begin(), all.end(),
+                   [](const Reached& a, const Reached& b) { return a.states < b.states; });
+  return all;
 }
 
-// Without the line.
-std::string kind_of(const Mutation& mutation) {
-  const std::string text = to_string(mutation);
-  const std::string place =
-      std::string(mutation.use.site.file) + ':' + std::to_string(mutation.use.site.line);
-  return file_of(mutation.use.site) + text.substr(place.size());
+SiteList sites_of(const std::vector<Reached>& reached) {
+  SiteList sites;
+  for (const Reached& one : reached) {
+    for (const SiteUse& use : one.sites) {
+      if (std::find(sites.begin(), sites.end(), use) == sites.end()) sites.push_back(use);
+    }
+  }
+  std::sort(sites.begin(), sites.end(), [](const SiteUse& a, const SiteUse& b) {
+    const int files = std::strcmp(a.site.file, b.site.file);
+    return files != 0 ? files < 0 : a.site.line < b.site.line;
+  });
+  return sites;
 }
 
-// The campaign shows how it goes on; a test shows what it found.
-void say(const std::string& text) {
-  if (std::getenv("SLIPRING_MODEL_VERBOSE") != nullptr) std::fprintf(stderr, "%s\n", text.c_str());
-}
-
-bool is_caught(const std::vector<Scene>& scenes, const Mutation& mutation, GateCounts& counts) {
+// Empty when no scene notices.
+std::string killer_of(const Mutation& mutation, const std::vector<Reached>& reached) {
   ExploreOptions options;
   options.mutation = &mutation;
-  for (const Scene& scene : scenes) {
-    const Found found = explore(scene, options);
-    counts.state_count += found.states;
-    if (found.wrong.empty()) continue;
-    say(kind_of(mutation) + ", line " + std::to_string(mutation.use.site.line) + ": " + scene.name +
-        ": " + found.wrong);
-    return true;
+  for (const Reached& one : reached) {
+    if (!one.has(mutation.use)) continue;
+    const Found found = explore(*one.scene, options);
+    if (!found.wrong.empty()) return std::string(one.scene->name) + ": " + found.wrong;
   }
-  say(kind_of(mutation) + ", line " + std::to_string(mutation.use.site.line) + ": SURVIVES");
-  return false;
+  return {};
 }
 
 }  // namespace
 
-GateCounts go_through_gate(const std::vector<Scene>& scenes, const std::vector<std::string>& files,
-                           const std::vector<Explained>& explained) {
-  GateCounts counts;
-  SiteList sites;
-  ExploreOptions options;
-  options.sites = &sites;
-  for (const Scene& scene : scenes) {
-    const Found found = explore(scene, options);
-    counts.state_count += found.states;
-    say(std::string(scene.name) + ": " + to_string(found));
-    if (!found.wrong.empty()) counts.differences.push_back(scene.name + (": " + found.wrong));
-    if (!found.is_complete) counts.differences.push_back(scene.name + std::string(": bounded"));
-  }
-  std::map<std::string, std::uint32_t> survived;
-  for (const SiteUse& use : sites) {
-    bool is_wanted = false;
-    for (const std::string& file : files) is_wanted |= file_of(use.site) == file;
-    if (!is_wanted) continue;
-    ++counts.site_count;
-    say("site " + file_of(use.site) + ':' + std::to_string(use.site.line));
+GateResult run_gate(std::span<const Scene> scenes, std::span<const Survivor> survivors,
+                    const char* part) {
+  GateResult result;
+  const std::vector<Reached> reached = reach(scenes, result);
+  if (!result.offences.empty()) return result;
+  std::set<std::string> met;
+  for (const SiteUse& use : sites_of(reached)) {
+    if (std::strstr(use.site.file, part) == nullptr) continue;
     for (const Mutation& mutation : mutations_of(use)) {
-      ++counts.mutant_count;
-      if (is_caught(scenes, mutation, counts)) {
-        ++counts.caught_count;
-        continue;
+      const std::string name = name_of(mutation);
+      const std::string line = name + " (line " + std::to_string(use.site.line) + ")";
+      const auto listed =
+          std::find_if(survivors.begin(), survivors.end(),
+                       [&](const Survivor& entry) { return name == entry.mutant; });
+      const bool is_listed = listed != survivors.end();
+      if (is_listed) met.insert(name);
+      const std::string killer = killer_of(mutation, reached);
+      ++result.mutants;
+      if (!killer.empty()) {
+        ++result.killed;
+        result.lines.push_back("killed    " + line + " by " + killer);
+        if (is_listed) result.offences.push_back("listed as a survivor, but killed: " + line);
+      } else {
+        result.lines.push_back("survives  " + line + (is_listed ? std::string(": ") + listed->why : ""));
+        if (!is_listed) result.offences.push_back("survives: " + line);
       }
-      ++survived[kind_of(mutation)];
-      counts.survivors.push_back(kind_of(mutation) + ", line " +
-                                 std::to_string(mutation.use.site.line));
     }
   }
-  for (const Explained& one : explained) {
-    const std::uint32_t there = survived[one.mutant];
-    if (there != one.count) {
-      counts.differences.push_back(std::string(one.mutant) + ": survive " + std::to_string(there) +
-                                   ", explained " + std::to_string(one.count));
+  for (const Survivor& entry : survivors) {
+    if (met.count(entry.mutant) == 0) {
+      result.offences.push_back(std::string("listed, but there is no such mutant: ") + entry.mutant);
     }
-    survived.erase(one.mutant);
   }
-  for (const auto& [mutant, count] : survived) {
-    if (count != 0) counts.differences.push_back(mutant + ": survives and is not explained");
-  }
-  return counts;
+  return result;
 }
 
 }  // namespace slipring::model

@@ -1,8 +1,8 @@
-// The mutation gate: every order made weaker, every read-modify-write split, every store and fence
-// left out, one at a time; some scene must notice each.
+// The mutation gate: every weakening of every access that the scenes reach must make one of them
+// fail, or stand on a list with the reason why it cannot.
 #pragma once
 
-#include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,26 +10,24 @@
 
 namespace slipring::model {
 
-// Mutants that may survive, told by file and change and counted, as lines move.  Why they may
-// stands in core/ORDERING.md.
-struct Explained {
-  const char* mutant;  // "core/ring/mpmc_record.h compare_exchange acq_rel -> release"
-  std::uint32_t count;
+// A mutant that no scene can tell from the original; core/ORDERING.md gives the reasons.
+struct Survivor {
+  // "consumer_cursor.h give_credit store release left out": file, function, access, change, as the
+  // gate prints them.  It stands for all such places in the function.
+  const char* mutant;
+  const char* why;
 };
 
-struct GateCounts {
-  std::uint32_t site_count = 0;
-  std::uint32_t mutant_count = 0;
-  std::uint32_t caught_count = 0;
-  std::uint64_t state_count = 0;
-  std::vector<std::string> survivors;    // with their lines
-  std::vector<std::string> differences;  // from what is explained: either way
+struct GateResult {
+  std::size_t mutants = 0;
+  std::size_t killed = 0;
+  std::vector<std::string> lines;     // a mutant each, with its fate
+  std::vector<std::string> offences;  // survivors that are not listed, listed ones that are killed
 };
 
-// Explores the scenes, which must find nothing, and then every mutant of the sites that they come
-// by in `files`, until one scene finds it.  Answers what was wrong with a scene as a difference.
-[[nodiscard]] GateCounts go_through_gate(const std::vector<Scene>& scenes,
-                                         const std::vector<std::string>& files,
-                                         const std::vector<Explained>& explained);
+// A scene that fails by itself is an offence.  Only accesses in files whose path has `part` in it
+// are changed.
+[[nodiscard]] GateResult run_gate(std::span<const Scene> scenes, std::span<const Survivor> survivors,
+                                  const char* part = "");
 
 }  // namespace slipring::model

@@ -77,10 +77,11 @@ std::vector<Mutation> mutations_of(const SiteUse& use) {
   return all;
 }
 
-std::string to_string(const Mutation& mutation) {
+std::string name_of(const Mutation& mutation) {
   const SiteUse& use = mutation.use;
-  std::string text = std::string(use.site.file) + ':' + std::to_string(use.site.line) + ' ' +
-                     name_of(use.access) + ' ';
+  const std::string path = use.site.file;
+  const std::string text = path.substr(path.find_last_of('/') + 1) + ' ' + use.site.function + ' ' +
+                           name_of(use.access) + ' ';
   switch (mutation.change) {
     case Change::kOrder:
       return text + name_of(use.order) + " -> " + name_of(mutation.order);

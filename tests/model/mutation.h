@@ -41,7 +41,7 @@ struct Mutation {
 // Every way to make this use weaker.
 [[nodiscard]] std::vector<Mutation> mutations_of(const SiteUse& use);
 [[nodiscard]] const char* name_of(std::memory_order order);
-// "core/ring/spsc_ring.h:120 store release -> relaxed"
-[[nodiscard]] std::string to_string(const Mutation& mutation);
+// "spsc_ring.h try_push store release -> relaxed": what stays when lines move.
+[[nodiscard]] std::string name_of(const Mutation& mutation);
 
 }  // namespace slipring::model
