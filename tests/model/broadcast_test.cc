@@ -112,7 +112,7 @@ constexpr Survivor kSurvivors[] = {
     {"broadcast_writer.h put_out store release -> relaxed",
      "ordered by broadcast.V and broadcast.B"},
     {"broadcast_reader.h finish store release -> relaxed", "done only says who is put out"},
-    {"broadcast_writer.h update_belief load acquire -> relaxed", "done only says who is put out"},
+    {"broadcast_writer.h done_of load acquire -> relaxed", "done only says who is put out"},
     {"broadcast_reader.h skip_aborted load acquire -> relaxed", "the state is only compared"},
     {"broadcast_reader.h join load acquire -> relaxed", "the state is only compared"},
     {"broadcast_writer.h drop_reader load seq_cst -> acquire", "the reader is dead, or lies"},

@@ -30,9 +30,11 @@ Run& the_run() {
 }
 
 void count(Found& found, const Run& run, Run::Ending ending) {
-  if (ending != Run::Ending::kMerged) ++found.executions;
-  found.deaths += run.new_deaths();
-  found.stops += run.new_stops();
+  if (ending != Run::Ending::kMerged) {
+    ++found.executions;
+    found.deaths += run.death_count();
+    found.stops += run.stop_count();
+  }
   found.longest = std::max(found.longest, run.step_count());
 }
 

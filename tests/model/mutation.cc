@@ -1,5 +1,7 @@
 #include "tests/model/mutation.h"
 
+#include <algorithm>
+
 namespace slipring::model {
 namespace {
 
@@ -80,8 +82,10 @@ std::vector<Mutation> mutations_of(const SiteUse& use) {
 std::string name_of(const Mutation& mutation) {
   const SiteUse& use = mutation.use;
   const std::string path = use.site.file;
-  const std::string text = path.substr(path.find_last_of('/') + 1) + ' ' + use.site.function + ' ' +
-                           name_of(use.access) + ' ';
+  std::string function = use.site.function;
+  function.resize(std::min(function.size(), function.find('<')));  // whatever it is a template on
+  const std::string text =
+      path.substr(path.find_last_of('/') + 1) + ' ' + function + ' ' + name_of(use.access) + ' ';
   switch (mutation.change) {
     case Change::kOrder:
       return text + name_of(use.order) + " -> " + name_of(mutation.order);

@@ -61,7 +61,7 @@ std::vector<Scene> scenes() {
 
 // Why: core/ORDERING.md, "Mutants that survive, and why".
 constexpr Survivor kSurvivors[] = {
-    {"shared_pool.h send store release -> relaxed",
+    {"shared_pool.h note_sending store release -> relaxed",
      "a reaper is ordered after the dead; it binds the compiler"},
     {"shared_pool.h send compare_exchange relaxed -> load, then store",
      "nobody has a name that was never published"},
