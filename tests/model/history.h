@@ -19,6 +19,7 @@ struct Store {
   std::uint64_t value = 0;
   std::uint32_t rank = 0;       // grows along the modification order
   bool reads_previous = false;  // a read-modify-write: stays next to the store before it
+  std::uint64_t identity = 0;   // who stored it, with all its past
   View view;                    // what an acquire of it learns
 };
 
@@ -110,6 +111,7 @@ class History {
     Store& store = order_[count_++];
     store.rank = rank;
     store.reads_previous = false;
+    store.identity = 0;
     store.view = {};
     return store;
   }

@@ -67,6 +67,7 @@ void Memory::begin_thread(std::size_t who) {
   threads_[who].pending = {};
   threads_[who].released = {};
   threads_[who].now.clock[who] = 1;
+  threads_[who].has_released = false;
   threads_[who].past = mix(0xf1b4e, who);
 }
 
@@ -78,6 +79,7 @@ void Memory::begin_successor(std::size_t who, std::size_t predecessor) {
 
 std::uint64_t Memory::load(std::size_t who, Word at, std::memory_order order, Site site) {
   History& word = history_of(at);
+  step(who);
   note_access(who, word, false, site);
   Thread& thread = threads_[who];
   const std::size_t first = word.first_from(floor(thread, word, is_sc(order)));
@@ -89,6 +91,7 @@ std::uint64_t Memory::load(std::size_t who, Word at, std::memory_order order, Si
 void Memory::store(std::size_t who, Word at, std::uint64_t value, std::memory_order order,
                    Site site) {
   History& word = history_of(at);
+  step(who);
   note_access(who, word, true, site);
   Thread& thread = threads_[who];
   const std::size_t first = word.first_from(floor(thread, word, is_sc(order)));
@@ -103,6 +106,7 @@ void Memory::store(std::size_t who, Word at, std::uint64_t value, std::memory_or
 std::uint64_t Memory::exchange(std::size_t who, Word at, std::uint64_t value,
                                std::memory_order order, Site site) {
   History& word = history_of(at);
+  step(who);
   note_access(who, word, true, site);
   Thread& thread = threads_[who];
   const std::size_t first = word.first_from(floor(thread, word, is_sc(order)));
@@ -121,6 +125,7 @@ std::uint64_t Memory::exchange(std::size_t who, Word at, std::uint64_t value,
 bool Memory::compare_exchange(std::size_t who, Word at, std::uint64_t& seen, std::uint64_t next,
                               std::memory_order done, std::memory_order failed, Site site) {
   History& word = history_of(at);
+  step(who);
   Thread& thread = threads_[who];
   const std::size_t first_done = word.first_from(floor(thread, word, is_sc(done)));
   const std::size_t first_failed = word.first_from(floor(thread, word, is_sc(failed)));
@@ -141,15 +146,17 @@ bool Memory::compare_exchange(std::size_t who, Word at, std::uint64_t& seen, std
 }
 
 void Memory::fence(std::size_t who, std::memory_order order) {
+  step(who);
   Thread& thread = threads_[who];
   if (is_acquire(order)) thread.now.join(thread.pending);
   if (is_sc(order)) {
     thread.now.join_seen(sc_);
     sc_.join_seen(thread.now);
+    for (std::size_t i = 0; !only_values_count && i < word_count_; ++i) note(who, sc_.seen[i]);
   }
   if (is_release(order)) {
     thread.released = thread.now;
-    ++thread.now.clock[who];
+    thread.has_released = true;
   }
   note(who, 0xfe'7ce);
 }
@@ -163,6 +170,7 @@ void Memory::read(Thread& thread, const History& word, const Store& from, bool t
   }
   seen = std::max(seen, from.rank);
   thread.past = mix(thread.past, from.value);
+  if (!only_values_count) thread.past = mix(thread.past, from.identity);
   last_reading_ = {word.number(), from.rank};
 }
 
@@ -171,14 +179,15 @@ void Memory::write(std::size_t who, History& word, std::size_t behind, std::uint
   Thread& thread = threads_[who];
   Store* const made = word.insert_behind(behind);
   check(made != nullptr, "too many stores between two others");
-  note(who, 0x57'09e);
+  note(who, value);
   thread.now.seen[word.number()] = std::max(thread.now.seen[word.number()], made->rank);
   made->value = value;
   made->reads_previous = is_rmw;
   made->view = is_release(order) ? thread.now : thread.released;
   made->view.seen[word.number()] = std::max(made->view.seen[word.number()], made->rank);
   if (is_rmw) made->view.join(word.at(behind).view);
-  if (is_release(order)) ++thread.now.clock[who];
+  made->identity = mix(thread.past, word.offset());
+  thread.has_released = thread.has_released || is_release(order);
   if (is_sc(order)) {
     sc_.seen[word.number()] = std::max(sc_.seen[word.number()], made->rank);
   }
@@ -193,6 +202,7 @@ std::uint32_t Memory::floor(const Thread& thread, const History& word, bool is_s
 }
 
 void Memory::plain_read(std::size_t who, const void* place, std::size_t size_bytes, Site site) {
+  step(who);
   const std::size_t begin = offset_of(place);
   for (std::size_t offset = begin; offset < begin + size_bytes; ++offset) {
     check_plain(who, offset, false, site);
@@ -204,6 +214,7 @@ void Memory::plain_read(std::size_t who, const void* place, std::size_t size_byt
 
 void Memory::plain_write(std::size_t who, void* place, const void* own, std::size_t size_bytes,
                          Site site) {
+  step(who);
   const std::size_t begin = offset_of(place);
   note(who, begin);  // how much it has written is what it may die after
   for (std::size_t i = 0; i < size_bytes; ++i) {
@@ -236,7 +247,8 @@ Memory::Byte& Memory::touch(std::size_t offset) {
 
 std::uint64_t Memory::state_of(std::size_t who, const View& known) const {
   const Thread& thread = threads_[who];
-  std::uint64_t hash = mix(thread.past, thread.now.hash(word_count_, known));
+  std::uint64_t hash = mix(thread.past, thread.has_released ? 1 : 0);
+  hash = mix(hash, thread.now.hash(word_count_, known));
   // An acquire fence takes nothing from it that is known already.
   View pending = thread.pending;
   pending.join(thread.now);
@@ -257,7 +269,8 @@ std::uint64_t Memory::state(const View& known) const {
       mine = mix(mine, (std::uint64_t{byte.writer} << 32) | byte.write_clock);
     }
     for (std::size_t i = 0; i < kMaxFibres; ++i) {
-      if (byte.read_clock[i] > known.clock[i]) mine = mix(mine, ((i + 8) << 32) | byte.read_clock[i]);
+      if (byte.read_clock[i] > known.clock[i])
+        mine = mix(mine, ((i + 8) << 32) | byte.read_clock[i]);
     }
     hash += mine;
   }

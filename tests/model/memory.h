@@ -63,6 +63,10 @@ class Memory {
     threads_[who].past = mix(threads_[who].past, value);
   }
 
+  // Of what a fibre reads only the values are its past.  Otherwise also who stored them, with all
+  // its own past, which is more than any code can tell.
+  bool only_values_count = false;
+
   [[nodiscard]] std::uint64_t load(std::size_t who, Word word, std::memory_order order, Site site);
   void store(std::size_t who, Word word, std::uint64_t value, std::memory_order order, Site site);
   [[nodiscard]] std::uint64_t exchange(std::size_t who, Word word, std::uint64_t value,
@@ -79,7 +83,8 @@ class Memory {
 
   // Why the last access was wrong; empty when it was not.
   [[nodiscard]] const std::string& wrong() const { return wrong_; }
-  // Of all words, all bytes, and the sequentially consistent view, for those who know all of `known`.
+  // Of all words, all bytes, and the sequentially consistent view, for those who know all of
+  // `known`.
   [[nodiscard]] std::uint64_t state(const View& known) const;
 
   // How far the modification order of a word goes, and the store of it that was read last.
@@ -99,6 +104,7 @@ class Memory {
     View pending;   // what an acquire fence would take
     View released;  // what a relaxed store attaches: as of the last release fence
     std::uint64_t past = 0;
+    bool has_released = false;  // the next step begins another stretch
   };
   // Plain accesses to one byte.
   struct Byte {
@@ -116,10 +122,14 @@ class Memory {
   [[nodiscard]] bool knows(std::size_t who, std::size_t other, std::uint32_t clock) const {
     return who == other || threads_[who].now.clock[other] >= clock;
   }
-  // The stretch that fibre `who` is in.
-  [[nodiscard]] std::uint32_t now_of(std::size_t who) const {
-    return threads_[who].now.clock[who];
+  // A step of fibre `who` begins.  Until then its clock shows the stretch of the step before.
+  void step(std::size_t who) {
+    Thread& thread = threads_[who];
+    thread.now.clock[who] += thread.has_released ? 1 : 0;
+    thread.has_released = false;
   }
+  // The stretch that fibre `who` is in.
+  [[nodiscard]] std::uint32_t now_of(std::size_t who) const { return threads_[who].now.clock[who]; }
   void note_access(std::size_t who, History& word, bool is_write, Site site);
   void read(Thread& thread, const History& word, const Store& from, bool is_acquire);
   void write(std::size_t who, History& word, std::size_t behind, std::uint64_t value, bool is_rmw,

@@ -224,6 +224,7 @@ Run::Ending Run::execute(const std::function<std::unique_ptr<Play>(Run&)>& begin
   std::unique_ptr<Play> play;
   guarded([&] { play = begin(*this); });
   play_ = play.get();
+  memory_.only_values_count = play_ != nullptr && play_->tells_all();
   if (ending_ == Ending::kSettled) schedule();  // returns when the execution has ended
   if (ending_ == Ending::kSettled) guarded([&] { play->settle(*this); });
   play_ = nullptr;

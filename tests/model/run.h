@@ -111,9 +111,10 @@ class Run {
   [[nodiscard]] bool is_inside() const { return running_ != kNobody; }
   [[nodiscard]] Memory& memory() { return memory_; }
   [[nodiscard]] std::size_t running() const { return running_; }
-  // Before an access: others may run, we may die.  `is_shared` is false for plain ones, which
-  // nobody can tell from where they stand: we may die there.
+  // Before an access that others may notice: they may run first, and we may die.
   void before(bool is_shared);
+  // Where only we may die: before a plain access, and wherever a body wants it.
+  void before_plain() { before(false); }
   // After it: looks whether it was wrong.
   void after(bool is_load);
   void after_plain();
