@@ -78,9 +78,8 @@ GateResult run_gate(std::span<const Scene> scenes, std::span<const Survivor> sur
     for (const Mutation& mutation : mutations_of(use)) {
       const std::string name = name_of(mutation);
       const std::string line = name + " (line " + std::to_string(use.site.line) + ")";
-      const auto listed =
-          std::find_if(survivors.begin(), survivors.end(),
-                       [&](const Survivor& entry) { return name == entry.mutant; });
+      const auto listed = std::find_if(survivors.begin(), survivors.end(),
+                                       [&](const Survivor& entry) { return name == entry.mutant; });
       const bool is_listed = listed != survivors.end();
       if (is_listed) met.insert(name);
       const std::string killer = killer_of(mutation, reached);
@@ -90,14 +89,16 @@ GateResult run_gate(std::span<const Scene> scenes, std::span<const Survivor> sur
         result.lines.push_back("killed    " + line + " by " + killer);
         if (is_listed) result.offences.push_back("listed as a survivor, but killed: " + line);
       } else {
-        result.lines.push_back("survives  " + line + (is_listed ? std::string(": ") + listed->why : ""));
+        result.lines.push_back("survives  " + line +
+                               (is_listed ? std::string(": ") + listed->why : ""));
         if (!is_listed) result.offences.push_back("survives: " + line);
       }
     }
   }
   for (const Survivor& entry : survivors) {
     if (met.count(entry.mutant) == 0) {
-      result.offences.push_back(std::string("listed, but there is no such mutant: ") + entry.mutant);
+      result.offences.push_back(std::string("listed, but there is no such mutant: ") +
+                                entry.mutant);
     }
   }
   return result;

@@ -27,7 +27,7 @@ struct GateResult {
 
 // A scene that fails by itself is an offence.  Only accesses in files whose path has `part` in it
 // are changed.
-[[nodiscard]] GateResult run_gate(std::span<const Scene> scenes, std::span<const Survivor> survivors,
-                                  const char* part = "");
+[[nodiscard]] GateResult run_gate(std::span<const Scene> scenes,
+                                  std::span<const Survivor> survivors, const char* part = "");
 
 }  // namespace slipring::model
