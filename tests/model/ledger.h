@@ -39,7 +39,7 @@ class Ledger {
   void consumer_attached(std::uint64_t done) {
     run_.require(done >= finished_, "what was finished comes again");
     run_.require(done <= may_be_finished(), "what was not finished is lost");
-    if (is_skipping_ != 0 && done > handed_) handed_ = done;
+    if (done > handed_) handed_ = done;  // it died in the call that finished it
     is_skipping_ = 0;
     finished_ = finishing_ = done;
     next_ = done;
