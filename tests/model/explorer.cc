@@ -30,11 +30,9 @@ Run& the_run() {
 }
 
 void count(Found& found, const Run& run, Run::Ending ending) {
-  if (ending != Run::Ending::kMerged) {
-    ++found.executions;
-    found.deaths += run.death_count();
-    found.stops += run.stop_count();
-  }
+  if (ending != Run::Ending::kMerged) ++found.executions;
+  found.deaths += run.new_deaths();
+  found.stops += run.new_stops();
   found.longest = std::max(found.longest, run.step_count());
 }
 

@@ -28,7 +28,7 @@ template <typename P, typename... Args>
 struct Found {
   std::uint64_t executions = 0;  // that came to an end; others ran into a state known already
   std::uint64_t states = 0;
-  std::uint64_t deaths = 0;
+  std::uint64_t deaths = 0;  // each in another state
   std::uint64_t stops = 0;
   std::uint64_t longest = 0;  // accesses in one execution
   bool is_complete = false;   // all within the bounds; false when the number of states was reached

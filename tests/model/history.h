@@ -23,13 +23,14 @@ struct Store {
   View view;                    // what an acquire of it learns
 };
 
-// The last step of each fibre that loaded or stored the word: what plain accesses must come after.
+// The last stretch in which each fibre loaded or stored the word: what plain accesses must come
+// after.
 struct AccessTrace {
   std::array<std::uint32_t, kMaxFibres> clock{};
   std::array<Site, kMaxFibres> site{};
 
-  void note(std::size_t who, std::uint32_t step, const Site& at) noexcept {
-    clock[who] = step;
+  void note(std::size_t who, std::uint32_t stretch, const Site& at) noexcept {
+    clock[who] = stretch;
     site[who] = at;
   }
 };
@@ -43,20 +44,17 @@ class History {
     size_bytes_ = size_bytes;
     loads = {};
     stores = {};
-    hash_ = 0;
     count_ = 0;
     add(0).value = value;
-    order_[0].identity = mix(mix(0x5e'ed, offset), value);
-    rehash();
   }
   // A plain write, that happened after all before it, ends the word's history so far.
-  void restart(std::uint64_t value, std::uint64_t identity) {
+  void restart(std::uint64_t value) {
+    loads = {};
+    stores = {};
     const std::uint32_t rank = order_[count_ - 1].rank + kStep;
     count_ = 0;
     Store& only = add(rank);
     only.value = value;
-    only.identity = identity;
-    rehash();
   }
 
   [[nodiscard]] std::size_t number() const { return number_; }
@@ -65,7 +63,6 @@ class History {
   [[nodiscard]] std::size_t count() const { return count_; }
   [[nodiscard]] const Store& at(std::size_t i) const { return order_[i]; }
   [[nodiscard]] const Store& last() const { return order_[count_ - 1]; }
-  [[nodiscard]] std::uint64_t hash() const { return hash_; }
 
   // The first store that is not older than `rank`.
   [[nodiscard]] std::size_t first_from(std::uint32_t rank) const {
@@ -87,10 +84,19 @@ class History {
     order_[i + 1].rank = low + (high - low) / 2;
     return &order_[i + 1];
   }
-  // After the identities have changed.
-  void rehash() {
-    hash_ = mix(0, offset_);
-    for (std::size_t i = 0; i < count_; ++i) hash_ = mix(hash_, order_[i].identity);
+  // Of what anybody who knows all of `known` can still tell.
+  [[nodiscard]] std::uint64_t hash(std::size_t word_count, const View& known) const {
+    std::uint64_t hash = mix(0, offset_);
+    for (std::size_t i = first_from(known.seen[number_]); i < count_; ++i) {
+      const Store& store = order_[i];
+      hash = mix(mix(hash, store.value), store.view.hash(word_count, known));
+      hash = mix(hash, (std::uint64_t{store.rank} << 1) | (store.reads_previous ? 1 : 0));
+    }
+    for (std::size_t i = 0; i < kMaxFibres; ++i) {
+      if (loads.clock[i] > known.clock[i]) hash = mix(hash, (i << 32) | loads.clock[i]);
+      if (stores.clock[i] > known.clock[i]) hash = mix(hash, ((i + 8) << 32) | stores.clock[i]);
+    }
+    return hash;
   }
 
   AccessTrace loads;
@@ -105,6 +111,7 @@ class History {
     Store& store = order_[count_++];
     store.rank = rank;
     store.reads_previous = false;
+    store.identity = 0;
     store.view = {};
     return store;
   }
@@ -114,7 +121,6 @@ class History {
   std::size_t size_bytes_ = 0;
   std::vector<Store> order_;
   std::size_t count_ = 0;
-  std::uint64_t hash_ = 0;
 };
 
 }  // namespace slipring::model

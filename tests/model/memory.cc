@@ -43,11 +43,10 @@ void Memory::reset() {
   std::memset(arena_, 0, used_bytes_);
   std::fill_n(word_at_.begin(), used_bytes_, std::uint8_t{0});
   for (const std::size_t offset : touched_) bytes_[offset] = {};
-  touched_.clear();
   used_bytes_ = 0;
   word_count_ = 0;
   sc_ = {};
-  histories_hash_ = 0;
+  touched_.clear();
   wrong_.clear();
 }
 
@@ -67,19 +66,21 @@ void Memory::begin_thread(std::size_t who) {
   threads_[who].now = {};
   threads_[who].pending = {};
   threads_[who].released = {};
+  threads_[who].now.clock[who] = 1;
+  threads_[who].has_released = false;
   threads_[who].past = mix(0xf1b4e, who);
 }
 
 void Memory::begin_successor(std::size_t who, std::size_t predecessor) {
   begin_thread(who);
-  threads_[who].now = threads_[predecessor].now;
+  threads_[who].now.join(threads_[predecessor].now);
   threads_[who].past = mix(threads_[predecessor].past, who);
 }
 
 std::uint64_t Memory::load(std::size_t who, Word at, std::memory_order order, Site site) {
   History& word = history_of(at);
-  word.loads.note(who, tick(who), site);
-  check_atomic(who, word, false, site);
+  step(who);
+  note_access(who, word, false, site);
   Thread& thread = threads_[who];
   const std::size_t first = word.first_from(floor(thread, word, is_sc(order)));
   const Store& from = word.at(word.count() - 1 - choices_.pick(word.count() - first));
@@ -90,8 +91,8 @@ std::uint64_t Memory::load(std::size_t who, Word at, std::memory_order order, Si
 void Memory::store(std::size_t who, Word at, std::uint64_t value, std::memory_order order,
                    Site site) {
   History& word = history_of(at);
-  word.stores.note(who, tick(who), site);
-  check_atomic(who, word, true, site);
+  step(who);
+  note_access(who, word, true, site);
   Thread& thread = threads_[who];
   const std::size_t first = word.first_from(floor(thread, word, is_sc(order)));
   std::array<std::size_t, 64> places{};
@@ -99,14 +100,14 @@ void Memory::store(std::size_t who, Word at, std::uint64_t value, std::memory_or
   for (std::size_t i = word.count(); i-- > first;) {
     if (word.takes_behind(i) && count < places.size()) places[count++] = i;
   }
-  write(thread, word, places[choices_.pick(count)], value, false, order);
+  write(who, word, places[choices_.pick(count)], value, false, order);
 }
 
 std::uint64_t Memory::exchange(std::size_t who, Word at, std::uint64_t value,
                                std::memory_order order, Site site) {
   History& word = history_of(at);
-  word.stores.note(who, tick(who), site);
-  check_atomic(who, word, true, site);
+  step(who);
+  note_access(who, word, true, site);
   Thread& thread = threads_[who];
   const std::size_t first = word.first_from(floor(thread, word, is_sc(order)));
   std::array<std::size_t, 64> places{};
@@ -117,14 +118,14 @@ std::uint64_t Memory::exchange(std::size_t who, Word at, std::uint64_t value,
   const std::size_t behind = places[choices_.pick(count)];
   const std::uint64_t before = word.at(behind).value;
   read(thread, word, word.at(behind), is_acquire(order));
-  write(thread, word, behind, value, true, order);
+  write(who, word, behind, value, true, order);
   return before;
 }
 
 bool Memory::compare_exchange(std::size_t who, Word at, std::uint64_t& seen, std::uint64_t next,
                               std::memory_order done, std::memory_order failed, Site site) {
   History& word = history_of(at);
-  tick(who);
+  step(who);
   Thread& thread = threads_[who];
   const std::size_t first_done = word.first_from(floor(thread, word, is_sc(done)));
   const std::size_t first_failed = word.first_from(floor(thread, word, is_sc(failed)));
@@ -137,26 +138,26 @@ bool Memory::compare_exchange(std::size_t who, Word at, std::uint64_t& seen, std
   }
   const std::size_t from = places[choices_.pick(count)];
   const bool is_done = word.at(from).value == seen;
-  const std::uint32_t step = thread.now.clock[who];
-  (is_done ? word.stores : word.loads).note(who, step, site);
-  check_atomic(who, word, is_done, site);
+  note_access(who, word, is_done, site);
   seen = word.at(from).value;
   read(thread, word, word.at(from), is_acquire(is_done ? done : failed));
-  if (is_done) write(thread, word, from, next, true, done);
+  if (is_done) write(who, word, from, next, true, done);
   return is_done;
 }
 
 void Memory::fence(std::size_t who, std::memory_order order) {
-  tick(who);
+  step(who);
   Thread& thread = threads_[who];
   if (is_acquire(order)) thread.now.join(thread.pending);
   if (is_sc(order)) {
     thread.now.join_seen(sc_);
     sc_.join_seen(thread.now);
-    // What the others' fences have shown is part of our past.
-    for (std::size_t i = 0; i < word_count_; ++i) note(who, sc_.seen[i]);
+    for (std::size_t i = 0; !only_values_count && i < word_count_; ++i) note(who, sc_.seen[i]);
   }
-  if (is_release(order)) thread.released = thread.now;
+  if (is_release(order)) {
+    thread.released = thread.now;
+    thread.has_released = true;
+  }
   note(who, 0xfe'7ce);
 }
 
@@ -168,28 +169,28 @@ void Memory::read(Thread& thread, const History& word, const Store& from, bool t
     thread.pending.join(from.view);
   }
   seen = std::max(seen, from.rank);
-  thread.past = mix(thread.past, from.identity);
+  thread.past = mix(thread.past, from.value);
+  if (!only_values_count) thread.past = mix(thread.past, from.identity);
   last_reading_ = {word.number(), from.rank};
 }
 
-void Memory::write(Thread& thread, History& word, std::size_t behind, std::uint64_t value,
+void Memory::write(std::size_t who, History& word, std::size_t behind, std::uint64_t value,
                    bool is_rmw, std::memory_order order) {
-  histories_hash_ -= word.hash();
+  Thread& thread = threads_[who];
   Store* const made = word.insert_behind(behind);
   check(made != nullptr, "too many stores between two others");
-  thread.past = mix(thread.past, value);
+  note(who, value);
   thread.now.seen[word.number()] = std::max(thread.now.seen[word.number()], made->rank);
   made->value = value;
-  made->identity = thread.past;
   made->reads_previous = is_rmw;
   made->view = is_release(order) ? thread.now : thread.released;
   made->view.seen[word.number()] = std::max(made->view.seen[word.number()], made->rank);
   if (is_rmw) made->view.join(word.at(behind).view);
+  made->identity = mix(thread.past, word.offset());
+  thread.has_released = thread.has_released || is_release(order);
   if (is_sc(order)) {
     sc_.seen[word.number()] = std::max(sc_.seen[word.number()], made->rank);
   }
-  word.rehash();
-  histories_hash_ += word.hash();
   if (made == &word.last()) {
     std::memcpy(arena_ + word.offset(), &value, word.size_bytes());  // little endian
   }
@@ -201,40 +202,77 @@ std::uint32_t Memory::floor(const Thread& thread, const History& word, bool is_s
 }
 
 void Memory::plain_read(std::size_t who, const void* place, std::size_t size_bytes, Site site) {
-  const std::uint32_t step = tick(who);
+  step(who);
   const std::size_t begin = offset_of(place);
   for (std::size_t offset = begin; offset < begin + size_bytes; ++offset) {
     check_plain(who, offset, false, site);
     Byte& byte = touch(offset);
-    byte.read_clock[who] = step;
+    byte.read_clock[who] = now_of(who);
     byte.read_site[who] = site;
   }
 }
 
 void Memory::plain_write(std::size_t who, void* place, const void* own, std::size_t size_bytes,
                          Site site) {
-  const std::uint32_t step = tick(who);
+  step(who);
   const std::size_t begin = offset_of(place);
-  std::memcpy(place, own, size_bytes);
-  note(who, begin);  // who dies here has written that much
+  note(who, begin);  // how much it has written is what it may die after
+  for (std::size_t i = 0; i < size_bytes; ++i) {
+    check_plain(who, begin + i, true, site);
+    put_plain(who, begin + i, static_cast<const std::byte*>(own)[i], site);
+  }
   for (std::size_t offset = begin; offset < begin + size_bytes; ++offset) {
-    check_plain(who, offset, true, site);
-    Byte& byte = touch(offset);
-    byte.write_clock = step;
-    byte.writer = static_cast<std::uint32_t>(who);
-    byte.write_site = site;
     if (word_at_[offset] == 0) continue;
     History& word = words_[word_at_[offset] - 1U];
-    histories_hash_ -= word.hash();
-    word.restart(value_in_memory(word), mix(threads_[who].past, step));
-    histories_hash_ += word.hash();
+    word.restart(value_in_memory(word));
   }
 }
 
-std::uint64_t Memory::state() const {
-  std::uint64_t hash = histories_hash_;
+// What comes after this write comes after all that came before it: earlier reads need not be kept.
+void Memory::put_plain(std::size_t who, std::size_t offset, std::byte value, Site site) {
+  Byte& byte = touch(offset);
+  byte.read_clock = {};
+  byte.write_clock = now_of(who);
+  byte.writer = static_cast<std::uint32_t>(who);
+  byte.write_site = site;
+  arena_[offset] = value;
+}
+
+Memory::Byte& Memory::touch(std::size_t offset) {
+  Byte& byte = bytes_[offset];
+  if (!byte.is_touched) touched_.push_back(offset);
+  byte.is_touched = true;
+  return byte;
+}
+
+std::uint64_t Memory::state_of(std::size_t who, const View& known) const {
+  const Thread& thread = threads_[who];
+  std::uint64_t hash = mix(thread.past, thread.has_released ? 1 : 0);
+  hash = mix(hash, thread.now.hash(word_count_, known));
+  // An acquire fence takes nothing from it that is known already.
+  View pending = thread.pending;
+  pending.join(thread.now);
+  hash = mix(hash, pending.hash(word_count_, known));
+  return mix(hash, thread.released.hash(word_count_, known));
+}
+
+std::uint64_t Memory::state(const View& known) const {
+  std::uint64_t hash = 0;
   for (std::size_t i = 0; i < word_count_; ++i) {
-    if (sc_.seen[i] != 0) hash += mix(mix(0x5c, words_[i].offset()), sc_.seen[i]);
+    hash += words_[i].hash(word_count_, known);
+    if (sc_.seen[i] > known.seen[i]) hash += mix(mix(0x5c, words_[i].offset()), sc_.seen[i]);
+  }
+  for (const std::size_t offset : touched_) {
+    const Byte& byte = bytes_[offset];
+    std::uint64_t mine = mix(offset, static_cast<std::uint64_t>(arena_[offset]));
+    if (byte.write_clock > known.clock[byte.writer]) {
+      mine = mix(mine, (std::uint64_t{byte.writer} << 32) | byte.write_clock);
+    }
+    for (std::size_t i = 0; i < kMaxFibres; ++i) {
+      if (byte.read_clock[i] > known.clock[i])
+        mine = mix(mine, ((i + 8) << 32) | byte.read_clock[i]);
+    }
+    hash += mine;
   }
   return hash;
 }
@@ -261,7 +299,6 @@ History& Memory::history_of(Word word) {
   ++word_count_;
   std::fill_n(word_at_.begin() + static_cast<std::ptrdiff_t>(offset), word.size_bytes,
               static_cast<std::uint8_t>(word_count_));
-  histories_hash_ += made.hash();
   return made;
 }
 
@@ -269,6 +306,14 @@ std::uint64_t Memory::value_in_memory(const History& word) const {
   std::uint64_t value = 0;
   std::memcpy(&value, arena_ + word.offset(), word.size_bytes());
   return value;
+}
+
+void Memory::note_access(std::size_t who, History& word, bool is_write, Site site) {
+  AccessTrace& trace = is_write ? word.stores : word.loads;
+  if (trace.clock[who] != now_of(who)) {
+    trace.note(who, now_of(who), site);
+  }
+  check_atomic(who, word, is_write, site);
 }
 
 void Memory::check_atomic(std::size_t who, const History& word, bool is_write, Site site) {
@@ -315,12 +360,6 @@ void Memory::report_race(const char* what, Site first, Site second) {
   if (!wrong_.empty()) return;
   wrong_ =
       std::string("data race, ") + what + ": " + to_string(first) + " and " + to_string(second);
-}
-
-Memory::Byte& Memory::touch(std::size_t offset) {
-  if (!bytes_[offset].is_touched) touched_.push_back(offset);
-  bytes_[offset].is_touched = true;
-  return bytes_[offset];
 }
 
 }  // namespace slipring::model

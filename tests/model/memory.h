@@ -51,13 +51,21 @@ class Memory {
   void begin_thread(std::size_t who);
   // And all that `predecessor` did and knew at its death.
   void begin_successor(std::size_t who, std::size_t predecessor);
-  // What fibre `who` has seen, from its beginning on, decides what it will do.
+  // What fibre `who` has read since its beginning, or since forget(), decides what it will do.
   [[nodiscard]] std::uint64_t past(std::size_t who) const { return threads_[who].past; }
-  // What fibre `who` knows: which steps of whom have happened before.
+  // Its past and what it may still read, beside what all know.
+  [[nodiscard]] std::uint64_t state_of(std::size_t who, const View& known) const;
+  // What fibre `who` knows: which steps of whom have happened before, and what it may still read.
   [[nodiscard]] const View& view(std::size_t who) const { return threads_[who].now; }
+  // From now on only `rest` and what comes decide.
+  void forget(std::size_t who, std::uint64_t rest) { threads_[who].past = mix(0xf09e7, rest); }
   void note(std::size_t who, std::uint64_t value) {
     threads_[who].past = mix(threads_[who].past, value);
   }
+
+  // Of what a fibre reads only the values are its past.  Otherwise also who stored them, with all
+  // its own past, which is more than any code can tell.
+  bool only_values_count = false;
 
   [[nodiscard]] std::uint64_t load(std::size_t who, Word word, std::memory_order order, Site site);
   void store(std::size_t who, Word word, std::uint64_t value, std::memory_order order, Site site);
@@ -75,8 +83,9 @@ class Memory {
 
   // Why the last access was wrong; empty when it was not.
   [[nodiscard]] const std::string& wrong() const { return wrong_; }
-  // Of the words' histories and the sequentially consistent view.
-  [[nodiscard]] std::uint64_t state() const;
+  // Of all words, all bytes, and the sequentially consistent view, for those who know all of
+  // `known`.
+  [[nodiscard]] std::uint64_t state(const View& known) const;
 
   // How far the modification order of a word goes, and the store of it that was read last.
   struct Reading {
@@ -95,6 +104,7 @@ class Memory {
     View pending;   // what an acquire fence would take
     View released;  // what a relaxed store attaches: as of the last release fence
     std::uint64_t past = 0;
+    bool has_released = false;  // the next step begins another stretch
   };
   // Plain accesses to one byte.
   struct Byte {
@@ -112,14 +122,23 @@ class Memory {
   [[nodiscard]] bool knows(std::size_t who, std::size_t other, std::uint32_t clock) const {
     return who == other || threads_[who].now.clock[other] >= clock;
   }
-  std::uint32_t tick(std::size_t who) { return ++threads_[who].now.clock[who]; }
+  // A step of fibre `who` begins.  Until then its clock shows the stretch of the step before.
+  void step(std::size_t who) {
+    Thread& thread = threads_[who];
+    thread.now.clock[who] += thread.has_released ? 1 : 0;
+    thread.has_released = false;
+  }
+  // The stretch that fibre `who` is in.
+  [[nodiscard]] std::uint32_t now_of(std::size_t who) const { return threads_[who].now.clock[who]; }
+  void note_access(std::size_t who, History& word, bool is_write, Site site);
   void read(Thread& thread, const History& word, const Store& from, bool is_acquire);
-  void write(Thread& thread, History& word, std::size_t behind, std::uint64_t value, bool is_rmw,
+  void write(std::size_t who, History& word, std::size_t behind, std::uint64_t value, bool is_rmw,
              std::memory_order order);
   void check_atomic(std::size_t who, const History& word, bool is_write, Site site);
+  Byte& touch(std::size_t offset);
+  void put_plain(std::size_t who, std::size_t offset, std::byte value, Site site);
   void check_plain(std::size_t who, std::size_t offset, bool is_write, Site site);
   void report_race(const char* what, Site first, Site second);
-  Byte& touch(std::size_t offset);
 
   Choices& choices_;
   std::unique_ptr<std::byte[]> block_;
@@ -129,10 +148,9 @@ class Memory {
   std::size_t word_count_ = 0;
   std::vector<std::uint8_t> word_at_;  // by offset: number of the word that covers it, plus one
   std::vector<Byte> bytes_;
-  std::vector<std::size_t> touched_;  // those that are not as they were made
   std::array<Thread, kMaxFibres> threads_;
   View sc_;
-  std::uint64_t histories_hash_ = 0;
+  std::vector<std::size_t> touched_;  // by plain accesses
   Reading last_reading_{};
   std::string wrong_;
 };

@@ -32,6 +32,7 @@ std::size_t Run::add(std::function<void()> body, std::size_t predecessor) {
   actor.readings.clear();
   actor.old_readings.clear();
   actor.has_stored = false;
+  actor.has_waited = false;
   return actor_count_++;
 }
 
@@ -64,6 +65,16 @@ void Run::wait_for_news() {
   schedule();
   memory_.note(running_, 0x3a18);
   actor.fate = Fate::kRunning;
+  actor.has_waited = true;
+}
+
+void Run::at_rest(std::uint64_t rest) {
+  Actor& actor = actors_[running_];
+  memory_.forget(running_, rest);
+  actor.readings.clear();
+  actor.has_stored = false;
+  if (!actor.has_waited) actor.old_readings.clear();
+  actor.has_waited = false;
 }
 
 void Run::before(bool is_shared) {
@@ -100,6 +111,7 @@ void Run::perhaps_die() {
     die();
   } else {
     ++stop_count_;
+    if (choices_.is_new()) ++new_stops_;
     actor.fate = Fate::kStopped;
     tell("stops");
   }
@@ -108,6 +120,7 @@ void Run::perhaps_die() {
 
 void Run::die() {
   ++death_count_;
+  if (choices_.is_new()) ++new_deaths_;
   actors_[running_].fate = Fate::kDead;
   tell("dies");
   for (std::size_t i = 0; i < actor_count_; ++i) {
@@ -152,13 +165,34 @@ void Run::schedule() {
 }
 
 std::uint64_t Run::state() const {
-  std::uint64_t hash = memory_.state() + mix(0x6057, play_->ghost());
+  // What everybody knows who may still do something: older stores are as good as gone.
+  View known;
+  known.seen.fill(UINT32_MAX);
+  known.clock.fill(UINT32_MAX);
   for (std::size_t i = 0; i < actor_count_; ++i) {
-    if (actors_[i].fate == Fate::kUnborn) continue;
-    hash += mix(mix(mix(0xac708, i), memory_.past(i)), static_cast<std::uint64_t>(actors_[i].fate));
+    if (is_alive(i)) known.meet(memory_.view(i));
   }
+  std::uint64_t hash = memory_.state(known) + mix(0x6057, play_->ghost());
+  for (std::size_t i = 0; i < actor_count_; ++i) hash += state_of(i, known);
+  hash = mix(mix(hash, death_count_), stop_count_);
   if (bounds_.preemptions < Bounds{}.preemptions) {
     hash = mix(mix(hash, preemption_count_), running_);
+  }
+  return hash;
+}
+
+std::uint64_t Run::state_of(std::size_t who, const View& known) const {
+  const Actor& actor = actors_[who];
+  std::uint64_t hash = mix(mix(0xac708, who), static_cast<std::uint64_t>(actor.fate));
+  if (actor.fate == Fate::kUnborn) return hash;
+  if (!is_alive(who)) {
+    return play_->tells_all() ? hash : mix(hash, memory_.past(who));
+  }
+  hash = mix(hash, memory_.state_of(who, known));
+  for (const Memory::Reading& reading : actor.readings) hash = mix(hash, reading.rank);
+  hash = mix(hash, actor.readings.size() * 2 + (actor.has_stored ? 1 : 0));
+  for (const Memory::Reading& reading : actor.old_readings) {
+    hash = mix(mix(hash, reading.word), reading.rank);
   }
   return hash;
 }
@@ -183,12 +217,14 @@ Run::Ending Run::execute(const std::function<std::unique_ptr<Play>(Run&)>& begin
   states_ = states;
   ending_ = Ending::kSettled;
   death_count_ = stop_count_ = preemption_count_ = 0;
+  new_deaths_ = new_stops_ = 0;
   step_count_ = 0;
   wrong_.clear();
   story_.clear();
   std::unique_ptr<Play> play;
   guarded([&] { play = begin(*this); });
   play_ = play.get();
+  memory_.only_values_count = play_ != nullptr && play_->tells_all();
   if (ending_ == Ending::kSettled) schedule();  // returns when the execution has ended
   if (ending_ == Ending::kSettled) guarded([&] { play->settle(*this); });
   play_ = nullptr;

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
@@ -39,9 +40,24 @@ class Play {
   virtual ~Play() = default;
   // Everybody has ended, died or stopped.  Accesses made here see the latest of everything.
   virtual void settle(Run& run) = 0;
-  // What the fibres know of each other beside the shared memory; empty if nothing.
+  // What bodies have left in the play, hashed, as far as they read it of one another or forget it.
   [[nodiscard]] virtual std::uint64_t ghost() const { return 0; }
+  // Whether ghost() has all that bodies leave in the play: what one that has died or ended has read
+  // is forgotten then.
+  [[nodiscard]] virtual bool tells_all() const { return false; }
 };
+
+// Of an object whose bytes are its value.
+template <typename T>
+[[nodiscard]] std::uint64_t hash_of(const T& object, std::uint64_t from = 0) {
+  const auto* const bytes = reinterpret_cast<const unsigned char*>(&object);
+  for (std::size_t at = 0; at < sizeof(T); at += sizeof(std::uint64_t)) {
+    std::uint64_t piece = 0;
+    std::memcpy(&piece, bytes + at, sizeof(T) - at < sizeof piece ? sizeof(T) - at : sizeof piece);
+    from = mix(from, piece);
+  }
+  return from;
+}
 
 enum class Fate : std::uint8_t {
   kUnborn,   // a successor whose predecessor lives
@@ -81,6 +97,9 @@ class Run {
   }
   // A body polls: it goes on when something that it has read since the last time has changed.
   void wait_for_news();
+  // A body is between two calls: from here on it does what `rest` (its own objects, hashed) and the
+  // shared memory say, whatever it has read before.  States that differ in that alone become one.
+  void at_rest(std::uint64_t rest);
   [[nodiscard]] Fate fate(std::size_t fibre) const { return actors_[fibre].fate; }
   // Somebody was killed while it still had something to do.
   [[nodiscard]] bool has_died(std::size_t fibre) const { return fate(fibre) == Fate::kDead; }
@@ -92,9 +111,10 @@ class Run {
   [[nodiscard]] bool is_inside() const { return running_ != kNobody; }
   [[nodiscard]] Memory& memory() { return memory_; }
   [[nodiscard]] std::size_t running() const { return running_; }
-  // Before an access: others may run, we may die.  `is_shared` is false for plain ones, which
-  // nobody can tell from where they stand: we may die there.
+  // Before an access that others may notice: they may run first, and we may die.
   void before(bool is_shared);
+  // Where only we may die: before a plain access, and wherever a body wants it.
+  void before_plain() { before(false); }
   // After it: looks whether it was wrong.
   void after(bool is_load);
   void after_plain();
@@ -115,6 +135,9 @@ class Run {
   [[nodiscard]] std::uint64_t step_count() const { return step_count_; }
   [[nodiscard]] std::uint32_t death_count() const { return death_count_; }
   [[nodiscard]] std::uint32_t stop_count() const { return stop_count_; }
+  // Those that no execution before this had in the same state.
+  [[nodiscard]] std::uint32_t new_deaths() const { return new_deaths_; }
+  [[nodiscard]] std::uint32_t new_stops() const { return new_stops_; }
 
  private:
   static constexpr std::size_t kNobody = SIZE_MAX;
@@ -128,6 +151,7 @@ class Run {
     std::vector<Memory::Reading> readings;  // since the last wait_for_news()
     std::vector<Memory::Reading> old_readings;
     bool has_stored = false;
+    bool has_waited = false;
   };
 
   std::size_t add(std::function<void()> body, std::size_t predecessor);
@@ -139,7 +163,11 @@ class Run {
   // Runs it outside of all fibres, until it returns or something ends the execution.
   void guarded(const std::function<void()>& part);
   [[nodiscard]] bool can_go_on(std::size_t who) const;
+  [[nodiscard]] bool is_alive(std::size_t who) const {
+    return fate(who) == Fate::kRunning || fate(who) == Fate::kWaiting;
+  }
   [[nodiscard]] std::uint64_t state() const;
+  [[nodiscard]] std::uint64_t state_of(std::size_t who, const View& known) const;
   [[noreturn]] void end(Ending ending);
 
   static inline Run* current_ = nullptr;
@@ -157,6 +185,8 @@ class Run {
   std::uint32_t death_count_ = 0;
   std::uint32_t stop_count_ = 0;
   std::uint32_t preemption_count_ = 0;
+  std::uint32_t new_deaths_ = 0;
+  std::uint32_t new_stops_ = 0;
   std::uint64_t step_count_ = 0;
   std::string wrong_;
   std::string story_;

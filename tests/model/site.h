@@ -12,9 +12,9 @@ struct Site {
   unsigned line = 0;
   const char* function = "";
 
-  [[nodiscard]] static constexpr Site here(
-      const char* file = __builtin_FILE(), unsigned line = __builtin_LINE(),
-      const char* function = __builtin_FUNCTION()) noexcept {
+  [[nodiscard]] static constexpr Site here(const char* file = __builtin_FILE(),
+                                           unsigned line = __builtin_LINE(),
+                                           const char* function = __builtin_FUNCTION()) noexcept {
     return {file, line, function};
   }
   [[nodiscard]] bool operator==(const Site& other) const noexcept {
