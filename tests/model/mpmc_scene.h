@@ -59,6 +59,25 @@ class MpmcGhost {
   [[nodiscard]] std::uint64_t popped_count() const { return pops_.count; }
   [[nodiscard]] std::uint32_t at(std::uint64_t position) const { return order_[position]; }
 
+  // Of all that a later answer can depend on.  Of clocks that is what they tell of each other, and
+  // each operation's own, which those of later ones are compared with.
+  [[nodiscard]] std::uint64_t hash() const {
+    std::uint64_t hash = mix(pushes_.count, pops_.count);
+    for (std::uint64_t i = 0; i < pushes_.count; ++i) hash = mix(hash, order_[i]);
+    for (const Done* done : {&pushes_, &pops_}) {
+      for (std::uint64_t i = 0; i < done->count; ++i) {
+        const std::size_t who = done->who[i];
+        hash = mix(mix(hash, (std::uint64_t{who} << 32) | done->clock[i][who]),
+                   known_to(done->clock[i]));
+      }
+    }
+    return hash;
+  }
+  // The operations that happened before one who knows `knows`, a bit each.
+  [[nodiscard]] std::uint64_t known_to(const Clock& knows) const {
+    return pushes_.bits_known_to(knows) << kMostMessages | pops_.bits_known_to(knows);
+  }
+
   // Whether the answer may be given to one who knew `clock` when it called.
   [[nodiscard]] bool may_be_empty(const Clock& clock) const { return fits(clock, 0); }
   [[nodiscard]] bool may_be_full(const Clock& clock) const { return fits(clock, slot_count_); }
@@ -72,6 +91,13 @@ class MpmcGhost {
     void add(std::size_t by, const Clock& knows) {
       who[count] = by;
       clock[count++] = knows;
+    }
+    [[nodiscard]] std::uint64_t bits_known_to(const Clock& knows) const {
+      std::uint64_t bits = 0;
+      for (std::uint64_t i = 0; i < count; ++i) {
+        if (knows[who[i]] >= clock[i][who[i]]) bits |= std::uint64_t{1} << i;
+      }
+      return bits;
     }
     // The end of those that happened before one who knows `knows`.
     [[nodiscard]] std::uint64_t known_to(const Clock& knows) const {
@@ -106,6 +132,16 @@ class MpmcGhost {
   Done pushes_;
   Done pops_;
 };
+
+// What fibre `who` knows, and knew when it last called, as far as answers depend on it.  A call's
+// own operations may be in the stretch of steps that it began in.
+[[nodiscard]] inline std::uint64_t hash_of_knowledge(const Run& run, const MpmcGhost& ghost,
+                                                     std::size_t who,
+                                                     const MpmcGhost::Clock& before) {
+  if (run.fate(who) != Fate::kRunning) return 0;
+  const MpmcGhost::Clock& now = run.memory().view(who).clock;
+  return mix(mix(ghost.known_to(now), ghost.known_to(before)), before[who] == now[who] ? 1 : 0);
+}
 
 // Who is told of swaps.
 class MpmcWitness {
@@ -173,11 +209,11 @@ class MpmcPlay : public Play, private MpmcWitness {
         one.producer.emplace(Producer::attach(shared_, i + 1, geometry_).value());
         one.first = one.next = first;
         one.end = first += bounds.pushes[i];
-        one.fibre = run.fibre([this, i] { produce(i, *people_[i].producer); });
+        one.fibre = run.fibre([this, i] { produce(people_[i]); });
       } else {
         one.consumer.emplace(Consumer::attach(shared_, i + 1, geometry_).value());
         one.left = bounds.pops[i - bounds.pushes.size()];
-        one.fibre = run.fibre([this, i] { consume(i, *people_[i].consumer); });
+        one.fibre = run.fibre([this, i] { consume(people_[i]); });
       }
       if (!is_mortal) run.spare(one.fibre);
       one.has_successor = is_mortal && bounds.has_successors;
@@ -208,6 +244,21 @@ class MpmcPlay : public Play, private MpmcWitness {
     run_.require(drain.try_pop(message) == Transfer::kBlocked, "a message is there twice");
   }
 
+  [[nodiscard]] std::uint64_t ghost() const override {
+    std::uint64_t hash = mix(ghost_.hash(), finished_count_);
+    for (std::uint32_t i = 0; i < participant_count(); ++i) {
+      const People& one = people_[i];
+      hash = mix(mix(mix(hash, one.next), one.left), one.held_count);
+      for (std::uint32_t k = 0; k < one.held_count; ++k) hash = mix(hash, one.held[k]);
+      hash = mix(hash, hash_of_knowledge(run_, ghost_, one.fibre, one.before));
+      if (one.has_successor) {
+        hash = mix(hash, hash_of_knowledge(run_, ghost_, one.heir, one.before));
+      }
+    }
+    return hash;
+  }
+  [[nodiscard]] bool tells_all() const override { return true; }
+
  private:
   struct People {
     std::size_t fibre = 0;
@@ -215,7 +266,8 @@ class MpmcPlay : public Play, private MpmcWitness {
     bool has_successor = false;
     std::optional<Producer> producer;
     std::optional<Consumer> consumer;
-    std::uint32_t first = 0;  // producers: their messages, and the first not yet tried
+    MpmcGhost::Clock before{};  // what was known when the call began
+    std::uint32_t first = 0;    // producers: their messages, and the first not yet tried
     std::uint32_t next = 0;
     std::uint32_t end = 0;
     std::uint32_t left = 0;                        // consumers: calls left
@@ -259,9 +311,10 @@ class MpmcPlay : public Play, private MpmcWitness {
     }
   }
 
-  void produce(std::uint32_t i, Producer& end) {
-    People& one = people_[i];
+  void produce(People& one) {
+    Producer& end = *one.producer;
     while (one.next < one.end) {
+      rest(one, hash_of(end));
       std::array<std::uint32_t, kMpmcBatch> batch{};
       std::uint32_t count = 0;
       for (; count < bounds_.batch && one.next < one.end; ++count) {
@@ -270,31 +323,36 @@ class MpmcPlay : public Play, private MpmcWitness {
       }
       const std::span<const std::uint32_t> messages(batch.data(), count);
       listen();
-      const MpmcGhost::Clock before = clock();
+      one.before = clock();
       const std::size_t done = bounds_.batch > 1
                                    ? end.try_push_batch(messages)
                                    : (end.try_push(batch[0]) == Transfer::kDone ? 1U : 0U);
-      if (done != count) run_.require(ghost_.may_be_full(before), "full, and it was not");
+      if (done != count) run_.require(ghost_.may_be_full(one.before), "full, and it was not");
       tell();
     }
   }
-  void consume(std::uint32_t i, Consumer& end) {
-    People& one = people_[i];
+  void consume(People& one) {
     while (one.left > 0) {
+      rest(one, hash_of(*one.consumer));
       --one.left;
-      pop(one, end);
+      pop(one, *one.consumer);
     }
+  }
+  // Between two calls.
+  void rest(People& one, std::uint64_t end) {
+    one.before = {};
+    run_.at_rest(end);
   }
   void pop(People& one, Consumer& end) {
     std::array<std::uint32_t, kMpmcBatch> batch{};
     const std::span<std::uint32_t> room(batch.data(), bounds_.batch);
     listen();
-    const MpmcGhost::Clock before = clock();
+    one.before = clock();
     const std::size_t done = bounds_.batch > 1                          ? end.try_pop_batch(room)
                              : end.try_pop(batch[0]) == Transfer::kDone ? 1U
                                                                         : 0U;
     run_.require(done == one.held_count, "not what the ring says was popped");
-    if (done == 0) return run_.require(ghost_.may_be_empty(before), "empty, and it was not");
+    if (done == 0) return run_.require(ghost_.may_be_empty(one.before), "empty, and it was not");
     for (std::uint32_t k = 0; k < done; ++k) {
       run_.require(batch[k] == one.held[k], "another message than that of the swap");
       run_.require(ModelAtomics::read(values_[batch[k]]) == value_of(batch[k]),
@@ -327,19 +385,23 @@ class MpmcPlay : public Play, private MpmcWitness {
   // What did not happen is done again.
   void inherit_pushes(std::uint32_t i) {
     People& one = people_[i];
+    run_.at_rest(0);  // of what the dead one read nothing is left
     const MpmcEstate left = judge(i);
     one.next = left.count != 0 ? left.payloads[0] + left.happened : one.first;
     auto end = Producer::attach(shared_, i + 1, geometry_);
     run_.require(end.ok(), "a producer's successor is refused");
-    produce(i, end.value());
+    one.producer.emplace(end.value());
+    produce(one);
   }
   // What was popped and not finished comes first, and again.
   void inherit_pops(std::uint32_t i) {
     People& one = people_[i];
+    run_.at_rest(0);
     if (one.held_count != 0) ++one.left;
     auto end = Consumer::attach(shared_, i + 1, geometry_);
     run_.require(end.ok(), "a consumer's successor is refused");
-    consume(i, end.value());
+    one.consumer.emplace(end.value());
+    consume(one);
   }
 
   Run& run_;

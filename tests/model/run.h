@@ -110,6 +110,7 @@ class Run {
   [[nodiscard]] static bool is_any() { return current_ != nullptr; }
   [[nodiscard]] bool is_inside() const { return running_ != kNobody; }
   [[nodiscard]] Memory& memory() { return memory_; }
+  [[nodiscard]] const Memory& memory() const { return memory_; }
   [[nodiscard]] std::size_t running() const { return running_; }
   // Before an access that others may notice: they may run first, and we may die.
   void before(bool is_shared);
