@@ -95,6 +95,18 @@ class BroadcastPlay : public Play {
     }
   }
 
+  [[nodiscard]] std::uint64_t ghost() const override {
+    std::uint64_t hash = mix(mix(hash_of(*writer_), write_step_), aborted_);
+    for (std::uint32_t i = 0; i < reader_count(); ++i) {
+      const Person& one = people_[i];
+      hash = mix(mix(hash_of(*one.reader, hash), one.step), one.owed);
+      hash = mix(mix(mix(hash, one.taken), one.taken_before), one.finished);
+      hash = mix(hash, one.was_dropped ? 1 : 0);
+    }
+    return hash;
+  }
+  [[nodiscard]] bool tells_all() const override { return true; }
+
  private:
   struct Person {
     std::optional<Reader> reader;
@@ -138,6 +150,7 @@ class BroadcastPlay : public Play {
 
   void write_all() {
     for (; write_step_ < bounds_.writes.size(); ++write_step_) {
+      run_.at_rest(0);  // the ends and their steps are in ghost()
       Writer& end = *writer_;
       const auto message = message_at(end.position());
       const auto bytes = std::as_bytes(std::span(message));
@@ -191,6 +204,7 @@ class BroadcastPlay : public Play {
   // As far as one that is put out: it comes back, once.
   void read_all(Person& one, std::uint32_t i) {
     for (; one.step < bounds_.reads[i].size(); ++one.step) {
+      run_.at_rest(0);
       switch (bounds_.reads[i][one.step]) {
         case ReadStep::kJoinNewest:  // unless it is in, as an heir
           if (!one.reader->is_member()) join(one, BroadcastJoin::kNewest);
@@ -270,13 +284,16 @@ class BroadcastPlay : public Play {
     one.finished = one.owed;
   }
 
+  // Of what the dead one read nothing is left.
   void inherit_writer() {
+    run_.at_rest(0);
     auto end = attach_writer();
     run_.require(end.ok(), "a writer's heir is refused");
     writer_.emplace(end.value());
     write_all();
   }
   void inherit_reader(std::uint32_t i) {
+    run_.at_rest(0);
     Person& one = people_[i];
     auto end = attach_reader(i);
     run_.require(end.ok(), "a reader's heir is refused");

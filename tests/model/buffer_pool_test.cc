@@ -68,6 +68,11 @@ class BufferPoolPlay : public Play {
     }
   }
 
+  [[nodiscard]] std::uint64_t ghost() const override {
+    return mix(mix(hash_of(*owner_, hash_of(*reader_)), next_lend_), next_look_);
+  }
+  [[nodiscard]] bool tells_all() const override { return true; }
+
  private:
   static std::uint64_t box_of(const BufferHandle& handle) {
     return std::uint64_t{handle.slot + 1} << 32 | handle.generation;
@@ -83,6 +88,7 @@ class BufferPoolPlay : public Play {
   // The box holds one handle: it is lent anew once the last one is back.
   void lend_all() {
     for (; next_lend_ < bounds_.lends; ++next_lend_) {
+      run_.at_rest(0);  // the ends and the counts are in ghost()
       const std::uint64_t box = in_box();
       if (box != 0 && owner_->is_lent(handle_in(box).slot)) continue;
       std::uint32_t slot = 0;
@@ -102,6 +108,7 @@ class BufferPoolPlay : public Play {
   }
   void look_all() {
     for (; next_look_ < bounds_.looks; ++next_look_) {
+      run_.at_rest(0);
       const std::uint64_t box = in_box();
       const BufferHandle handle = handle_in(box);
       if (box == 0 || !reader_->holds(handle)) continue;
@@ -116,7 +123,9 @@ class BufferPoolPlay : public Play {
     const BufferHandle sent = handle_in(in_box());
     static_cast<void>(owner_->recover(std::span(&sent, 1)));
   }
+  // Of what the dead one read nothing is left.
   void inherit_owner() {
+    run_.at_rest(0);
     auto owner = Owner::attach(lent_, returned_, buffers_, geometry_);
     run_.require(owner.ok(), "an owner's heir is refused");
     owner_.emplace(owner.value());

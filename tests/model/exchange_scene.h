@@ -41,11 +41,11 @@ class ExchangePlay : public Play, private MpmcWitness {
         one.producer.emplace(Producer::attach(shared_, i + 1, geometry_).value());
         one.next = first;
         one.end = first += bounds.pushes[i];
-        one.fibre = run.fibre([this, i] { produce(people_[i], *people_[i].producer); });
+        one.fibre = run.fibre([this, i] { produce(people_[i]); });
       } else {
         one.consumer.emplace(Consumer::attach(shared_, i + 1, geometry_).value());
         one.left = bounds.pops[i - bounds.pushes.size()];
-        one.fibre = run.fibre([this, i] { consume(people_[i], *people_[i].consumer); });
+        one.fibre = run.fibre([this, i] { consume(people_[i]); });
       }
       const bool is_mortal = (bounds.mortals >> i & 1) != 0;
       if (!is_mortal) run.spare(one.fibre);
@@ -94,6 +94,20 @@ class ExchangePlay : public Play, private MpmcWitness {
     run_.require(finished_count_ + held_count == ghost_.popped_count(), "a popped message is lost");
   }
 
+  [[nodiscard]] std::uint64_t ghost() const override {
+    std::uint64_t hash = mix(ghost_.hash(), finished_count_);
+    for (std::uint32_t i = 0; i < participant_count(); ++i) {
+      const People& one = people_[i];
+      if (one.producer) hash = hash_of(*one.producer, hash);
+      if (one.consumer) hash = hash_of(*one.consumer, hash);
+      hash = mix(mix(mix(hash, one.next), one.left), one.held);
+      hash = mix(hash, hash_of_knowledge(run_, ghost_, one.fibre, one.before));
+      if (one.has_heir) hash = mix(hash, hash_of_knowledge(run_, ghost_, one.heir, one.before));
+    }
+    return hash;
+  }
+  [[nodiscard]] bool tells_all() const override { return true; }
+
  private:
   struct People {
     std::size_t fibre = 0;
@@ -101,6 +115,7 @@ class ExchangePlay : public Play, private MpmcWitness {
     bool has_heir = false;
     std::optional<Producer> producer;
     std::optional<Consumer> consumer;
+    MpmcGhost::Clock before{};  // what was known when the call began
     std::uint32_t next = 0;  // producers: the first message not yet tried, and the end of them
     std::uint32_t end = 0;
     std::uint32_t left = 0;  // consumers: calls left
@@ -131,23 +146,32 @@ class ExchangePlay : public Play, private MpmcWitness {
       if (const char* wrong = ghost_.pop(one.held, run_.running(), clock())) run_.fail(wrong);
     }
   }
-  void produce(People& one, Producer& end) {
+  // Between two calls.
+  void rest(People& one) {
+    one.before = {};
+    run_.at_rest(0);  // the ends are in ghost()
+  }
+  void produce(People& one) {
+    Producer& end = *one.producer;
     while (one.next < one.end) {
+      rest(one);
       const std::uint64_t number = one.next;
-      const MpmcGhost::Clock before = clock();
+      one.before = clock();
       if (end.try_push(std::as_bytes(std::span(&number, 1))) == Transfer::kDone) continue;
-      run_.require(ghost_.may_be_full(before), "full, and it was not");
+      run_.require(ghost_.may_be_full(one.before), "full, and it was not");
       ++one.next;
     }
   }
-  void consume(People& one, Consumer& end) {
+  void consume(People& one) {
+    Consumer& end = *one.consumer;
     while (one.left > 0) {
+      rest(one);
       --one.left;
       std::span<const std::byte> message;
-      const MpmcGhost::Clock before = clock();
+      one.before = clock();
       const std::uint32_t again = one.held;
       if (end.try_take(message) != Transfer::kDone) {
-        run_.require(one.held == 0 && ghost_.may_be_empty(before), "empty, and it was not");
+        run_.require(one.held == 0 && ghost_.may_be_empty(one.before), "empty, and it was not");
         continue;
       }
       run_.require(end.redelivered() == (again != 0), "marked wrongly as delivered before");
@@ -161,17 +185,18 @@ class ExchangePlay : public Play, private MpmcWitness {
   }
   void inherit(std::uint32_t i) {
     People& one = people_[i];
+    run_.at_rest(0);  // of what the dead one read nothing is left
     if (is_producer(i)) {
       auto end = Producer::attach(shared_, i + 1, geometry_);
       run_.require(end.ok(), "a producer's successor is refused");
       one.producer.emplace(end.value());
-      return produce(one, *one.producer);
+      return produce(one);
     }
     if (one.held != 0) ++one.left;
     auto end = Consumer::attach(shared_, i + 1, geometry_);
     run_.require(end.ok(), "a consumer's successor is refused");
     one.consumer.emplace(end.value());
-    consume(one, *one.consumer);
+    consume(one);
   }
 
   Run& run_;

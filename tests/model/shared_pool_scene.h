@@ -103,6 +103,17 @@ class SharedPoolPlay : public Play {
     run_.require(census.impossible == 0, "a word that nobody writes");
   }
 
+  [[nodiscard]] std::uint64_t ghost() const override {
+    std::uint64_t hash = retired_.bits;
+    for (std::uint32_t i = 0; i < participant_count(); ++i) {
+      const Person& one = people_[i];
+      hash = mix(hash_of(*one.pool, hash), one.next);
+      hash = mix(hash, (one.is_heir ? 2U : 0U) + (one.keeps ? 1U : 0U));
+    }
+    return hash;
+  }
+  [[nodiscard]] bool tells_all() const override { return true; }
+
  private:
   static constexpr std::size_t kBoxes = 2;
 
@@ -144,6 +155,7 @@ class SharedPoolPlay : public Play {
 
   void work(Person& one, std::uint32_t i) {
     for (; one.next < bounds_.scripts[i].size(); ++one.next) {
+      run_.at_rest(0);  // the pool and the task are in ghost()
       const PoolTask& task = bounds_.scripts[i][one.next];
       do_task(one, task);
       one.is_heir = false;
@@ -228,6 +240,7 @@ class SharedPoolPlay : public Play {
   void inherit(std::uint32_t i) {
     Person& one = people_[i];
     one.is_heir = true;
+    run_.at_rest(0);  // of what the dead one read nothing is left
     run_.require(recover(i), "recovery is refused");
     auto pool = Pool::attach(memory_, geometry_, i);
     run_.require(pool.ok(), "an heir is refused after recovery");
