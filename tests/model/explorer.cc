@@ -36,6 +36,11 @@ void count(Found& found, const Run& run, Run::Ending ending) {
   found.longest = std::max(found.longest, run.step_count());
 }
 
+// Whether it is the end; the clock is read seldom.
+bool is_end(std::chrono::steady_clock::time_point end, std::uint64_t executions) {
+  return executions % 64 == 0 && std::chrono::steady_clock::now() > end;
+}
+
 // Once more, to tell what happened.
 void tell(Found& found, Run& run, const Scene& scene) {
   found.wrong = run.wrong();
@@ -58,6 +63,7 @@ Found explore(const Scene& scene, const ExploreOptions& options) {
   States states;
   for (std::uint64_t i = 0; i < options.max_executions && states.count() < scene.bounds.states;
        ++i) {
+    if (is_end(options.end, i)) break;
     const Run::Ending ending =
         run.execute(scene.begin, scene.bounds, options.merges ? &states : nullptr);
     count(found, run, ending);
@@ -76,11 +82,12 @@ Found explore(const Scene& scene, const ExploreOptions& options) {
   return found;
 }
 
-Found explore_at_random(const Scene& scene, std::uint64_t seed, std::uint64_t count_wanted) {
+Found explore_at_random(const Scene& scene, std::uint64_t seed, std::uint64_t count_wanted,
+                        std::chrono::steady_clock::time_point end) {
   const ChecksAreFindings checks;
   Run& run = the_run();
   Found found;
-  for (std::uint64_t i = 0; i < count_wanted; ++i) {
+  for (std::uint64_t i = 0; i < count_wanted && !is_end(end, i); ++i) {
     run.choices().start_random(seed + i);
     const Run::Ending ending = run.execute(scene.begin, scene.bounds, nullptr);
     count(found, run, ending);

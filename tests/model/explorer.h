@@ -1,6 +1,7 @@
 // Goes through every execution of a scene within its bounds, or through random ones.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -31,9 +32,10 @@ struct Found {
   std::uint64_t deaths = 0;  // each in another state
   std::uint64_t stops = 0;
   std::uint64_t longest = 0;  // accesses in one execution
-  bool is_complete = false;   // all within the bounds; false when the number of states was reached
-  std::string wrong;          // empty when nothing was
-  std::string story;          // the accesses of the execution that went wrong
+  bool is_complete =
+      false;  // all within the bounds; false when the number of states was reached, or the end
+  std::string wrong;  // empty when nothing was
+  std::string story;  // the accesses of the execution that went wrong
 };
 
 struct ExploreOptions {
@@ -41,11 +43,14 @@ struct ExploreOptions {
   SiteList* sites = nullptr;
   bool merges = true;  // false enters known states again: slow, and finds the same
   std::uint64_t max_executions = UINT64_MAX;
+  std::chrono::steady_clock::time_point end = std::chrono::steady_clock::time_point::max();
 };
 
 [[nodiscard]] Found explore(const Scene& scene, const ExploreOptions& options = {});
-// `count` executions with choices at random, one seed each from `seed` on.
-[[nodiscard]] Found explore_at_random(const Scene& scene, std::uint64_t seed, std::uint64_t count);
+// `count` executions with choices at random, one seed each from `seed` on; fewer if it is `end`.
+[[nodiscard]] Found explore_at_random(
+    const Scene& scene, std::uint64_t seed, std::uint64_t count,
+    std::chrono::steady_clock::time_point end = std::chrono::steady_clock::time_point::max());
 // "states 120, executions 12, deaths 0, stops 0, longest 9, complete"
 [[nodiscard]] std::string to_string(const Found& found);
 

@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "core/ring/mpmc_walk.h"
-#include "tests/model/mpmc_scene.h"
+#include "tests/model/mpmc_play.h"
 
 namespace slipring {
 namespace model {

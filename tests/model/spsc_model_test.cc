@@ -3,9 +3,9 @@
 
 #include <doctest/doctest.h>
 
-#include <string>
 #include <vector>
 
+#include "tests/model/checks.h"
 #include "tests/model/gate.h"
 #include "tests/model/spsc_scenes.h"
 
@@ -18,27 +18,17 @@ constexpr Survivor kCredit{"consumer_cursor.h give_credit store release left out
 constexpr Survivor kSlotTail{"slot_ring.h attach store relaxed left out",
                              "for observers: one behind until the next commit, as after the death"};
 
-template <typename Ring>
-void check_ring(const std::string& ring, const std::vector<Survivor>& survivors) {
-  const std::vector<Scene> scenes = spsc_scenes<Ring>();
-  const GateResult result = run_gate(scenes, survivors);
-  std::string table = ring + '\n';
-  for (const std::string& line : result.lines) table += line + '\n';
-  MESSAGE(table, "mutants ", result.mutants, ", killed ", result.killed);
-  for (const std::string& offence : result.offences) FAIL_CHECK(offence);
-}
-
 TEST_CASE("model: typed ring") {
-  check_ring<TypedRing>("spsc_ring.h", {kCredit});
+  check_gate(run_gate(spsc_scenes<TypedRing>(), std::vector<Survivor>{kCredit}));
 }
 TEST_CASE("model: slot ring") {
-  check_ring<SlotRing>("slot_ring.h", {kCredit, kSlotTail});
+  check_gate(run_gate(spsc_scenes<SlotRing>(), std::vector<Survivor>{kCredit, kSlotTail}));
 }
 TEST_CASE("model: record ring") {
-  check_ring<RecordRing>("record_ring.h", {kCredit});
+  check_gate(run_gate(spsc_scenes<RecordRing>(), std::vector<Survivor>{kCredit}));
 }
 TEST_CASE("model: byte stream") {
-  check_ring<ByteStream>("byte_stream.h", {kCredit});
+  check_gate(run_gate(spsc_scenes<ByteStream>(), std::vector<Survivor>{kCredit}));
 }
 
 }  // namespace

@@ -14,7 +14,7 @@
 #include "core/ring/exchange_ring.h"
 #include "tests/model/explorer.h"
 #include "tests/model/model_atomics.h"
-#include "tests/model/mpmc_scene.h"
+#include "tests/model/mpmc_play.h"
 
 namespace slipring::model {
 
@@ -116,7 +116,7 @@ class ExchangePlay : public Play, private MpmcWitness {
     std::optional<Producer> producer;
     std::optional<Consumer> consumer;
     MpmcGhost::Clock before{};  // what was known when the call began
-    std::uint32_t next = 0;  // producers: the first message not yet tried, and the end of them
+    std::uint32_t next = 0;     // producers: the first message not yet tried, and the end of them
     std::uint32_t end = 0;
     std::uint32_t left = 0;  // consumers: calls left
     std::uint32_t held = 0;  // popped and not finished

@@ -1,25 +1,20 @@
-// The buffer pool on the model of the C++ memory model, with deaths, and its mutants.
+// The buffer pool as a scene: an owner that lends, and a reader that looks and gives back.
 //
 // The handle travels in a box.  Where nobody dies the box is stored and loaded relaxed: what the
 // handle carries comes from the pool's own words.  An owner's heir gives a generation that was
 // never sent out again; then the box must order, as every ring does.  What a buffer holds is the
 // generation under which it was lent.
+#pragma once
 
-#include <doctest/doctest.h>
-
-#include <array>
 #include <cstdint>
 #include <optional>
-#include <string>
-#include <vector>
+#include <span>
 
 #include "core/pool/buffer_pool.h"
-#include "tests/model/explorer.h"
-#include "tests/model/gate.h"
 #include "tests/model/model_atomics.h"
+#include "tests/model/run.h"
 
 namespace slipring::model {
-namespace {
 
 struct PoolCase {
   std::uint32_t buffer_count = 1;
@@ -148,43 +143,4 @@ class BufferPoolPlay : public Play {
   std::uint32_t next_look_ = 0;
 };
 
-Scene scene(const char* name, std::uint32_t deaths, const PoolCase& shape) {
-  Bounds bounds;
-  bounds.deaths = deaths;
-  return scene_of<BufferPoolPlay>(name, bounds, shape);
-}
-
-TEST_CASE("buffer pool: no buffer is lost or written while it is read, no mutant lives") {
-  const std::uint64_t wrap = (std::uint64_t{1} << 32) - 2;
-  const std::vector<Scene> scenes = {
-      scene("1 buffer", 0, {.lends = 2, .looks = 2}),
-      scene("2 buffers", 0, {.buffer_count = 2, .lends = 3, .looks = 3}),
-      scene("1 buffer, round the wrap", 0, {.lends = 3, .looks = 3, .generation = wrap}),
-      scene("1 buffer, 2 deaths", 2,
-            {.lends = 2, .looks = 2, .has_heirs = true, .is_box_ordered = true}),
-      scene("2 buffers, 1 death, round the wrap", 1,
-            {.buffer_count = 2,
-             .lends = 3,
-             .looks = 2,
-             .generation = wrap,
-             .has_heirs = true,
-             .is_box_ordered = true}),
-  };
-  const GateResult result = run_gate(scenes, {}, "core/pool/");
-  std::string table;
-  for (const std::string& line : result.lines) table += line + '\n';
-  MESSAGE(table, "mutants ", result.mutants, ", killed ", result.killed);
-  for (const std::string& offence : result.offences) FAIL_CHECK(offence);
-}
-
-// The generation that recover() takes back is given out again: who has the handle from a word that
-// does not order may find the first store of it, and bytes that are being written.
-TEST_CASE("buffer pool: after a recovery a handle needs the order of the ring that carried it") {
-  const Found found = explore(
-      scene("an heir, and a box without order", 1, {.lends = 2, .looks = 2, .has_heirs = true}));
-  MESSAGE(to_string(found));
-  CHECK(found.wrong.find("data race") != std::string::npos);
-}
-
-}  // namespace
 }  // namespace slipring::model

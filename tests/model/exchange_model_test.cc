@@ -7,39 +7,15 @@
 
 #include <string>
 
-#include "tests/model/exchange_scene.h"
+#include "tests/model/checks.h"
+#include "tests/model/exchange_scenes.h"
 #include "tests/model/mutation.h"
 
 namespace slipring::model {
 namespace {
 
-Scene scene(const char* name, std::uint32_t deaths, const MpmcBounds& shape) {
-  Bounds bounds;
-  bounds.deaths = deaths;
-  return scene_of<ExchangePlay>(name, bounds, shape);
-}
-
 TEST_CASE("exchange: every buffer has one owner, whoever dies") {
-  for (const Scene& one : {
-           scene("1P x 1C, 1 slot", 0, {.pushes = {2}, .pops = {2}}),
-           scene("2P x 1C, 1 slot", 0, {.pushes = {1, 1}, .pops = {2}}),
-           scene("1P x 2C, 1 slot", 0, {.pushes = {1}, .pops = {1, 1}}),
-           scene("2P x 1C, 1 slot, 1 death, followed in the end", 1,
-                 {.pushes = {1, 1}, .pops = {1}}),
-           scene("1P x 1C, 2 slots, round the wrap, 1 death and a successor", 1,
-                 {.slot_count = 2,
-                 .pushes = {2},
-                 .pops = {2},
-                 .before_wrap = 2,
-                 .has_successors = true}),
-           scene("1P x 1C, 1 slot, 1 death and a successor", 1,
-                 {.pushes = {2}, .pops = {2}, .has_successors = true}),
-       }) {
-    const Found found = explore(one);
-    MESSAGE(std::string(one.name), ": ", to_string(found));
-    CHECK_MESSAGE(found.wrong.empty(), found.wrong, "\n", found.story);
-    CHECK(found.is_complete);
-  }
+  for (const Scene& one : exchange_scenes()) check_scene(one);
 }
 
 // An exchange of two steps gives one buffer to two, and a release left out shows a half message.
@@ -47,7 +23,7 @@ TEST_CASE("exchange: planted in the one exchange, both are found") {
   SiteList sites;
   ExploreOptions options;
   options.sites = &sites;
-  const Scene one = scene("2P x 1C, 1 slot", 0, {.pushes = {1, 1}, .pops = {2}});
+  const Scene one = exchange_scene("2P x 1C, 1 slot", 0, {.pushes = {1, 1}, .pops = {2}});
   REQUIRE(explore(one, options).wrong.empty());
   std::uint32_t found_count = 0;
   for (const SiteUse& use : sites) {
