@@ -122,6 +122,8 @@ struct TypedRing {
     return answer;
   }
   // Whether take() has finished them already.
+  static bool has_space(const Product& end) { return end.has_space(); }
+  static bool has_message(const Taker& end) { return end.has_value(); }
   static bool takes_and_finishes(Way way) { return way != Way::kInPlace; }
   static void finish(TypedRing&, Taker& end, std::size_t count) { end.release(count); }
 
@@ -187,6 +189,8 @@ struct SlotRing {
     }
     return count != 0 ? Transfer::kDone : answer;
   }
+  static bool has_space(const Product& end) { return end.has_space(); }
+  static bool has_message(const Taker& end) { return end.has_message(); }
   static bool takes_and_finishes(Way way) { return way == Way::kCopy; }
   static void finish(SlotRing&, Taker& end, std::size_t count) {
     SlotView view;
@@ -273,6 +277,8 @@ struct RecordRing {
     }
     return answer;
   }
+  static bool has_space(const Product& end) { return end.has_space(sizeof(Pair)); }
+  static bool has_message(const Taker& end) { return end.has_message(); }
   static bool takes_and_finishes(Way way) { return way == Way::kCopy; }
   static void finish(RecordRing& ring, Taker& end, std::size_t) {
     RecordView view;
@@ -348,6 +354,8 @@ struct ByteStream {
     }
     return answer;
   }
+  static bool has_space(const Product& end) { return end.has_space(sizeof(std::uint8_t)); }
+  static bool has_message(const Taker& end) { return end.has_bytes(sizeof(std::uint8_t)); }
   static bool takes_and_finishes(Way way) { return way != Way::kInPlace; }
   static void finish(ByteStream&, Taker& end, std::size_t count) { end.consume(count); }
 

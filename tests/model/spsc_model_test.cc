@@ -31,5 +31,13 @@ TEST_CASE("model: byte stream") {
   check_gate(run_gate(spsc_scenes<ByteStream>(), std::vector<Survivor>{kCredit}));
 }
 
+// Their orders are in no gate: the try that follows has its own.
+TEST_CASE("model: has_space() and has_message() keep their word") {
+  check_scene(spsc_scene<TypedRing>("typed ring, asked first", asking(), 1));
+  check_scene(spsc_scene<SlotRing>("slot ring, asked first", asking()));
+  check_scene(spsc_scene<RecordRing>("record ring, asked first", asking()));
+  check_scene(spsc_scene<ByteStream>("byte stream, asked first", asking()));
+}
+
 }  // namespace
 }  // namespace slipring::model

@@ -23,6 +23,7 @@ struct SpscPlan {
   // Tries of either end.  kNever: both poll until everything has gone through.
   std::uint64_t tries = kNever;
   std::uint64_t abort_at = kNever;  // when so many are published, all of them are aborted
+  bool asks = false;                // both ends ask before they try
   bool skips = false;               // the consumer leaves behind what is aborted
   std::uint32_t successors = 0;     // of each end
 };
@@ -97,10 +98,12 @@ class SpscPlay : public Play {
     const std::uint64_t left = plan_.messages - ledger_.pushed();
     const std::size_t wanted = plan_.push == Way::kBatch && left > 1 ? 2 : 1;
     std::size_t pushed = 0;
+    const bool has_space = plan_.asks && Ring::has_space(end);
     ledger_.push_begins(wanted);
     const Transfer answer = ring_.push(end, plan_.push, ledger_.pushed(), wanted, pushed);
     run_.require(answer != Transfer::kCorruptPeer, "the consumer looks corrupt");
     ledger_.push_ends(answer == Transfer::kDone ? pushed : 0);
+    run_.require(!has_space || answer == Transfer::kDone, "a ring has space, and has none");
     return answer == Transfer::kDone;
   }
 
@@ -127,10 +130,12 @@ class SpscPlay : public Play {
     std::array<Handed, kMostHanded> handed{};
     std::size_t count = 0;
     const bool finishes = Ring::takes_and_finishes(plan_.take);
+    const bool has_message = plan_.asks && Ring::has_message(end);
     ledger_.take_begins(kMostHanded);
     ledger_.finish_begins(finishes ? kMostHanded : 0);
     const Transfer answer = ring_.take(end, plan_.take, handed, count);
     run_.require(answer != Transfer::kCorruptPeer, "the producer looks corrupt");
+    run_.require(!has_message || answer == Transfer::kDone, "a ring has a message, and has none");
     if (answer != Transfer::kDone) count = 0;
     for (std::size_t i = 0; i < count; ++i) {
       run_.require(handed[i].is_whole, "a torn message");

@@ -50,6 +50,13 @@ template <typename Ring>
   return plan;
 }
 
+// What a waiter asks changes nothing, and its yes is kept.
+[[nodiscard]] inline SpscPlan asking() {
+  SpscPlan plan = moving(Way::kCopy, 3);
+  plan.asks = true;
+  return plan;
+}
+
 // Small enough for each build.
 template <typename Ring>
 [[nodiscard]] std::vector<Scene> spsc_scenes() {
