@@ -20,6 +20,7 @@
 #include "tools/help.h"
 #include "tools/ls/ls.h"
 #include "tools/oob/oob.h"
+#include "tools/pipe/pipe.h"
 #include "tools/rm/rm.h"
 #include "tools/run/run.h"
 #include "tools/stat/stat.h"
@@ -63,6 +64,9 @@ struct CommandLine {
   ListRequest list;
   StatRequest stat;
   DoctorRequest doctor;
+  PipeRequest put;  // `to` is the stream's name until the command is known to be sound
+  PipeRequest get;  // likewise `from`
+  PipeRequest pipe;
   OobRequest oob;
   std::string oob_wait;
   BenchRequest bench;
@@ -95,10 +99,11 @@ void add_create(CommandLine& line) {
   CreateRequest& request = line.create;
   CLI::App& command = line.add(kCreateText, request.json);
   command.add_option("NAME", request.name, "The segment's name: A-Z a-z 0-9 . _ -");
-  command.add_option("--kind", request.kind, "Of any length, of one length, or typed values")
-      ->option_text(" records|slots|values")
+  command
+      .add_option("--kind", request.kind, "Of any length, of one length, typed values, or bytes")
+      ->option_text(" records|slots|values|stream")
       ->required();
-  command.add_option("--capacity", request.capacity, "records: the ring, a power of two")
+  command.add_option("--capacity", request.capacity, "records, stream: the ring, a power of two")
       ->option_text(" SIZE");
   command
       .add_option("--slots", request.slots, "slots (a power of two), values (any number): how many")
@@ -143,6 +148,36 @@ void add_stat(CommandLine& line) {
   command.add_flag("--once", request.once, "One look, without rates");
 }
 
+// What put, get and pipe have in common.
+void add_stream_options(CLI::App& command, PipeRequest& request, const char* stay) {
+  command
+      .add_option("--capacity", request.capacity,
+                  "Of a stream that is made, a power of two (default 1MiB)")
+      ->option_text(" SIZE");
+  command.add_flag("--stay", request.stay, stay);
+}
+
+void add_put(CommandLine& line) {
+  CLI::App& command = line.add(kPutText, line.put.json);
+  command.add_option("NAME", line.put.to, "The stream; made if there is none");
+  add_stream_options(command, line.put, "Leave the stream open for the next writer");
+}
+
+void add_get(CommandLine& line) {
+  CLI::App& command = line.add(kGetText, line.get.json);
+  command.add_option("NAME", line.get.from, "The stream; made if there is none");
+  add_stream_options(command, line.get, "Wait for the next writer when one has ended");
+}
+
+void add_pipe(CommandLine& line) {
+  CLI::App& command = line.add(kPipeText, line.pipe.json);
+  command.add_option("FROM", line.pipe.from,
+                     "Where the bytes come from: -, PATH, ring:NAME, tcp://HOST:PORT[?listen], or "
+                     "unix://PATH[?listen]");
+  command.add_option("TO", line.pipe.to, "Where they go: the same");
+  add_stream_options(command, line.pipe, "Streams outlive their ends: wait for successors");
+}
+
 void add_oob(CommandLine& line) {
   OobRequest& request = line.oob;
   CLI::App& command = line.add(kOobText, request.json);
@@ -181,6 +216,9 @@ void build(CommandLine& line) {
   add_rm(line);
   add_ls(line);
   add_stat(line);
+  add_put(line);
+  add_get(line);
+  add_pipe(line);
   add_oob(line);
   line.add(kDoctorText, line.doctor.json);
   add_bench(line);
@@ -259,6 +297,12 @@ bool place_last_words(CommandLine& line, const std::string& command,
   };
   if (command == kRunText.name) fill(line.run.file);
   if (command == kCreateText.name) fill(line.create.name);
+  if (command == kPutText.name) fill(line.put.to);
+  if (command == kGetText.name) fill(line.get.from);
+  if (command == kPipeText.name) {
+    fill(line.pipe.from);
+    fill(line.pipe.to);
+  }
   if (command == kRmText.name) append(line.remove.names);
   if (command == kStatText.name) append(line.stat.names);
   if (command == kOobText.name) {
@@ -274,6 +318,10 @@ bool has_every_word(const CommandLine& line, const std::string& command) {
   const char* missing = nullptr;
   if (command == kRunText.name && line.run.file.empty()) missing = "FILE";
   if (command == kCreateText.name && line.create.name.empty()) missing = "NAME";
+  if (command == kPutText.name && line.put.to.empty()) missing = "NAME";
+  if (command == kGetText.name && line.get.from.empty()) missing = "NAME";
+  if (command == kPipeText.name && line.pipe.to.empty()) missing = "TO";
+  if (command == kPipeText.name && line.pipe.from.empty()) missing = "FROM";
   if (command == kOobText.name && line.oob.words.empty()) missing = "WORD";
   if (command == kOobText.name && line.oob.lane.empty()) missing = "PIPELINE.LANE";
   if (missing == nullptr) return true;
@@ -287,6 +335,17 @@ ExitStatus dispatch(CommandLine& line, const std::string& command) {
   if (command == kRmText.name) return remove(line.remove);
   if (command == kLsText.name) return list(line.list);
   if (command == kStatText.name) return stat(line.stat);
+  if (command == kPutText.name) {
+    line.put.from = "-";
+    line.put.to = "ring:" + line.put.to;
+    return pipe(line.put, command);
+  }
+  if (command == kGetText.name) {
+    line.get.from = "ring:" + line.get.from;
+    line.get.to = "-";
+    return pipe(line.get, command);
+  }
+  if (command == kPipeText.name) return pipe(line.pipe, command);
   if (command == kDoctorText.name) return doctor(line.doctor);
   if (command == kBenchText.name) return bench(line.bench);
   if (command == kOobText.name) {

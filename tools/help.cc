@@ -37,8 +37,9 @@ std::string program_help() {
   std::string help =
       "slipring: lock-free shared-memory links between the processes of one box.\n\n"
       "Usage:\n  slipring COMMAND [ARGUMENTS]\n\nCommands:\n";
-  for (const CommandText& text : {kRunText, kCreateText, kRmText, kLsText, kStatText, kOobText,
-                                  kDoctorText, kBenchText, kVersionText}) {
+  for (const CommandText& text :
+       {kRunText, kCreateText, kRmText, kLsText, kStatText, kPutText, kGetText, kPipeText, kOobText,
+        kDoctorText, kBenchText, kVersionText}) {
     help += left_column(std::string("  ") + text.name, 12) + text.purpose + "\n";
   }
   return help +

@@ -38,6 +38,7 @@ enum class SegmentKind : std::uint32_t {
   kRecordLink = 2,  // record_ring.h
   kBoard = 3,       // a stage's counters
   kValueLink = 4,   // spsc_ring.h
+  kStreamLink = 5,  // byte_stream.h
 };
 
 struct Region {

@@ -131,8 +131,11 @@ BoardObserver BoardObserver::of(std::unique_ptr<GuardedView> view) noexcept {
 }
 
 const BoardPage& BoardObserver::page() const noexcept {
-  if (view_)
+  if (view_) {
+    // A successor's board holds what its predecessor's did, so that looks may straddle the two.
+    view_->refresh();
     return *reinterpret_cast<const BoardPage*>(view_->region(Role::kWriter).bytes().data());
+  }
   return *reinterpret_cast<const BoardPage*>(page_.bytes().data());
 }
 
@@ -161,7 +164,6 @@ Result<BoardObserver> BoardObserver::attach(const SegmentDirectory& directory,
 }
 
 std::uint32_t BoardObserver::entry_count() const noexcept {
-  if (view_) view_->refresh();
   // board.B pairs with board.A.
   return std::min(page().entry_count.load(std::memory_order_acquire), kMaxBoardEntries);
 }

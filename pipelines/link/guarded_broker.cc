@@ -58,11 +58,30 @@ Result<GuardedBroker> GuardedBroker::create(const SegmentDirectory& directory,
   Result<SealedMemory> page = make_sealed_memory(guard_page_bytes(), MemoryLock::kTry);
   if (!page) return page.error();
   // The roles' memory before anybody has made some: zeros, which nobody can write.
-  Result<Descriptor> writer = make_zero_memory(whole->parts.writer_bytes);
+  const std::string shown_name(name);
+  // What is polled before is there; a pool's buffers are named by messages only.
+  Result<Descriptor> writer =
+      make_zero_memory(whole->parts.writer_bytes,
+                       whole->is_board ? whole->parts.writer_bytes : whole->parts.buffers_offset,
+                       shown_name.c_str());
   if (!writer) return writer.error();
-  Result<Descriptor> reader = whole->is_board ? Result<Descriptor>(Descriptor())
-                                              : make_zero_memory(whole->parts.reader_bytes);
+  Result<Descriptor> reader =
+      whole->is_board ? Result<Descriptor>(Descriptor())
+                      : make_zero_memory(whole->parts.reader_bytes, UINT64_MAX, shown_name.c_str());
   if (!reader) return reader.error();
+  // Ends would refuse what is protected less than this kernel can: say so now.
+  const std::uint64_t reader_bytes = whole->is_board ? 0 : whole->parts.reader_bytes;
+  for (const auto& [fd, size_bytes] : {std::pair(page->descriptor.get(), guard_page_bytes()),
+                                       std::pair(writer->get(), whole->parts.writer_bytes),
+                                       std::pair(reader->get(), reader_bytes)}) {
+    if (size_bytes == 0) continue;
+    if (Result<MemoryFacts> facts = verify_memory(fd, ::geteuid(), size_bytes); !facts) {
+      Error error = facts.error();
+      if (error.code == ErrorCode::kCorruptPeer) error.code = ErrorCode::kSystem;
+      error.doing = "seal a link's memory";
+      return error;
+    }
+  }
   Result<RendezvousServer> server = RendezvousServer::create(directory, name, options.rendezvous);
   if (!server) return server.error();
   GuardedBroker broker(std::string(name), *whole, std::move(server).value(),
@@ -140,7 +159,7 @@ void GuardedBroker::hear(Id id, Packet& packet) noexcept {
       return take_region(id, packet);
     case GuardKind::kGot:
       if (const auto role = role_of(id)) {
-        seat(*role).awaits_got = false;
+        if (seat(*role).untaken_count != 0) --seat(*role).untaken_count;
         return tell_news(*role);
       }
       break;
@@ -206,7 +225,7 @@ void GuardedBroker::grant_role(Id id, Role role, const PeerCredentials& who) noe
                   static_cast<std::uint32_t>(who.process.pid()), grant.next_generation};
   taken.process.emplace(std::move(process).value());
   taken.has_news = false;
-  taken.awaits_got = false;
+  taken.untaken_count = 0;
 }
 
 void GuardedBroker::grant_look(Id id) noexcept {
@@ -264,7 +283,7 @@ void GuardedBroker::take_region(Id id, Packet& packet) noexcept {
 
 void GuardedBroker::tell_news(Role role) noexcept {
   Seat& told = seat(role);
-  if (!told.has_news || told.awaits_got || told.hold == Hold::kFree) return;
+  if (!told.has_news || told.untaken_count == kMaxUntakenNews || told.hold == Hold::kFree) return;
   const Seat& about = seat(other_role(role));
   const GuardNews body{static_cast<std::uint32_t>(other_role(role)), 0, about.owner};
   const std::array<int, 1> descriptors = {about.memory.get()};
@@ -276,7 +295,7 @@ void GuardedBroker::tell_news(Role role) noexcept {
     return;
   }
   told.has_news = false;
-  told.awaits_got = true;
+  ++told.untaken_count;
   GuardSeat& page = shown(role);
   // relaxed load: our own word.
   page.news_count.store(page.news_count.load(std::memory_order_relaxed) + 1,

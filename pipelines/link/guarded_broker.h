@@ -34,6 +34,10 @@
 
 namespace slipring {
 
+// News that an end has not acknowledged; each holds a descriptor.  Further ones wait, and only the
+// newest of them is told.
+inline constexpr std::uint32_t kMaxUntakenNews = 8;
+
 // Who may take a role.  All that is set must hold.
 struct GuardAccess {
   std::optional<uid_t> user;
@@ -97,8 +101,8 @@ class GuardedBroker {
     ProtectionLevel protection = ProtectionLevel::kSealed;
     GuardAccess access;
     std::optional<Peer> expected;
-    bool has_news = false;    // about the other role, not told yet
-    bool awaits_got = false;  // told, and not acknowledged
+    bool has_news = false;            // about the other role, not told yet
+    std::uint32_t untaken_count = 0;  // told, and not acknowledged
   };
 
   GuardedBroker(std::string name, const GuardShape& shape, RendezvousServer server,

@@ -77,12 +77,17 @@ Result<Mapping> map_role(const Descriptor& memory, const GuardOwner& owner, uid_
   const uid_t user = owner.generation == 0 ? broker : owner.user;
   Result<MemoryFacts> facts = verify_memory(memory.get(), user, size_bytes);
   if (!facts) return facts.error();
+  // Zeros are looked at until somebody comes, and are not worth their memory.
+  if (owner.generation == 0) {
+    return map_verified(memory.get(), size_bytes, MemoryLock::kOff, false);
+  }
   return map_verified(memory.get(), size_bytes, memory_lock);
 }
 
 Result<Mapping> map_page(const Descriptor& memory, uid_t broker) noexcept {
-  GuardOwner owner{};
-  return map_role(memory, owner, broker, guard_page_bytes(), MemoryLock::kTry);
+  Result<MemoryFacts> facts = verify_memory(memory.get(), broker, guard_page_bytes());
+  if (!facts) return facts.error();
+  return map_verified(memory.get(), guard_page_bytes(), MemoryLock::kTry);
 }
 
 }  // namespace
@@ -120,6 +125,7 @@ Result<GuardedHold> GuardedEnd::take_role(const SegmentDirectory& directory, std
   GuardedHold hold{shape->shape, shape->parts, nullptr, {}, {}};
   hold.end.reset(new GuardedEnd(std::move(connection).value(), std::move(page).value(), role));
   hold.end->generation_ = grant.next_generation;
+  if (memory_lock == MemoryLock::kOff) hold.end->memory_lock_ = MemoryLock::kOff;
   hold.end->news_seen_ = grant.news_count;
   if (peer_count != 0) {
     const std::uint64_t peer_bytes =
@@ -132,10 +138,14 @@ Result<GuardedHold> GuardedEnd::take_role(const SegmentDirectory& directory, std
   }
   const Descriptor predecessor =
       has_predecessor ? std::move(packet.descriptors[1 + peer_count]) : Descriptor();
-  if (Status handed = hold.end->hand_in(hold, grant, predecessor.get(), memory_lock); !handed) {
+  if (Status handed =
+          hold.end->hand_in(hold, grant, predecessor.get(), memory_lock, std::string(name));
+      !handed) {
     return handed.error();
   }
-  if (Status accepted = hold.end->await_accepted(packet, deadline_ns); !accepted) {
+  // Making and copying memory took its own time.
+  const std::uint64_t answer_by_ns = deadline_after(kGuardAnswerNs);
+  if (Status accepted = hold.end->await_accepted(packet, answer_by_ns); !accepted) {
     return accepted.error();
   }
   if (hold.end->is_behind() && !hold.end->take_news(hold.peer)) {
@@ -145,16 +155,17 @@ Result<GuardedHold> GuardedEnd::take_role(const SegmentDirectory& directory, std
 }
 
 Status GuardedEnd::hand_in(GuardedHold& hold, const GuardGrant& grant, int predecessor_fd,
-                           MemoryLock memory_lock) noexcept {
+                           MemoryLock memory_lock, const std::string& shown_name) noexcept {
   Result<std::uint64_t> size_bytes = bytes_of_role(grant, role_);
   if (!size_bytes) return size_bytes.error();
-  Result<SealedMemory> memory = make_unsealed_memory(*size_bytes, memory_lock);
+  Result<SealedMemory> memory = make_unsealed_memory(*size_bytes, memory_lock, shown_name.c_str());
   if (!memory) return memory.error();
   if (predecessor_fd >= 0) {
     Result<MemoryFacts> facts =
         verify_memory(predecessor_fd, grant.owners[seat_of(role_)].user, *size_bytes);
     if (!facts) return facts.error();
-    Result<Mapping> predecessor = map_verified(predecessor_fd, *size_bytes, MemoryLock::kOff);
+    Result<Mapping> predecessor =
+        map_verified(predecessor_fd, *size_bytes, MemoryLock::kOff, false);
     if (!predecessor) return predecessor.error();
     if (hold.shape.kind == SegmentKind::kBoard) {
       hand_over_board(predecessor->bytes(), memory->own.writable_bytes());
@@ -201,10 +212,8 @@ void GuardedEnd::keep_news(Packet& packet) noexcept {
 }
 
 bool GuardedEnd::show(const GuardNews& news, const Descriptor& memory, Mapping& peer) noexcept {
-  // Never required to be locked: both are held for a moment, and a limit that had room for one
-  // must not part the ends.
-  Result<Mapping> newer = map_role(memory, news.owner, connection_.peer().user, peer.size_bytes(),
-                                   peer.is_locked() ? MemoryLock::kTry : MemoryLock::kOff);
+  Result<Mapping> newer =
+      map_role(memory, news.owner, connection_.peer().user, peer.size_bytes(), memory_lock_);
   if (!newer) return false;
   if (!peer.show_instead(*newer)) return false;
   peer_ = peer_of(news.owner, best_protection_level());

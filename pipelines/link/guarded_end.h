@@ -18,6 +18,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -32,7 +33,7 @@
 namespace slipring {
 
 // How long a broker may take to answer; it bounds an attempt to attach, and decides nothing else.
-inline constexpr std::uint64_t kGuardAnswerNs = 10'000'000'000;
+inline constexpr std::uint64_t kGuardAnswerNs = 30'000'000'000;
 
 // What a role's holder has in hand.
 struct GuardedHold;
@@ -81,7 +82,7 @@ class GuardedEnd {
     return reinterpret_cast<const GuardPage*>(page_.bytes().data())->seats[seat_of(role_)];
   }
   Status hand_in(GuardedHold& hold, const GuardGrant& grant, int predecessor_fd,
-                 MemoryLock memory_lock) noexcept;
+                 MemoryLock memory_lock, const std::string& shown_name) noexcept;
   Status await_accepted(Packet& packet, std::uint64_t deadline_ns) noexcept;
   void keep_news(Packet& packet) noexcept;
   bool show(const GuardNews& news, const Descriptor& memory, Mapping& peer) noexcept;
@@ -93,6 +94,9 @@ class GuardedEnd {
   ProtectionLevel protection_ = ProtectionLevel::kNone;
   std::uint32_t generation_ = 0;
   std::uint32_t news_seen_ = 0;
+  // Of news.  Never required: both memories are held for a moment, and a limit that had room for
+  // one must not part the ends.
+  MemoryLock memory_lock_ = MemoryLock::kTry;
   std::atomic<std::uint32_t> armed_{0};  // for Arming; the broker rings always
   // News that could not be shown for want of memory, to be tried again.
   Descriptor pending_memory_;

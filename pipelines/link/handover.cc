@@ -114,13 +114,13 @@ Status hand_over_writer(const LinkShape& shape, const LinkParts& parts,
     copy_buffers(shape, parts, predecessor, peer, own);
     return {};
   }
-  const bool is_records = shape.kind == SegmentKind::kRecordLink;
-  const std::uint64_t capacity = is_records ? shape.capacity_bytes : shape.slot_count;
+  const bool is_bytes = is_counted_in_bytes(shape);
+  const std::uint64_t capacity = is_bytes ? shape.capacity_bytes : shape.slot_count;
   if (done > tail || tail - done > capacity) {
     return Error{ErrorCode::kCorruptPeer, 0, "what is under way is not within a ring's length",
                  tail, done};
   }
-  if (is_records) {
+  if (is_bytes) {
     copy_wrapped(ring, own_ring, capacity, done, tail);
     return {};
   }

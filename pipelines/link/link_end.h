@@ -40,6 +40,7 @@ class LinkEnd {
     }
     // relaxed: it tells a sleeper that our rings reach it from now on, and the ring follows.
     own().peer_generation.store(hold_.guard->peer().incarnation, std::memory_order_relaxed);
+    own().is_locked.store(is_locked() ? 1 : 0, std::memory_order_relaxed);  // relaxed: to show
     // What we did before was rung for a predecessor.
     doorbell_.ring_always();
     return true;
@@ -55,11 +56,18 @@ class LinkEnd {
   [[nodiscard]] const LinkShape& shape() const noexcept { return hold_.shape; }
   [[nodiscard]] const LinkParts& parts() const noexcept { return hold_.parts; }
   [[nodiscard]] bool is_locked() const noexcept {
-    return hold_.own.is_locked() && hold_.peer.is_locked();
+    // The zeros that stand for a peer that nobody has been yet need no locking.
+    const bool is_nobodys = hold_.guard && !hold_.guard->peer().is_known;
+    return hold_.own.is_locked() && (hold_.peer.is_locked() || is_nobodys);
   }
   // 1 for a fresh link, one more with every successor.
   [[nodiscard]] std::uint32_t incarnation() const noexcept {
     return own().incarnation.load(std::memory_order_relaxed);  // relaxed: our own word
+  }
+
+  // As the other end says itself.
+  [[nodiscard]] std::uint32_t peer_incarnation() const noexcept {
+    return peer().incarnation.load(std::memory_order_relaxed);  // relaxed: nothing hangs on it
   }
 
   // A predecessor may have died between publishing and ringing: whoever sleeps is woken to look,
@@ -99,10 +107,21 @@ class LinkEnd {
   }
   void count_sleep(std::uint64_t more) noexcept { count(own().counters.sleep_count, more); }
 
-  // Counts an answer of the ring other than kDone.  Out of line: the fast path has none of it.
+  // After an answer of the ring other than kDone: a replaced peer's memory is shown and tried at
+  // once, so that "blocked" is true of the newest.  Out of line: the fast path has none of it.
+  template <typename Try>
+  [[gnu::noinline, nodiscard]] Transfer settle(Transfer answer, Try&& try_it) noexcept {
+    if (answer == Transfer::kBlocked && take_news()) answer = try_it();
+    if (answer != Transfer::kDone) note(answer);
+    return answer;
+  }
+
+  // Counts an answer of the ring other than kDone, and looks for news when it was blocked, so that
+  // the next attempt is on the newest memory.  Out of line: the fast path has none of it.
   [[gnu::noinline]] void note(Transfer answer) noexcept {
     if (answer == Transfer::kBlocked) {
       count(own().counters.blocked_count);
+      static_cast<void>(take_news());
     } else if (answer == Transfer::kCorruptPeer) {
       if (!offender_) accuse();
       count(own().counters.corrupt_count);

@@ -24,12 +24,20 @@ inline constexpr std::uint64_t kMaxRingBytes = std::uint64_t{1} << 44;
 [[nodiscard]] std::uint64_t ring_bytes_of(const LinkShape& shape) noexcept {
   switch (shape.kind) {
     case SegmentKind::kRecordLink:
+    case SegmentKind::kStreamLink:
       return shape.capacity_bytes;
     case SegmentKind::kValueLink:
       return spsc_place_count(value_geometry(shape)) * shape.slot_bytes;
     default:
       return slot_slots_bytes(slot_geometry(shape));
   }
+}
+
+[[nodiscard]] Status validate_stream_shape(const LinkShape& shape) noexcept {
+  if (shape.pool_buffer_count != 0 || shape.credit_count != 0) {
+    return Error{ErrorCode::kInvalidArgument, 0, "a stream link has neither pool nor credit", 0, 0};
+  }
+  return stream_validate(stream_geometry(shape));
 }
 
 [[nodiscard]] Status validate_value_shape(const LinkShape& shape) noexcept {
@@ -55,6 +63,8 @@ const char* name_of(SegmentKind kind) noexcept {
       return "board";
     case SegmentKind::kValueLink:
       return "values";
+    case SegmentKind::kStreamLink:
+      return "stream";
   }
   return "unknown";
 }
@@ -67,6 +77,7 @@ Status validate_shape(const LinkShape& shape) noexcept {
     }
     return record_validate(record_geometry(shape));
   }
+  if (shape.kind == SegmentKind::kStreamLink) return validate_stream_shape(shape);
   if (shape.kind == SegmentKind::kValueLink) {
     if (Status valid = validate_value_shape(shape); !valid) return valid;
     if (ring_bytes_of(shape) <= kMaxRingBytes) return {};
@@ -120,9 +131,9 @@ SegmentHeader make_link_header(const LinkShape& shape, std::string_view name,
 }
 
 Result<LinkShape> shape_of(const SegmentHeader& header) noexcept {
-  const bool is_link = header.kind == SegmentKind::kRecordLink ||
-                       header.kind == SegmentKind::kSlotLink ||
-                       header.kind == SegmentKind::kValueLink;
+  const bool is_link =
+      header.kind == SegmentKind::kRecordLink || header.kind == SegmentKind::kSlotLink ||
+      header.kind == SegmentKind::kValueLink || header.kind == SegmentKind::kStreamLink;
   if (!is_link || header.parameter_count != kParameterCount || header.region_count != 2) {
     return Error{ErrorCode::kCorruptPeer, 0, "segment is not a link",
                  static_cast<std::uint64_t>(header.kind), 0};

@@ -18,6 +18,7 @@
 #include "core/cpu/cache_line.h"
 #include "core/error/result.h"
 #include "core/pool/buffer_pool.h"
+#include "core/ring/byte_stream.h"
 #include "core/ring/cursor_page.h"
 #include "core/ring/record_ring.h"
 #include "core/ring/slot_ring.h"
@@ -77,13 +78,13 @@ static_assert(kEndPageOffset + sizeof(EndPage) <= kTableOffset);
   return *reinterpret_cast<EndPage*>(region.data() + kEndPageOffset);
 }
 
-// "slots", "records", "values", "board": as the command line and JSON have it.
+// "slots", "records", "values", "stream", "board": as the command line and JSON have it.
 [[nodiscard]] const char* name_of(SegmentKind kind) noexcept;
 
 // What a link is made of, as its creator asks and as its header says.
 struct LinkShape {
-  SegmentKind kind = SegmentKind::kRecordLink;  // or kSlotLink, kValueLink
-  std::uint64_t capacity_bytes = 0;             // record links
+  SegmentKind kind = SegmentKind::kRecordLink;  // or kSlotLink, kValueLink, kStreamLink
+  std::uint64_t capacity_bytes = 0;             // record and stream links
   std::uint64_t slot_count = 0;                 // slot links; value links: of values
   std::uint32_t slot_bytes = 0;                 // slot links; value links: sizeof a value
   std::uint32_t pool_buffer_count = 0;          // 0: no pool; slot links only
@@ -92,6 +93,11 @@ struct LinkShape {
   // and a writer that waits is blocked until there is space.
   std::uint64_t credit_count = 0;
 };
+
+// Whether positions and capacity are bytes, and not slots.
+[[nodiscard]] inline bool is_counted_in_bytes(const LinkShape& shape) noexcept {
+  return shape.kind == SegmentKind::kRecordLink || shape.kind == SegmentKind::kStreamLink;
+}
 
 // Where the parts lie, from the start of their region.
 struct LinkParts {
@@ -109,6 +115,9 @@ struct LinkParts {
   return {shape.slot_count, 0};
 }
 [[nodiscard]] inline RecordGeometry record_geometry(const LinkShape& shape) noexcept {
+  return {shape.capacity_bytes, 0};
+}
+[[nodiscard]] inline StreamGeometry stream_geometry(const LinkShape& shape) noexcept {
   return {shape.capacity_bytes, 0};
 }
 [[nodiscard]] inline PoolGeometry pool_geometry(const LinkShape& shape) noexcept {

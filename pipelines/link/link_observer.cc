@@ -117,8 +117,7 @@ LinkReport LinkObserver::report() const noexcept {
   const auto& consumer = *reinterpret_cast<const ConsumerPage*>(reader);
   report.done = read(consumer.done);  // before tail, so that a moving ring does not look overfull
   report.tail = read(producer.tail);
-  report.capacity =
-      shape_.kind == SegmentKind::kRecordLink ? shape_.capacity_bytes : shape_.slot_count;
+  report.capacity = is_counted_in_bytes(shape_) ? shape_.capacity_bytes : shape_.slot_count;
   report.fill = report.tail > report.done ? report.tail - report.done : 0;
   if (report.fill > report.capacity) report.fill = report.capacity;
   const auto* lent = reinterpret_cast<const PoolWord*>(writer + kTableOffset);

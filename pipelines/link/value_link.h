@@ -76,10 +76,9 @@ class ValueWriter {
     return rung([&] { return ring_.try_push_batch(values, pushed); });
   }
   [[nodiscard]] Transfer try_reserve(std::span<T>& slots) noexcept {
-    Transfer answer = ring_.try_reserve(slots);
-    if (answer == Transfer::kBlocked && end_.take_news()) answer = ring_.try_reserve(slots);
-    if (answer != Transfer::kDone) end_.note(answer);
-    return answer;
+    const auto try_it = [&] { return ring_.try_reserve(slots); };
+    const Transfer answer = try_it();
+    return answer == Transfer::kDone ? answer : end_.settle(answer, try_it);
   }
   void commit(std::size_t count) noexcept {
     ring_.commit(count);
@@ -118,14 +117,12 @@ class ValueWriter {
   template <typename Try>
   Transfer rung(Try&& try_it) noexcept {
     Transfer answer = try_it();
-    if (answer == Transfer::kDone) [[likely]] {
-      end_.ring();
-      return Transfer::kDone;
+    if (answer != Transfer::kDone) [[unlikely]] {
+      answer = end_.settle(answer, try_it);
+      if (answer != Transfer::kDone) return answer;
     }
-    if (answer == Transfer::kBlocked && end_.take_news()) answer = try_it();
     end_.ring();
-    end_.note(answer);
-    return answer;
+    return Transfer::kDone;
   }
 
   LinkEnd end_;
@@ -208,13 +205,9 @@ class ValueReader {
   template <typename Try>
   Transfer rung(Try&& try_it) noexcept {
     Transfer answer = try_it();
-    if (answer == Transfer::kDone) [[likely]] {
-      ring_for_credit();
-      return Transfer::kDone;
-    }
-    if (answer == Transfer::kBlocked && end_.take_news()) answer = try_it();
+    if (answer != Transfer::kDone) [[unlikely]]
+      answer = end_.settle(answer, try_it);
     ring_for_credit();
-    end_.note(answer);
     return answer;
   }
   void ring_for_credit() noexcept {

@@ -48,18 +48,31 @@ std::optional<std::uint64_t> LiveState::find_number(std::string_view number) con
   return std::nullopt;
 }
 
-LiveSampler::LiveSampler(const SegmentDirectory& directory, const PipelinePlan& plan)
-    : pipeline_(plan.name), started_ns_(monotonic_ns()) {
+// Brokers are turned by the thread that samples: their views do not come by the socket.
+LiveSampler::LiveSampler(const SegmentDirectory& directory, const PipelinePlan& plan,
+                         const PipelineSegments& segments)
+    : segments_(segments), pipeline_(plan.name), started_ns_(monotonic_ns()) {
   for (const StagePlan& stage : plan.stages) {
     WatchedStage watched;
     watched.name = stage.name;
-    Result<BoardObserver> board = BoardObserver::attach(directory, board_name(plan, stage.name));
-    if (board) watched.board.emplace(std::move(board).value());
+    watched.segment = board_name(plan, stage.name);
+    if (const GuardedBroker* broker = segments.broker_of(watched.segment)) {
+      Result<std::unique_ptr<GuardedView>> view = broker->view();
+      if (view) watched.board.emplace(BoardObserver::of(std::move(view).value()));
+    } else if (Result<BoardObserver> board = BoardObserver::attach(directory, watched.segment);
+               board) {
+      watched.board.emplace(std::move(board).value());
+    }
     stages_.push_back(std::move(watched));
   }
   const auto watch = [&](const std::string& name) {
-    Result<LinkObserver> observer = LinkObserver::attach(directory, segment_name(plan, name));
-    if (observer) links_.push_back({name, std::move(observer).value()});
+    const std::string segment = segment_name(plan, name);
+    if (const GuardedBroker* broker = segments.broker_of(segment)) {
+      Result<std::unique_ptr<GuardedView>> view = broker->view();
+      if (view) links_.push_back({name, segment, LinkObserver::of(std::move(view).value())});
+    } else if (Result<LinkObserver> observer = LinkObserver::attach(directory, segment); observer) {
+      links_.push_back({name, segment, std::move(observer).value()});
+    }
   };
   for (const LinkPlan& link : plan.links) watch(link.name);
   for (const OobPlan& oob : plan.oobs) watch(oob.name);
@@ -104,7 +117,19 @@ LinkState LiveSampler::sample_link(WatchedLink& link, std::uint64_t elapsed_ns) 
   return state;
 }
 
+void LiveSampler::refresh() {
+  const auto refresh_view = [&](GuardedView* view, const std::string& segment) {
+    const GuardedBroker* broker = segments_.broker_of(segment);
+    if (view != nullptr && broker != nullptr) broker->refresh(*view);
+  };
+  for (WatchedStage& stage : stages_) {
+    if (stage.board) refresh_view(stage.board->view(), stage.segment);
+  }
+  for (WatchedLink& link : links_) refresh_view(link.observer.view(), link.segment);
+}
+
 LiveState LiveSampler::sample(std::span<const StageStatus> statuses) {
+  refresh();
   LiveState state;
   state.pipeline = pipeline_;
   state.time_ns = monotonic_ns();

@@ -16,6 +16,7 @@
 #include "pipelines/link/board.h"
 #include "pipelines/link/link_observer.h"
 #include "pipelines/stage/pipeline_plan.h"
+#include "pipelines/stage/segments.h"
 #include "platform/memory/segment_directory.h"
 
 namespace slipring {
@@ -77,7 +78,8 @@ struct LiveState {
 class LiveSampler {
  public:
   // What cannot be observed is left out of the samples.
-  LiveSampler(const SegmentDirectory& directory, const PipelinePlan& plan);
+  LiveSampler(const SegmentDirectory& directory, const PipelinePlan& plan,
+              const PipelineSegments& segments);
 
   // Requires: a status a stage, in the plan's order.
   [[nodiscard]] LiveState sample(std::span<const StageStatus> statuses);
@@ -85,12 +87,14 @@ class LiveSampler {
  private:
   struct WatchedStage {
     std::string name;
+    std::string segment;
     std::optional<BoardObserver> board;
     pid_t last_pid = 0;
     std::uint64_t last_cpu_time_ns = 0;
   };
   struct WatchedLink {
     std::string name;
+    std::string segment;
     LinkObserver observer;
     std::uint64_t last_message_count = 0;
     std::uint64_t last_bytes = 0;
@@ -100,6 +104,9 @@ class LiveSampler {
                                         std::uint64_t elapsed_ns);
   [[nodiscard]] LinkState sample_link(WatchedLink& link, std::uint64_t elapsed_ns) const;
 
+  void refresh();
+
+  const PipelineSegments& segments_;
   std::string pipeline_;
   std::vector<WatchedStage> stages_;
   std::vector<WatchedLink> links_;

@@ -46,6 +46,12 @@ std::string fill_bar(const LinkReport& report) {
          right(std::to_string(share) + "%", 5);
 }
 
+// How well the ends' memory is protected from everybody else; the weaker one's.
+std::string memory(const LinkReport& report) {
+  if (!report.is_guarded) return "named";
+  return name_of(std::max(report.writer.protection, report.reader.protection));
+}
+
 std::string asleep(const LinkReport& report) {
   if (report.writer.is_asleep && report.reader.is_asleep) return "both";
   if (report.writer.is_asleep) return "writer";
@@ -168,7 +174,7 @@ std::vector<std::string> render(const LiveState& state, std::size_t width) {
                     right(runs ? short_bytes(stage.locked_bytes) : "-", 12));
   }
   lines.push_back(left("LINK", names) + "  " + right("MSG/S", 8) + right("BYTES/S", 12) + "  " +
-                  left("FILL", kFillColumns + 7) + right("POOL", 9) + "  ASLEEP");
+                  left("FILL", kFillColumns + 7) + right("POOL", 9) + "  ASLEEP  MEMORY");
   for (const LinkState& link : state.links) {
     const std::uint32_t pool = link.report.shape.pool_buffer_count;
     lines.push_back(
@@ -177,7 +183,7 @@ std::vector<std::string> render(const LiveState& state, std::size_t width) {
         right(pool == 0 ? "-"
                         : std::to_string(link.report.pool_lent_count) + "/" + std::to_string(pool),
               9) +
-        "  " + asleep(link.report));
+        "  " + left(asleep(link.report), 8) + memory(link.report));
   }
   for (std::string& line : lines) line.resize(std::min(line.size(), width));
   return lines;

@@ -321,11 +321,14 @@ class PipelineReader {
       root.report_type(*node, "pipeline", "write [pipeline], in single brackets");
       return;
     }
-    TableReader reader(*node->as_table(), "[pipeline]", {"name", "memlock", "wait"}, findings_);
+    TableReader reader(*node->as_table(), "[pipeline]",
+                       {"name", "memlock", "wait", "protection", "sandbox"}, findings_);
     plan_.name = reader.name("name = \"settop\"");
     plan_.memlock_line = reader.line("memlock");
     reader.choice<MemlockPolicy>("memlock", kMemlockPolicies, plan_.memlock);
     reader.choice<WaitPolicy>("wait", kWaitPolicies, plan_.wait);
+    reader.choice<Protection>("protection", kProtections, plan_.protection);
+    reader.choice<Sandbox>("sandbox", kSandboxes, plan_.sandbox);
   }
 
   void read_stage(const toml::table& table) {
@@ -508,10 +511,10 @@ class PipelineReader {
   }
 
   void read_link(const toml::table& table) {
-    TableReader reader(
-        table, "[[link]]",
-        {"name", "from", "to", "kind", "capacity", "slots", "slot_bytes", "pool", "credit"},
-        findings_);
+    TableReader reader(table, "[[link]]",
+                       {"name", "from", "to", "kind", "capacity", "slots", "slot_bytes", "pool",
+                        "credit", "protection"},
+                       findings_);
     LinkPlan link;
     link.line = reader.line();
     link.name = reader.name("name = \"ts\"");
@@ -523,6 +526,8 @@ class PipelineReader {
       link.kind = LinkKind::kSlots;
     }
     reader.choice<LinkKind>("kind", kLinkKinds, link.kind);
+    link.protection = plan_.protection;
+    reader.choice<Protection>("protection", kProtections, link.protection);
     // Of a kind that is unknown nothing can be said about the sizes.
     if (findings_.size() == findings_before) {
       if (link.kind == LinkKind::kRecords) {
@@ -641,16 +646,20 @@ class PipelineReader {
   }
 
   void read_oob(const toml::table& table) {
-    TableReader reader(table, "[[oob]]", {"name", "to"}, findings_);
+    TableReader reader(table, "[[oob]]", {"name", "to", "protection"}, findings_);
     OobPlan oob;
     oob.line = reader.line();
     oob.name = reader.name("name = \"channel\"");
     oob.to = read_port(reader, "to");
+    oob.protection = plan_.protection;
+    reader.choice<Protection>("protection", kProtections, oob.protection);
     plan_.oobs.push_back(std::move(oob));
   }
 
   static constexpr std::array kMemlockPolicies = {MemlockPolicy::kRequire, MemlockPolicy::kTry,
                                                   MemlockPolicy::kOff};
+  static constexpr std::array kProtections = {Protection::kGuarded, Protection::kNamed};
+  static constexpr std::array kSandboxes = {Sandbox::kOn, Sandbox::kOff};
   static constexpr std::array kWaitPolicies = {WaitPolicy::kPoll, WaitPolicy::kAdaptive,
                                                WaitPolicy::kSleep};
   static constexpr std::array kRestartPolicies = {RestartPolicy::kOnFailure, RestartPolicy::kAlways,

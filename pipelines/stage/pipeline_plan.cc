@@ -319,6 +319,26 @@ const char* name_of(MemlockPolicy policy) noexcept {
   return "?";
 }
 
+const char* name_of(Protection protection) noexcept {
+  switch (protection) {
+    case Protection::kGuarded:
+      return "guarded";
+    case Protection::kNamed:
+      return "named";
+  }
+  return "?";
+}
+
+const char* name_of(Sandbox sandbox) noexcept {
+  switch (sandbox) {
+    case Sandbox::kOff:
+      return "off";
+    case Sandbox::kOn:
+      return "on";
+  }
+  return "?";
+}
+
 const char* name_of(WaitPolicy policy) noexcept {
   switch (policy) {
     case WaitPolicy::kPoll:
@@ -582,7 +602,8 @@ std::string describe(const PipelinePlan& plan) {
 
   std::string text = "pipeline " + plan.name;
   if (!plan.file.empty()) text += " (" + plan.file + ")";
-  text += std::string(": memlock ") + name_of(plan.memlock) + ", wait " + name_of(plan.wait);
+  text += std::string(": memlock ") + name_of(plan.memlock) + ", wait " + name_of(plan.wait) +
+          ", " + name_of(plan.protection) + " links";
   if (std::all_of(plan.links.begin(), plan.links.end(),
                   [](const LinkPlan& link) { return validate_shape(shape_of(link)).ok(); })) {
     text += ", " + need_text(total_segment_bytes(plan)) + " of shared memory";

@@ -33,12 +33,22 @@ enum class MemlockPolicy : std::uint8_t { kRequire, kTry, kOff };
 enum class WaitPolicy : std::uint8_t { kPoll, kAdaptive, kSleep };
 enum class RestartPolicy : std::uint8_t { kOnFailure, kAlways, kNever };
 enum class LinkKind : std::uint8_t { kRecords, kSlots };
+enum class Protection : std::uint8_t {
+  kGuarded,  // sealed memory a role, handed over by the runner (pipelines/link/GUARD.md)
+  kNamed,    // a file in the segment directory, which outlives the runner
+};
+enum class Sandbox : std::uint8_t {
+  kOff,
+  kOn,  // a stage is out of reach of others of its user, and gains no privileges
+};
 
 // The words that a pipeline file uses for them.
 [[nodiscard]] const char* name_of(MemlockPolicy policy) noexcept;
 [[nodiscard]] const char* name_of(WaitPolicy policy) noexcept;
 [[nodiscard]] const char* name_of(RestartPolicy policy) noexcept;
 [[nodiscard]] const char* name_of(LinkKind kind) noexcept;
+[[nodiscard]] const char* name_of(Protection protection) noexcept;
+[[nodiscard]] const char* name_of(Sandbox sandbox) noexcept;
 
 inline constexpr std::size_t kNoStage = SIZE_MAX;
 
@@ -86,6 +96,7 @@ struct LinkPlan {
   std::optional<PoolPlan> pool;      // slots only
   std::uint64_t credit_count = 0;    // 0: a full link blocks its writer
   int line = 0;
+  Protection protection = Protection::kGuarded;
 };
 
 // A command lane into a stage: a records link of kOobCapacityBytes, whose writer is whoever runs
@@ -94,6 +105,7 @@ struct OobPlan {
   std::string name;
   PortPlan to;
   int line = 0;
+  Protection protection = Protection::kGuarded;
 };
 
 struct PipelinePlan {
@@ -101,6 +113,8 @@ struct PipelinePlan {
   std::string name;
   MemlockPolicy memlock = MemlockPolicy::kTry;
   WaitPolicy wait = WaitPolicy::kAdaptive;
+  Protection protection = Protection::kGuarded;  // of boards; of links and lanes unless they say
+  Sandbox sandbox = Sandbox::kOff;
   std::vector<StagePlan> stages;
   std::vector<LinkPlan> links;
   std::vector<OobPlan> oobs;

@@ -84,6 +84,7 @@ void write_end(JsonLine& line, std::string_view name, const EndReport& end) {
   line.flag("is_closed", end.state == EndState::kClosed);
   line.flag("is_asleep", end.is_asleep);
   line.flag("is_locked", end.is_locked);
+  line.text("protection_level", name_of(end.protection));
   line.number("incarnation", end.incarnation);
   line.number("message_count", end.message_count);
   line.number("payload_bytes", end.payload_bytes);
@@ -120,6 +121,7 @@ void write_state(JsonLine& line, const LiveState& state) {
     line.open_object();
     line.text("name", link.name);
     line.text("kind", name_of(link.report.shape.kind));
+    line.flag("is_guarded", link.report.is_guarded);
     line.number("messages_per_s", link.messages_per_s).number("bytes_per_s", link.bytes_per_s);
     line.number("fill", link.report.fill).number("capacity", link.report.capacity);
     line.number("pool_lent_count", link.report.pool_lent_count);

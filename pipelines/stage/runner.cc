@@ -177,13 +177,14 @@ void sleep_until(std::uint64_t deadline_ns, std::span<pollfd> watched) {
 class Run {
  public:
   Run(const PipelinePlan& plan, RunReport& report, Supervisor& supervisor,
-      const StopSignals& signals, LiveSampler& sampler, Board& board)
+      const StopSignals& signals, LiveSampler& sampler, PipelineSegments& segments)
       : plan_(plan),
         report_(report),
         supervisor_(supervisor),
         signals_(signals),
         sampler_(sampler),
-        numbers_(board) {}
+        segments_(segments),
+        numbers_(segments.board()) {}
 
   int drive() {
     if (!supervisor_.start_all()) stop_stages("a stage cannot be started");
@@ -191,13 +192,18 @@ class Run {
     next_state_ns_ = monotonic_ns();
     while (!supervisor_.is_over()) {
       show_state();
-      std::array<pollfd, 2> watched = {pollfd{supervisor_.poll_fd(), POLLIN, 0},
+      std::array<pollfd, 3> watched = {pollfd{supervisor_.poll_fd(), POLLIN, 0},
+                                       pollfd{segments_.poll_fd(), POLLIN, 0},
                                        pollfd{signals_.fd(), POLLIN, 0}};
       const std::uint64_t state_ns =
           report_.state_interval_ns() != 0 ? next_state_ns_ : kNoDeadline;
-      sleep_until(std::min(supervisor_.next_deadline_ns(), state_ns), watched);
+      const std::uint64_t due_ns =
+          std::min(supervisor_.next_deadline_ns(), segments_.next_deadline_ns());
+      sleep_until(std::min(due_ns, state_ns), watched);
       while (const int number = signals_.next()) heed(number);
       supervisor_.turn();
+      // After it: what a stage that has just been started asks for is then known to be its own.
+      segments_.turn();
       numbers_.update(supervisor_);
       if (report_.is_broken()) stop_stages("nobody reads the output");
       if (supervisor_.has_failed()) stop_stages("a stage failed");
@@ -244,6 +250,7 @@ class Run {
   Supervisor& supervisor_;
   const StopSignals& signals_;
   LiveSampler& sampler_;
+  PipelineSegments& segments_;
   RunnerNumbers numbers_;
   std::uint64_t next_state_ns_ = 0;
   bool is_stopping_ = false;
@@ -292,8 +299,10 @@ int run_checked(const PipelinePlan& plan, const SegmentDirectory& directory, Run
 
   Result<Supervisor> supervisor = Supervisor::open(plan, report);
   if (!supervisor) return refuse(report, plan, {no_set_up});
-  LiveSampler sampler(directory, plan);
-  return Run(plan, report, *supervisor, signals, sampler, segments.board()).drive();
+  supervisor->when_started(
+      [&](std::size_t stage_index, const Peer& process) { segments.expect(stage_index, process); });
+  LiveSampler sampler(directory, plan, segments);
+  return Run(plan, report, *supervisor, signals, sampler, segments).drive();
 }
 
 }  // namespace

@@ -1,11 +1,17 @@
 #include "pipelines/stage/segments.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+
+#include <algorithm>
 #include <utility>
 
 #include "pipelines/link/link_segment.h"
 #include "pipelines/stage/stage.h"
 #include "platform/memory/segment_file.h"
 #include "platform/process/certificate_wait.h"
+#include "platform/rendezvous/server.h"
 #include "platform/wait/clock.h"
 
 namespace slipring {
@@ -18,19 +24,27 @@ constexpr int kLockAttempts = 100;
 struct Wanted {
   std::string name;
   int line;
-  std::optional<LinkShape> shape;  // empty: a board
+  LinkShape shape;  // of kind kBoard: a board
+  Protection protection;
+  bool is_lane = false;
 };
+
+LinkShape board_shape() {
+  LinkShape shape;
+  shape.kind = SegmentKind::kBoard;
+  return shape;
+}
 
 std::vector<Wanted> wanted_segments(const PipelinePlan& plan) {
   std::vector<Wanted> wanted;
   for (const LinkPlan& link : plan.links) {
-    wanted.push_back({segment_name(plan, link.name), link.line, shape_of(link)});
+    wanted.push_back({segment_name(plan, link.name), link.line, shape_of(link), link.protection});
   }
   for (const OobPlan& oob : plan.oobs) {
-    wanted.push_back({segment_name(plan, oob.name), oob.line, oob_shape()});
+    wanted.push_back({segment_name(plan, oob.name), oob.line, oob_shape(), oob.protection, true});
   }
   for (const StagePlan& stage : plan.stages) {
-    wanted.push_back({board_name(plan, stage.name), stage.line, std::nullopt});
+    wanted.push_back({board_name(plan, stage.name), stage.line, board_shape(), plan.protection});
   }
   return wanted;
 }
@@ -156,6 +170,17 @@ std::optional<Refusal> PipelineSegments::judge(const std::string& name,
   return std::nullopt;
 }
 
+// A guarded segment of an earlier run: its memory went with its processes, its name may be there.
+std::optional<Refusal> PipelineSegments::sweep_rendezvous(const std::string& name,
+                                                          std::size_t& swept_count) const {
+  const Status removed = remove_stale_rendezvous(directory_, name);
+  if (removed) ++swept_count;
+  if (removed || removed.error().code == ErrorCode::kNotFound) return std::nullopt;
+  if (removed.error().code != ErrorCode::kBusy) return refusal_of(removed.error(), name, 0);
+  return Refusal{RefusalKind::kInUse,
+                 {0, "segment is in use", name + " has a living broker", "stop it first"}};
+}
+
 std::vector<Refusal> PipelineSegments::sweep(std::size_t& swept_count) {
   swept_count = 0;
   std::vector<Refusal> refusals;
@@ -163,6 +188,7 @@ std::vector<Refusal> PipelineSegments::sweep(std::size_t& swept_count) {
   const std::uint64_t deadline_ns = deadline_after(kDyingGraceNs);
   for (const Wanted& segment : wanted) {
     auto refusal = judge(segment.name, deadline_ns);
+    if (!refusal) refusal = sweep_rendezvous(segment.name, swept_count);
     if (!refusal) continue;
     refusal->finding.line = segment.line;
     refusals.push_back(std::move(*refusal));
@@ -181,18 +207,82 @@ std::vector<Refusal> PipelineSegments::sweep(std::size_t& swept_count) {
 
 std::optional<Refusal> PipelineSegments::create() {
   for (const Wanted& wanted : wanted_segments(plan_)) {
-    const Status made = wanted.shape ? create_link(directory_, wanted.name, *wanted.shape)
-                                     : create_board(directory_, wanted.name);
+    const bool is_guarded = wanted.protection == Protection::kGuarded;
+    const Status made = is_guarded ? make_broker(wanted.name, wanted.shape, wanted.is_lane)
+                        : wanted.shape.kind == SegmentKind::kBoard
+                            ? create_board(directory_, wanted.name)
+                            : create_link(directory_, wanted.name, wanted.shape);
     if (!made) {
       remove();
       return refusal_of(made.error(), wanted.name, wanted.line);
     }
-    created_.push_back(wanted.name);
+    if (!is_guarded) created_.push_back(wanted.name);
   }
   return std::nullopt;
 }
 
+Status PipelineSegments::make_broker(const std::string& name, const LinkShape& shape,
+                                     bool is_lane) {
+  GuardAccess stage;
+  stage.only_process = true;
+  GuardOptions options;
+  // The process says it all, whatever user it has become; a lane's writer is a person's command.
+  if (!is_lane) options.writer = stage;
+  options.reader = stage;
+  Result<GuardedBroker> broker = GuardedBroker::create(directory_, name, shape, options);
+  if (!broker) return broker.error();
+  if (!epoll_.is_open()) epoll_ = Descriptor(epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll_.is_open()) return Error{ErrorCode::kSystem, errno, "watch the links' brokers"};
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = brokers_.size();
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, broker->poll_fd(), &event) != 0) {
+    return Error{ErrorCode::kSystem, errno, "watch a link's broker"};
+  }
+  brokers_.push_back(std::move(broker).value());
+  return {};
+}
+
+std::uint64_t PipelineSegments::next_deadline_ns() const noexcept {
+  std::uint64_t deadline_ns = kNoDeadline;
+  for (const GuardedBroker& broker : brokers_) {
+    deadline_ns = std::min(deadline_ns, broker.next_deadline_ns());
+  }
+  return deadline_ns;
+}
+
+void PipelineSegments::turn() noexcept {
+  for (GuardedBroker& broker : brokers_) broker.turn();
+}
+
+const GuardedBroker* PipelineSegments::broker_of(std::string_view segment) const noexcept {
+  for (const GuardedBroker& broker : brokers_) {
+    if (broker.name() == segment) return &broker;
+  }
+  return nullptr;
+}
+
+void PipelineSegments::expect(std::size_t stage_index, const Peer& process) {
+  const auto tell = [&](const std::string& segment, Role role) {
+    for (GuardedBroker& broker : brokers_) {
+      if (broker.name() != segment) continue;
+      Descriptor handle(fcntl(process.poll_fd(), F_DUPFD_CLOEXEC, 0));
+      // Without one the stage is refused, says so, and is started again.
+      if (handle.is_open()) broker.expect(role, Peer::adopt(std::move(handle), process.pid()));
+    }
+  };
+  tell(board_name(plan_, plan_.stages[stage_index].name), Role::kWriter);
+  for (const LinkPlan& link : plan_.links) {
+    if (link.from.stage_index == stage_index) tell(segment_name(plan_, link.name), Role::kWriter);
+    if (link.to.stage_index == stage_index) tell(segment_name(plan_, link.name), Role::kReader);
+  }
+  for (const OobPlan& oob : plan_.oobs) {
+    if (oob.to.stage_index == stage_index) tell(segment_name(plan_, oob.name), Role::kReader);
+  }
+}
+
 void PipelineSegments::remove() {
+  brokers_.clear();
   // A failure leaves a segment that the next run sweeps.
   for (const std::string& name : created_) static_cast<void>(remove_segment(directory_, name));
   created_.clear();

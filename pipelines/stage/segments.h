@@ -5,20 +5,29 @@
 // of the pipeline, certified by the kernel, and publishes the run's numbers there.  It is taken
 // first and laid down last, so that everything between belongs to one runner.
 //
+// Guarded links have their brokers here (pipelines/link/GUARD.md): the owner sleeps on poll_fd() as
+// well and calls turn().  A link's end is granted to the process that the runner started for its
+// stage, and to no other; the writing role of a lane to whoever has the runner's user.
+//
 // Crash.  A runner that dies leaves segments; their roles become free as its stages die.  The next
 // runner takes the lock over, waits a moment for participants that are just dying, and removes
 // what is certified dead.  A living participant is never taken anything from.
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "core/error/result.h"
 #include "pipelines/link/board.h"
+#include "pipelines/link/guarded_broker.h"
 #include "pipelines/stage/pipeline_plan.h"
 #include "platform/memory/segment_directory.h"
+#include "platform/process/descriptor.h"
+#include "platform/process/peer.h"
 
 namespace slipring {
 
@@ -65,9 +74,21 @@ class PipelineSegments {
   // The runner's board.  Requires: the lock.
   [[nodiscard]] Board& board() { return *board_; }
 
+  // The brokers of guarded links; -1 where there are none.  Nothing here sleeps.
+  [[nodiscard]] int poll_fd() const noexcept { return epoll_.get(); }
+  [[nodiscard]] std::uint64_t next_deadline_ns() const noexcept;
+  void turn() noexcept;
+  // From now on the stage's ends are for this process.
+  void expect(std::size_t stage_index, const Peer& process);
+  // nullptr where there is no guarded segment of that name.
+  [[nodiscard]] const GuardedBroker* broker_of(std::string_view segment) const noexcept;
+
  private:
   [[nodiscard]] std::optional<Refusal> judge(const std::string& name,
                                              std::uint64_t deadline_ns) const;
+  [[nodiscard]] std::optional<Refusal> sweep_rendezvous(const std::string& name,
+                                                        std::size_t& swept_count) const;
+  [[nodiscard]] Status make_broker(const std::string& name, const LinkShape& shape, bool is_lane);
   void remove();
 
   const SegmentDirectory& directory_;
@@ -75,6 +96,9 @@ class PipelineSegments {
   std::string lock_name_;
   std::optional<Board> board_;
   std::vector<std::string> created_;
+  Descriptor epoll_;
+  // Deque: a broker stays where it is.
+  std::deque<GuardedBroker> brokers_;
 };
 
 }  // namespace slipring

@@ -11,6 +11,8 @@
 #include <utility>
 
 #include "platform/memory/segment_directory.h"
+#include "platform/process/closed_directory.h"
+#include "platform/process/inspection.h"
 
 namespace slipring {
 namespace {
@@ -80,7 +82,7 @@ void print_help(const StageDescription& description) {
       "%.*s: %.*s\n\nA stage of a pipeline; `slipring run FILE` starts it.  By hand:\n"
       "  %.*s --stage=NAME [--board=SEGMENT] [--in=PORT:SEGMENT]... [--out=PORT:SEGMENT]...\n"
       "      [--oob=PORT:SEGMENT]... [--memlock=require|try|off] [--wait=poll|adaptive|sleep]\n"
-      "      -- [--OPTION=VALUE]...\n\n",
+      "      [--sandbox=on|off] -- [--OPTION=VALUE]...\n\n",
       static_cast<int>(description.program.size()), description.program.data(),
       static_cast<int>(description.purpose.size()), description.purpose.data(),
       static_cast<int>(description.program.size()), description.program.data());
@@ -202,6 +204,8 @@ bool Stage::take_setting(std::string_view word) {
     memory_lock_ = value == "require" ? MemoryLock::kRequire
                    : value == "try"   ? MemoryLock::kTry
                                       : MemoryLock::kOff;
+  } else if (key == "sandbox" && (value == "on" || value == "off")) {
+    is_sandboxed_ = value == "on";
   } else if (key == "wait" && (value == "poll" || value == "adaptive" || value == "sleep")) {
     waiter_options_.strategy = value == "poll"       ? WaitStrategy::kPoll
                                : value == "adaptive" ? WaitStrategy::kAdaptive
@@ -300,8 +304,27 @@ bool Stage::attach(int& exit_status) {
       return false;
     }
   }
-  points_.reserve(inputs_.size() + outputs_.size() + commands_.size());
+  if (is_sandboxed_ && !shut_in(directory->fd())) return false;
+  points_.reserve(2 * (inputs_.size() + outputs_.size() + commands_.size()));
   exit_status = 0;
+  return true;
+}
+
+// Everything that the stage needs of the segment directory it has by now.
+bool Stage::shut_in(int directory_fd) const {
+  if (const Status forbidden = forbid_inspection(); !forbidden) {
+    complain("cannot be put out of others' reach: " + describe_error(forbidden.error()));
+    return false;
+  }
+  if (const Status given_up = give_up_privilege_gains(); !given_up) {
+    complain("cannot give up gaining privileges: " + describe_error(given_up.error()));
+    return false;
+  }
+  if (const Status closed = close_directory(directory_fd); !closed) {
+    // Named segments of others stay within reach; guarded ones never are.
+    log(Severity::kWarning, "the segment directory stays open to this stage: %s",
+        describe_error(closed.error()).c_str());
+  }
   return true;
 }
 
@@ -395,11 +418,24 @@ std::optional<Command> Stage::next_command() {
   return std::nullopt;
 }
 
+void Stage::look_for_news() noexcept {
+  for (InputEnd& end : inputs_) end.reader.look_for_news();
+  for (InputEnd& end : commands_) end.reader.look_for_news();
+  for (OutputEnd& end : outputs_) end.writer.look_for_news();
+}
+
 void Stage::collect_points(std::initializer_list<LinkWriter*> outputs) noexcept {
   points_.clear();
   for (InputEnd& end : inputs_) points_.push_back(end.reader.message_point());
   for (InputEnd& end : commands_) points_.push_back(end.reader.message_point());
   for (LinkWriter* output : outputs) points_.push_back(output->space_point());
+  // Those for which there is no place any more are found when a sleep ends by its bound.
+  const auto add_news = [&](std::optional<WaitPoint> point) {
+    if (point && points_.size() < kWaitPointCountMax) points_.push_back(*point);
+  };
+  for (InputEnd& end : inputs_) add_news(end.reader.news_point());
+  for (InputEnd& end : commands_) add_news(end.reader.news_point());
+  for (OutputEnd& end : outputs_) add_news(end.writer.news_point());
 }
 
 void Stage::note_sleeps(std::uint64_t more) noexcept {

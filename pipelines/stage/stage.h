@@ -3,7 +3,8 @@
 //
 // The runner starts a stage as
 //   PROGRAM --stage=NAME --board=SEGMENT --in=PORT:SEGMENT --out=PORT:SEGMENT --oob=PORT:SEGMENT
-//           --memlock=require|try|off --wait=poll|adaptive|sleep -- --OPTION=VALUE ...
+//           --memlock=require|try|off --wait=poll|adaptive|sleep --sandbox=on|off
+//           -- --OPTION=VALUE ...
 // and a person may do the same by hand.  PROGRAM --describe prints the ports and options that the
 // program knows, a line each, which the runner compares with the pipeline file before it starts
 // anything.
@@ -115,7 +116,11 @@ class Stage {
     collect_points(outputs);
     const std::uint64_t sleeps_before = waiter_.counts().sleeps;
     const WaitOutcome outcome = waiter_.wait(
-        std::span<const WaitPoint>(points_), [&] { return stop_requested() || ready(); },
+        std::span<const WaitPoint>(points_),
+        [&] {
+          look_for_news();
+          return stop_requested() || ready();
+        },
         deadline_ns);
     const std::uint64_t sleeps = waiter_.counts().sleeps - sleeps_before;
     note_sleeps(sleeps);
@@ -165,10 +170,13 @@ class Stage {
   Stage() = default;
   [[nodiscard]] bool parse(std::span<char* const> words, int& exit_status);
   [[nodiscard]] bool attach(int& exit_status);
+  [[nodiscard]] bool shut_in(int directory_fd) const;
   [[nodiscard]] bool take_setting(std::string_view word);
   [[nodiscard]] bool take_option(std::string_view word);
   [[nodiscard]] bool check_ports() const;
   void collect_points(std::initializer_list<LinkWriter*> outputs) noexcept;
+  // Of every end, whether waited for or not: a peer's successor sleeps lightly until we look.
+  void look_for_news() noexcept;
   void note_sleeps(std::uint64_t more) noexcept;
   void complain(const std::string& what) const;
 
@@ -183,6 +191,7 @@ class Stage {
   std::vector<Wanted> wanted_;
   std::vector<std::pair<std::string, std::string>> options_;
   MemoryLock memory_lock_ = MemoryLock::kTry;
+  bool is_sandboxed_ = false;
   WaiterOptions waiter_options_;
   Waiter waiter_;
   std::optional<Board> board_;

@@ -59,6 +59,7 @@ std::vector<std::string> stage_arguments(const PipelinePlan& plan, std::size_t s
   }
   words.push_back(std::string("--memlock=") + name_of(plan.memlock));
   words.push_back(std::string("--wait=") + name_of(stage.wait));
+  if (plan.sandbox == Sandbox::kOn) words.push_back("--sandbox=on");
   words.push_back("--");
   for (const OptionPlan& option : stage.options) {
     words.push_back("--" + option.key + "=" + option.value);
@@ -161,6 +162,7 @@ Status Supervisor::start(std::size_t index) {
   if (!started) return started.error();
   Process& process = processes_[index];
   process.peer.emplace(std::move(started).value());
+  if (when_started_) when_started_(index, *process.peer);
   process.started_ns = monotonic_ns();
   process.restart_at_ns = 0;
   statuses_[index].phase = StagePhase::kRunning;

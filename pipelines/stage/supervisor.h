@@ -19,6 +19,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -70,6 +71,10 @@ class Supervisor {
  public:
   // Errors: kSystem.
   static Result<Supervisor> open(const PipelinePlan& plan, RunReport& report);
+  // Called with every process that is started, before it can be heard of otherwise.
+  void when_started(std::function<void(std::size_t stage_index, const Peer& process)> call) {
+    when_started_ = std::move(call);
+  }
   Supervisor(Supervisor&&) = default;
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
@@ -132,6 +137,7 @@ class Supervisor {
   Descriptor epoll_;
   std::vector<Process> processes_;
   std::vector<StageStatus> statuses_;
+  std::function<void(std::size_t, const Peer&)> when_started_;
   std::string why_failed_;
   std::uint64_t restart_count_ = 0;
   std::uint64_t killed_count_ = 0;

@@ -43,6 +43,7 @@ struct MappingOptions {
   MemoryLock memory_lock = MemoryLock::kTry;
   bool huge_pages = false;
   bool in_core_dump = false;
+  bool prefaults = true;  // otherwise pages come as they are touched
   NumaRequest numa = {};
 };
 

@@ -222,8 +222,10 @@ Status Mapping::make_ready(const MappingOptions& options) noexcept {
   const bool merges = options.huge_pages && report_.page_bytes == page_size_bytes();
   // A wish: where it is refused, merging may yet succeed, and the report tells.
   if (merges) static_cast<void>(::madvise(data_, mapped_bytes_, MADV_HUGEPAGE));
-  if (Status ready = prefault(data_, mapped_bytes_, access_, report_.prefault); !ready.ok()) {
-    return ready;
+  if (options.prefaults) {
+    if (Status ready = prefault(data_, mapped_bytes_, access_, report_.prefault); !ready.ok()) {
+      return ready;
+    }
   }
   // Before merging, since huge pages move as little as they are split.
   report_.numa = place_on_nodes(data_, mapped_bytes_, options.numa);

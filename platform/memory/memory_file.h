@@ -19,8 +19,12 @@ struct MemoryFile {
   [[nodiscard]] Result<Descriptor> open_read_only() const noexcept;
 };
 
-// A memfd with all of its memory taken; it reads as zeros.  Errors: kInvalidArgument (size 0 or
-// beyond 2^62), kNoSpace (wanted = size_bytes), kUnsupported (no memfd), kSystem.
-Result<MemoryFile> make_memory_file(std::uint64_t size_bytes, bool wants_huge_pages) noexcept;
+// A memfd with its memory taken, all of it or the first `taken_bytes`; it reads as zeros.
+// `shown_name`, of at most 200 bytes, is what /proc shows of it to people.  Errors:
+// kInvalidArgument (size 0 or beyond 2^62), kNoSpace (wanted = size_bytes), kUnsupported (no
+// memfd), kSystem.
+Result<MemoryFile> make_memory_file(std::uint64_t size_bytes, bool wants_huge_pages,
+                                    std::uint64_t taken_bytes = UINT64_MAX,
+                                    const char* shown_name = "slipring") noexcept;
 
 }  // namespace slipring

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -29,11 +30,12 @@ Error refusal(int os_errno, std::uint64_t size_bytes) noexcept {
   return {code, os_errno, "make memory without a name", 0, size_bytes};
 }
 
-Result<MemoryFile> make(std::uint64_t size_bytes, unsigned flags) noexcept {
-  int fd = ::memfd_create("slipring", MFD_CLOEXEC | flags | kNoexecSeal);
+Result<MemoryFile> make(std::uint64_t size_bytes, unsigned flags, std::uint64_t taken_bytes,
+                        const char* shown_name) noexcept {
+  int fd = ::memfd_create(shown_name, MFD_CLOEXEC | flags | kNoexecSeal);
   // Linux before 6.3 knows no such seal; with it, further seals are allowed as a matter of course.
   if (fd < 0 && errno == EINVAL) {
-    fd = ::memfd_create("slipring", MFD_CLOEXEC | MFD_ALLOW_SEALING | flags);
+    fd = ::memfd_create(shown_name, MFD_CLOEXEC | MFD_ALLOW_SEALING | flags);
   }
   if (fd < 0) return refusal(errno, size_bytes);
   MemoryFile file;
@@ -46,7 +48,8 @@ Result<MemoryFile> make(std::uint64_t size_bytes, unsigned flags) noexcept {
   while (::ftruncate(fd, size) != 0) {
     if (errno != EINTR) return refusal(errno, size_bytes);
   }
-  while (::fallocate(fd, 0, 0, size) != 0) {
+  const auto taken = static_cast<off_t>(std::min(file.size_bytes, taken_bytes));
+  while (::fallocate(fd, 0, 0, taken) != 0) {
     if (errno != EINTR) return refusal(errno, size_bytes);
   }
   return file;
@@ -67,17 +70,18 @@ Result<Descriptor> MemoryFile::open_read_only() const noexcept {
   return Error{code, errno, "open memory without a name for reading"};
 }
 
-Result<MemoryFile> make_memory_file(std::uint64_t size_bytes, bool wants_huge_pages) noexcept {
+Result<MemoryFile> make_memory_file(std::uint64_t size_bytes, bool wants_huge_pages,
+                                    std::uint64_t taken_bytes, const char* shown_name) noexcept {
   if (size_bytes == 0 || size_bytes > (std::uint64_t{1} << 62)) {
     return Error{ErrorCode::kInvalidArgument, 0, "make memory of this size", size_bytes};
   }
   int huge_errno = 0;
   if (wants_huge_pages) {
-    Result<MemoryFile> huge = make(size_bytes, MFD_HUGETLB);
+    Result<MemoryFile> huge = make(size_bytes, MFD_HUGETLB, taken_bytes, shown_name);
     if (huge.ok()) return huge;
     huge_errno = huge.error().os_errno;
   }
-  Result<MemoryFile> plain = make(size_bytes, 0);
+  Result<MemoryFile> plain = make(size_bytes, 0, taken_bytes, shown_name);
   if (plain.ok()) plain->huge_errno = huge_errno;
   return plain;
 }

@@ -49,10 +49,11 @@ struct SealedMemory {
   ProtectionLevel protection = ProtectionLevel::kNone;
 };
 
-// Makes memory and maps it; it is not sealed yet, and nobody else has it.
+// Makes memory and maps it; it is not sealed yet, and nobody else has it.  /proc shows it by the
+// name, of at most 200 bytes.
 // Errors: kInvalidArgument, kNoSpace, kLockLimit, kUnsupported (no memfd), kSystem.
-Result<SealedMemory> make_unsealed_memory(std::uint64_t size_bytes,
-                                          MemoryLock memory_lock) noexcept;
+Result<SealedMemory> make_unsealed_memory(std::uint64_t size_bytes, MemoryLock memory_lock,
+                                          const char* shown_name = "slipring") noexcept;
 
 // Seals it; after that its descriptor may be handed out.  What became of it is in `seals` and
 // `protection`.  Errors: kSystem, kPermission.
@@ -61,8 +62,11 @@ Status seal_memory(SealedMemory& memory) noexcept;
 // Both.
 Result<SealedMemory> make_sealed_memory(std::uint64_t size_bytes, MemoryLock memory_lock) noexcept;
 
-// Memory that nobody will ever write: zeros, sealed without a mapping.  Errors: as above.
-Result<Descriptor> make_zero_memory(std::uint64_t size_bytes) noexcept;
+// Memory that nobody will ever write: zeros, sealed without a mapping.  Only the first
+// `taken_bytes` are taken now, the rest when it is looked at.  Errors: as above.
+Result<Descriptor> make_zero_memory(std::uint64_t size_bytes,
+                                    std::uint64_t taken_bytes = UINT64_MAX,
+                                    const char* shown_name = "slipring") noexcept;
 
 // The best that this kernel gives.  Where it cannot be tried just now, the best there is: a
 // receiver then demands more, and never less.
@@ -83,7 +87,9 @@ Result<MemoryFacts> look_at_memory(int fd) noexcept;
 // kernel can.  Errors: kCorruptPeer with what was found and wanted; kSystem.
 Result<MemoryFacts> verify_memory(int fd, uid_t owner, std::uint64_t size_bytes) noexcept;
 
-// Maps verified memory read-only.  Errors: as Mapping::map().
-Result<Mapping> map_verified(int fd, std::uint64_t size_bytes, MemoryLock memory_lock) noexcept;
+// Maps verified memory read-only; pages come at once, or as they are touched.
+// Errors: as Mapping::map().
+Result<Mapping> map_verified(int fd, std::uint64_t size_bytes, MemoryLock memory_lock,
+                             bool prefaults = true) noexcept;
 
 }  // namespace slipring

@@ -69,9 +69,9 @@ const char* name_of(ProtectionLevel level) noexcept {
   return "none";
 }
 
-Result<SealedMemory> make_unsealed_memory(std::uint64_t size_bytes,
-                                          MemoryLock memory_lock) noexcept {
-  Result<MemoryFile> file = make_memory_file(size_bytes, false);
+Result<SealedMemory> make_unsealed_memory(std::uint64_t size_bytes, MemoryLock memory_lock,
+                                          const char* shown_name) noexcept {
+  Result<MemoryFile> file = make_memory_file(size_bytes, false, UINT64_MAX, shown_name);
   if (!file) return file.error();
   MappingOptions options;
   options.access = Access::kReadWrite;
@@ -104,8 +104,9 @@ Result<SealedMemory> make_sealed_memory(std::uint64_t size_bytes, MemoryLock mem
   return memory;
 }
 
-Result<Descriptor> make_zero_memory(std::uint64_t size_bytes) noexcept {
-  Result<MemoryFile> file = make_memory_file(size_bytes, false);
+Result<Descriptor> make_zero_memory(std::uint64_t size_bytes, std::uint64_t taken_bytes,
+                                    const char* shown_name) noexcept {
+  Result<MemoryFile> file = make_memory_file(size_bytes, false, taken_bytes, shown_name);
   if (!file) return file.error();
   if (Status sealed = seal_file(*file); !sealed) return sealed.error();
   return std::move(file->descriptor);
@@ -158,8 +159,10 @@ Result<MemoryFacts> verify_memory(int fd, uid_t owner, std::uint64_t size_bytes)
   return facts;
 }
 
-Result<Mapping> map_verified(int fd, std::uint64_t size_bytes, MemoryLock memory_lock) noexcept {
+Result<Mapping> map_verified(int fd, std::uint64_t size_bytes, MemoryLock memory_lock,
+                             bool prefaults) noexcept {
   MappingOptions options;
+  options.prefaults = prefaults;
   options.memory_lock = memory_lock;
   return Mapping::map(fd, 0, size_bytes, options);
 }

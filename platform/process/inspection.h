@@ -10,4 +10,8 @@ namespace slipring {
 // Errors: kSystem.
 Status forbid_inspection() noexcept;
 
+// From here on neither this process nor its children gain privileges by executing a program: set-
+// user-id bits and file capabilities count for nothing.  It does not end.  Errors: kSystem.
+Status give_up_privilege_gains() noexcept;
+
 }  // namespace slipring

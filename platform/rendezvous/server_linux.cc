@@ -86,6 +86,13 @@ Result<Life> look_at(const SegmentDirectory& directory, const RendezvousAddress&
   return failed("look at a rendezvous");
 }
 
+Error not_stale(Life life) noexcept {
+  if (life == Life::kAlive) {
+    return {ErrorCode::kBusy, 0, "remove a rendezvous at which somebody listens"};
+  }
+  return {ErrorCode::kNotFound, ENOENT, "remove a rendezvous"};
+}
+
 }  // namespace
 
 RendezvousServer::RendezvousServer(std::string file_name, Descriptor directory, Descriptor socket,
@@ -385,19 +392,16 @@ Result<std::vector<std::string>> list_rendezvous(const SegmentDirectory& directo
 Status remove_stale_rendezvous(const SegmentDirectory& directory, std::string_view name) noexcept {
   Result<RendezvousAddress> where = rendezvous_address(directory, name);
   if (!where) return where.error();
-  Result<Descriptor> lock = lock_directory(directory);
-  if (!lock) return lock.error();
+  // Where there is nothing, nobody need be kept out.
   Result<Life> life = look_at(directory, *where);
   if (!life) return life.error();
-  switch (*life) {
-    case Life::kAlive:
-      return Error{ErrorCode::kBusy, 0, "remove a rendezvous at which somebody listens"};
-    case Life::kMissing:
-    case Life::kOtherFile:
-      return Error{ErrorCode::kNotFound, ENOENT, "remove a rendezvous"};
-    case Life::kStale:
-      break;
-  }
+  if (*life != Life::kStale) return not_stale(*life);
+  Result<Descriptor> lock = lock_directory(directory);
+  if (!lock) return lock.error();
+  // Another may have found it stale, too, and be in its place by now.
+  Result<Life> still = look_at(directory, *where);
+  if (!still) return still.error();
+  if (*still != Life::kStale) return not_stale(*still);
   if (::unlinkat(directory.fd(), where->file_name.c_str(), 0) == 0) return {};
   return failed("remove a stale rendezvous");
 }

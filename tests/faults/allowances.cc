@@ -136,6 +136,7 @@ constexpr Allowance kAllowances[] = {
     {"rendezvous: ", "getsockopt(SO_PEERPIDFD)", ENOPROTOOPT, "kernels before 6.5: by number"},
     {"guarded: ", "getsockopt(SO_PEERPIDFD)", ENOPROTOOPT, "kernels before 6.5: by number"},
     {"rendezvous: ", "accept4", 0, "it waits for the next turn"},
+    {"guarded: ", "recvmsg", ECONNRESET, "said once, before what had been sent comes"},
 };
 
 }  // namespace

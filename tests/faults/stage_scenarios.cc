@@ -21,6 +21,8 @@ constexpr std::uint64_t kLongNs = 10'000'000'000;
 PipelinePlan two_stages() {
   PipelinePlan plan;
   plan.name = "p";
+  // Brokers and what they make have their scenarios in guarded_scenarios.cc.
+  plan.protection = Protection::kNamed;
   for (const char* name : {"a", "b"}) {
     StagePlan stage;
     stage.name = name;
@@ -33,6 +35,7 @@ PipelinePlan two_stages() {
   link.from = {0, "out", 0};
   link.to = {1, "in", 0};
   link.capacity_bytes = kMinCapacityBytes;
+  link.protection = Protection::kNamed;
   plan.links.push_back(link);
   return plan;
 }

@@ -27,6 +27,7 @@ const std::vector<Layer>& layers() {
       {"core/pool/", {"core/"}},
       {"platform/", {"core/error/", "core/cpu/", "platform/"}},
       {"pipelines/link/", {"core/", "platform/", "pipelines/link/"}},
+      {"pipelines/adapter/", {"core/", "platform/", "pipelines/link/", "pipelines/adapter/"}},
       {"pipelines/stage/", {"core/", "platform/", "pipelines/link/", "pipelines/stage/"}},
       {"pipelines/settop/",
        {"core/", "platform/", "pipelines/link/", "pipelines/stage/", "pipelines/settop/"}},

@@ -65,6 +65,7 @@ Running CommandFixture::start(const std::vector<std::string>& words,
   child.program = "tools/slipring";
   child.arguments = words;
   child.environment = options.environment;
+  child.stdin_fd = options.stdin_fd;
   child.stdout_fd = options.stdout_fd >= 0 ? options.stdout_fd : out.get();
   child.stderr_fd = err.get();
   Result<Peer> peer = start_child(child);

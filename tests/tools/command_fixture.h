@@ -30,8 +30,9 @@ struct Running {
 };
 
 struct CallOptions {
-  std::vector<std::string> environment;  // "KEY=VALUE"
-  int stdout_fd = -1;                    // instead of one that is read
+  std::vector<std::string> environment = {};  // "KEY=VALUE"
+  int stdout_fd = -1;                         // instead of one that is read
+  int stdin_fd = -1;                          // instead of /dev/null
 };
 
 class CommandFixture {

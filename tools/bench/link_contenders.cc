@@ -1,4 +1,8 @@
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -7,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "pipelines/link/guarded_broker.h"
 #include "pipelines/link/value_link.h"
 #include "tools/bench/contenders.h"
 #include "tools/bench/spsc_cells.h"
@@ -14,9 +19,34 @@
 namespace slipring::bench {
 namespace {
 
-// A value link in a named segment, as unrelated programs use it: certificates, doorbells, own pages
-// writable and the other side's not.
-template <typename M, std::size_t kSlots>
+// A process of its own that turns a guarded link's broker until it is killed.
+pid_t start_broker(const SegmentDirectory& folder, const char* name, const LinkShape& shape) {
+  int ends[2] = {-1, -1};
+  check(pipe(ends) == 0, "a pipe");
+  const pid_t pid = fork();
+  check(pid >= 0, "a process for the broker");
+  if (pid != 0) {
+    close(ends[1]);
+    char word = 0;
+    check(read(ends[0], &word, 1) == 1, "a guarded link in /dev/shm");
+    close(ends[0]);
+    return pid;
+  }
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  close(ends[0]);
+  Result<GuardedBroker> broker = GuardedBroker::create(folder, name, shape);
+  if (!broker || write(ends[1], ".", 1) != 1) _exit(1);
+  close(ends[1]);
+  for (;;) {
+    pollfd watched{broker->poll_fd(), POLLIN, 0};
+    poll(&watched, 1, -1);
+    broker->turn();
+  }
+}
+
+// A value link as unrelated programs use it: doorbells, own pages writable and the other side's
+// not; in a named segment with certificates, or guarded, in sealed memory.
+template <typename M, std::size_t kSlots, bool kGuarded>
 class LinkChannel {
  public:
   static constexpr bool kPopBlocks = false;
@@ -27,13 +57,22 @@ class LinkChannel {
     path_ = path;
     maker_ = getpid();
     const SegmentDirectory folder = directory();
-    check(create_link(folder, kName, value_link_shape<M>(kSlots)).ok(), "a link in /dev/shm");
+    if constexpr (kGuarded) {
+      broker_ = start_broker(folder, kName, value_link_shape<M>(kSlots));
+    } else {
+      check(create_link(folder, kName, value_link_shape<M>(kSlots)).ok(), "a link in /dev/shm");
+    }
   }
   LinkChannel(const LinkChannel&) = delete;
   LinkChannel& operator=(const LinkChannel&) = delete;
   ~LinkChannel() {
     std::error_code ignored;  // what stays behind is a few kilobytes of tmpfs
-    if (getpid() == maker_) std::filesystem::remove_all(path_, ignored);
+    if (getpid() != maker_) return;
+    if (broker_ != 0) {
+      kill(broker_, SIGKILL);
+      waitpid(broker_, nullptr, 0);
+    }
+    std::filesystem::remove_all(path_, ignored);
   }
 
   struct Producer {
@@ -66,15 +105,24 @@ class LinkChannel {
 
   std::string path_;
   pid_t maker_ = 0;
+  pid_t broker_ = 0;
 };
+
+template <typename M, std::size_t kSlots>
+using NamedChannel = LinkChannel<M, kSlots, false>;
+template <typename M, std::size_t kSlots>
+using GuardedChannel = LinkChannel<M, kSlots, true>;
 
 const Contender kValueLink{"slipring.link", "slipring value link, named segment", Family::kOurs,
                            "doorbells and certificates included"};
+const Contender kGuardedLink{"slipring.guarded", "slipring value link, guarded", Family::kOurs,
+                             "the same ring and doorbells in sealed memory, ends authenticated"};
 
 }  // namespace
 
 void add_slipring_links(Registry& registry) {
-  add_processes<LinkChannel>(registry, kValueLink);
+  add_processes<NamedChannel>(registry, kValueLink);
+  add_processes<GuardedChannel>(registry, kGuardedLink);
 }
 
 }  // namespace slipring::bench

@@ -1,19 +1,22 @@
 #include "tools/cli/segment_facts.h"
 
+#include <errno.h>
 #include <time.h>
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "pipelines/link/board.h"
 #include "pipelines/link/link_segment.h"
 #include "platform/memory/segment_file.h"
+#include "platform/rendezvous/server.h"
 
 namespace slipring::tools {
 namespace {
 
 EndFacts facts_of(std::string_view role, const EndReport& end) {
-  return {role, presence_of(end), end.process_id, end.incarnation};
+  return {role, presence_of(end), end.process_id, end.incarnation, end.protection};
 }
 
 Condition condition_of(ErrorCode code) noexcept {
@@ -36,14 +39,45 @@ void look_at_locks(const SegmentFile& file, SegmentFacts& facts) {
   }
 }
 
+EndReport report_of(const BoardObserver& board) {
+  EndReport stage;
+  stage.process_id = static_cast<pid_t>(board.process_id());
+  stage.incarnation = board.incarnation();
+  stage.state = stage.incarnation == 0 ? EndState::kNever : EndState::kOpen;
+  stage.holder = board.is_held() ? Holder::kAnother : Holder::kNobody;
+  stage.protection = board.protection();
+  return stage;
+}
+
+// Asks the broker; one that is gone, or does not answer, is a fault to show.
+Status look_at_guarded(const SegmentDirectory& directory, SegmentFacts& facts) {
+  facts.is_guarded = true;
+  Result<std::unique_ptr<GuardedView>> view = GuardedView::attach(directory, facts.name);
+  if (!view) {
+    Error error = view.error();
+    // A socket at which nobody listens is no missing segment.
+    if (error.os_errno == ECONNREFUSED) error.code = ErrorCode::kClosed;
+    return error;
+  }
+  facts.kind = (*view)->shape().kind;
+  facts.created_ns = (*view)->created_ns();
+  facts.total_bytes = (*view)->parts().writer_bytes + (*view)->parts().reader_bytes;
+  facts.mode = 0400;
+  if ((*view)->is_board()) {
+    facts.ends.push_back(facts_of("stage", report_of(BoardObserver::of(std::move(view).value()))));
+    return {};
+  }
+  facts.link = LinkObserver::of(std::move(view).value()).report();
+  facts.ends.push_back(facts_of("writer", facts.link->writer));
+  facts.ends.push_back(facts_of("reader", facts.link->reader));
+  return {};
+}
+
 Status look_at_board(const SegmentDirectory& directory, const SegmentFile& file,
                      SegmentFacts& facts) {
   Result<BoardObserver> board = BoardObserver::attach(directory, facts.name);
   if (!board) return board.error();
-  EndReport stage;
-  stage.process_id = static_cast<pid_t>(board->process_id());
-  stage.incarnation = board->incarnation();
-  stage.state = stage.incarnation == 0 ? EndState::kNever : EndState::kOpen;
+  EndReport stage = report_of(*board);
   Result<Probe> probe = file.lock_file().probe(static_cast<std::uint32_t>(Role::kWriter));
   if (!probe) return probe.error();
   stage.holder = probe->holder;
@@ -64,6 +98,8 @@ Status look_at_link(const SegmentDirectory& directory, SegmentFacts& facts) {
 }  // namespace
 
 bool SegmentFacts::is_stale() const noexcept {
+  // A guarded segment is of use as long as its broker lives.
+  if (is_guarded) return fault.code == ErrorCode::kClosed && condition != Condition::kSound;
   if (condition != Condition::kSound) return false;
   const auto held = [](const EndFacts& end) { return end.presence == Presence::kHeld; };
   const auto used = [](const EndFacts& end) { return end.presence != Presence::kNever; };
@@ -122,6 +158,18 @@ Presence presence_of(const EndReport& end) noexcept {
   return end.state == EndState::kClosed ? Presence::kClosed : Presence::kGone;
 }
 
+Result<std::vector<std::string>> list_segments(const SegmentDirectory& directory) {
+  Result<std::vector<std::string>> names = directory.list();
+  if (!names) return names.error();
+  Result<std::vector<std::string>> guarded = list_rendezvous(directory);
+  if (!guarded) return guarded.error();
+  std::vector<std::string> all = std::move(names).value();
+  all.insert(all.end(), guarded->begin(), guarded->end());
+  std::sort(all.begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  return all;
+}
+
 std::optional<SegmentFacts> look_at(const SegmentDirectory& directory, std::string_view name) {
   SegmentFacts facts;
   facts.name = std::string(name);
@@ -131,6 +179,10 @@ std::optional<SegmentFacts> look_at(const SegmentDirectory& directory, std::stri
     facts.fault = error;
     return std::move(facts);
   };
+  const Status guarded = look_at_guarded(directory, facts);
+  if (guarded) return facts;
+  if (!is_no_rendezvous(guarded.error())) return fail(guarded.error());
+  facts.is_guarded = false;
   Result<SegmentFile> file = SegmentFile::open(directory, name);
   if (!file) return fail(file.error());
   facts.total_bytes = file->size_bytes();

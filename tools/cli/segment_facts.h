@@ -43,10 +43,12 @@ struct EndFacts {
   Presence presence = Presence::kNever;
   pid_t process_id = 0;  // of the holder or the last one; 0: not visible from here, or never
   std::uint32_t incarnation = 0;
+  ProtectionLevel protection = ProtectionLevel::kNone;  // of its memory
 };
 
 struct SegmentFacts {
   std::string name;
+  bool is_guarded = false;  // lives with its broker, not in a file
   Condition condition = Condition::kSound;
   Error fault{};       // why it is not sound
   SegmentKind kind{};  // sound only, as all below
@@ -56,7 +58,7 @@ struct SegmentFacts {
   std::optional<LinkReport> link;  // links only
   std::vector<EndFacts> ends;
 
-  // Nobody holds a role, and somebody once did.
+  // Nobody holds a role, and somebody once did; or only a dead broker's name is left.
   [[nodiscard]] bool is_stale() const noexcept;
 };
 
@@ -67,6 +69,9 @@ struct SegmentFacts {
 [[nodiscard]] const char* name_of(Condition condition) noexcept;
 
 [[nodiscard]] Presence presence_of(const EndReport& end) noexcept;
+
+// The names of all segments, named and guarded, sorted.  Errors: kSystem.
+[[nodiscard]] Result<std::vector<std::string>> list_segments(const SegmentDirectory& directory);
 
 // Nothing when there is no such segment, or none any more.
 [[nodiscard]] std::optional<SegmentFacts> look_at(const SegmentDirectory& directory,

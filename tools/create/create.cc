@@ -46,12 +46,15 @@ std::optional<Number> parse_number(std::string_view text, int base = 10) {
   return number;
 }
 
-bool read_records(const CreateRequest& request, LinkShape& shape) {
-  shape.kind = SegmentKind::kRecordLink;
+// Records or a stream.
+bool read_bytes(const CreateRequest& request, SegmentKind kind, LinkShape& shape) {
+  shape.kind = kind;
   if (!request.slots.empty() || !request.slot_size.empty() || !request.pool.empty()) {
-    return refuse("--slots, --slot-size and --pool belong to --kind slots, not to records");
+    return refuse("--slots, --slot-size and --pool belong to --kind slots, not to " + request.kind);
   }
-  if (request.capacity.empty()) return refuse("--kind records needs --capacity, 4MiB for example");
+  if (request.capacity.empty()) {
+    return refuse("--kind " + request.kind + " needs --capacity, 4MiB for example");
+  }
   const std::optional<std::uint64_t> capacity_bytes = parse_size_bytes(request.capacity);
   if (!capacity_bytes) {
     return refuse("--capacity '" + request.capacity + "' is no size; write 65536, 64KiB, or 4MiB");
@@ -63,7 +66,7 @@ bool read_records(const CreateRequest& request, LinkShape& shape) {
 bool read_slots(const CreateRequest& request, SegmentKind kind, LinkShape& shape) {
   shape.kind = kind;
   if (!request.capacity.empty())
-    return refuse("--capacity belongs to --kind records, not to " + request.kind);
+    return refuse("--capacity belongs to --kind records and stream, not to " + request.kind);
   if (request.slots.empty() || request.slot_size.empty()) {
     return refuse("--kind " + request.kind + " needs --slots and --slot-size");
   }
@@ -87,13 +90,15 @@ bool read_slots(const CreateRequest& request, SegmentKind kind, LinkShape& shape
 
 bool read_shape(const CreateRequest& request, LinkShape& shape) {
   if (request.kind == "records") {
-    if (!read_records(request, shape)) return false;
+    if (!read_bytes(request, SegmentKind::kRecordLink, shape)) return false;
+  } else if (request.kind == "stream") {
+    if (!read_bytes(request, SegmentKind::kStreamLink, shape)) return false;
   } else if (request.kind == "slots") {
     if (!read_slots(request, SegmentKind::kSlotLink, shape)) return false;
   } else if (request.kind == "values") {
     if (!read_slots(request, SegmentKind::kValueLink, shape)) return false;
   } else {
-    return refuse("--kind '" + request.kind + "' is none of records, slots, values");
+    return refuse("--kind '" + request.kind + "' is none of records, slots, values, stream");
   }
   if (request.credit.empty()) return true;
   const auto credit = parse_number<std::uint64_t>(request.credit);
@@ -151,7 +156,7 @@ void print_json(const SegmentDirectory& directory, const SegmentFile& file,
   json.begin_document();
   json.member("name", file.name());
   json.member("directory", directory.path());
-  const bool is_records = shape.kind == SegmentKind::kRecordLink;
+  const bool is_records = is_counted_in_bytes(shape);
   json.member("kind", name_of(shape.kind));
   if (is_records) {
     json.member("capacity_bytes", shape.capacity_bytes);
@@ -181,8 +186,8 @@ void print_json(const SegmentDirectory& directory, const SegmentFile& file,
 
 std::string describe_shape(const LinkShape& shape) {
   std::string text;
-  if (shape.kind == SegmentKind::kRecordLink) {
-    text = "records, " + binary_size(shape.capacity_bytes);
+  if (is_counted_in_bytes(shape)) {
+    text = std::string(name_of(shape.kind)) + ", " + binary_size(shape.capacity_bytes);
   } else {
     text = std::to_string(shape.slot_count) + " " + name_of(shape.kind) + " of " +
            binary_size(shape.slot_bytes);

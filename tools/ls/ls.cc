@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -46,8 +47,13 @@ Cell note_cell(const SegmentFacts& facts) {
     case Condition::kSound:
       break;
   }
-  if (facts.is_stale()) return {"stale", Tone::kWarning};
-  return {};
+  if (facts.is_stale() && !facts.is_guarded) return {"stale", Tone::kWarning};
+  if (!facts.is_guarded) return {};
+  // The least that any end's memory has.
+  ProtectionLevel least = ProtectionLevel::kSealed;
+  for (const EndFacts& end : facts.ends) least = std::max(least, end.protection);
+  return {slipring::name_of(least),
+          least == ProtectionLevel::kSealed ? Tone::kFaint : Tone::kWarning};
 }
 
 void print_text(const std::vector<SegmentFacts>& segments) {
@@ -76,6 +82,7 @@ void write_segment(JsonWriter& json, const SegmentFacts& facts) {
   json.member("name", facts.name);
   json.member("kind", kind_of(facts));
   json.member("condition", name_of(facts.condition));
+  json.member("guarded", facts.is_guarded);
   json.member("total_bytes", facts.total_bytes);
   if (facts.created_ns != 0) {
     json.member("created_ns", facts.created_ns);
@@ -85,7 +92,8 @@ void write_segment(JsonWriter& json, const SegmentFacts& facts) {
     const SegmentKind kind = facts.link->shape.kind;
     json.member("fill", facts.link->fill);
     json.member("capacity", facts.link->capacity);
-    json.member("fill_unit", kind == SegmentKind::kRecordLink ? "bytes" : slipring::name_of(kind));
+    json.member("fill_unit",
+                is_counted_in_bytes(facts.link->shape) ? "bytes" : slipring::name_of(kind));
   }
   json.begin_array("ends");
   for (const EndFacts& end : facts.ends) {
@@ -94,6 +102,7 @@ void write_segment(JsonWriter& json, const SegmentFacts& facts) {
     json.member("state", name_of(end.presence));
     json.member("pid", end.process_id);
     json.member("incarnation", end.incarnation);
+    json.member("protection_level", slipring::name_of(end.protection));
     json.end_object();
   }
   json.end_array();
@@ -107,7 +116,7 @@ ExitStatus list(const ListRequest& request) {
   ExitStatus status = ExitStatus::kOk;
   const std::optional<SegmentDirectory> directory = open_directory(kCommand, status);
   if (!directory) return status;
-  Result<std::vector<std::string>> names = directory->list();
+  Result<std::vector<std::string>> names = list_segments(*directory);
   if (!names) return complain(kCommand, "cannot list " + directory->path(), names.error());
   std::vector<SegmentFacts> segments;
   for (const std::string& name : *names) {

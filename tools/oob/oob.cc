@@ -74,7 +74,7 @@ std::optional<LinkObserver> find_lane(const SegmentDirectory& directory, const s
                                       ExitStatus& status) {
   Result<LinkObserver> observer = LinkObserver::attach(directory, lane);
   if (!observer) {
-    Result<std::vector<std::string>> names = directory.list();
+    Result<std::vector<std::string>> names = list_segments(directory);
     if (observer.error().code == ErrorCode::kNotFound && names) {
       complain(kCommand, explain_missing(directory, *names, lane) + "; is the pipeline running?");
       status = ExitStatus::kNotFound;

@@ -9,6 +9,7 @@
 #include "pipelines/stage/stage.h"
 #include "platform/memory/segment_file.h"
 #include "platform/process/certificate.h"
+#include "platform/rendezvous/server.h"
 #include "tools/cli/json.h"
 #include "tools/cli/segment_facts.h"
 #include "tools/cli/selection.h"
@@ -70,11 +71,29 @@ Status take_roles(const SegmentFile& file, std::vector<Certificate>& taken,
   return {};
 }
 
+// A guarded segment goes with its broker; what a killed one leaves is a name.
+Outcome remove_guarded(const SegmentDirectory& directory, const std::string& name) {
+  Outcome outcome;
+  outcome.name = name;
+  const Status removed = remove_stale_rendezvous(directory, name);
+  outcome.removed = removed.ok();
+  if (removed) return outcome;
+  const std::string what = "cannot remove " + name;
+  if (removed.error().code == ErrorCode::kBusy) {
+    complain(kCommand, what + ": it is guarded, and its runner is alive; stop that");
+    outcome.status = ExitStatus::kFailure;
+  } else {
+    outcome.status = complain(kCommand, what, removed.error());
+  }
+  return outcome;
+}
+
 Outcome remove_one(const SegmentDirectory& directory, const std::string& name, bool force) {
   Outcome outcome;
   outcome.name = name;
   const std::string what = "cannot remove " + name;
   const std::optional<SegmentFacts> facts = look_at(directory, name);
+  if (facts && facts->is_guarded) return remove_guarded(directory, name);
   std::vector<Certificate> taken;
   Result<SegmentFile> file = SegmentFile::open(directory, name);
   if (file) {
@@ -99,7 +118,7 @@ Outcome remove_one(const SegmentDirectory& directory, const std::string& name, b
   }
   outcome.removed = true;
   if (facts && facts->link && facts->link->fill != 0) {
-    const bool is_records = facts->kind == SegmentKind::kRecordLink;
+    const bool is_records = is_counted_in_bytes(facts->link->shape);
     remark(kCommand, name + " held " +
                          (is_records ? binary_size(facts->link->fill)
                                      : std::to_string(facts->link->fill) + " " +
@@ -142,7 +161,9 @@ void select_stale(const SegmentDirectory& directory, const std::vector<std::stri
   for (const std::string& name : names) {
     const std::optional<SegmentFacts> facts = look_at(directory, name);
     if (!facts) continue;
-    if (facts->condition != Condition::kSound) {
+    if (facts->is_guarded) {
+      if (facts->fault.code == ErrorCode::kClosed) chosen.push_back(name);
+    } else if (facts->condition != Condition::kSound) {
       remark(kCommand, name + " is left (" + kind_of(*facts) +
                            "): whether it is used cannot be told; name it to remove it");
     } else if (facts->is_stale()) {
@@ -161,7 +182,7 @@ ExitStatus remove(const RemoveRequest& request) {
   ExitStatus status = ExitStatus::kOk;
   const std::optional<SegmentDirectory> directory = open_directory(kCommand, status);
   if (!directory) return status;
-  Result<std::vector<std::string>> names = directory->list();
+  Result<std::vector<std::string>> names = list_segments(*directory);
   if (!names) return complain(kCommand, "cannot list " + directory->path(), names.error());
 
   std::vector<std::string> chosen;

@@ -15,6 +15,7 @@ void write_end(JsonWriter& json, const char* key, const EndReport& end, const En
   json.member("pid", end.process_id);
   json.member("incarnation", end.incarnation);
   json.member("locked", end.is_locked);
+  json.member("protection_level", slipring::name_of(end.protection));
   json.member("asleep", end.is_asleep);
   json.member("messages", end.message_count);
   json.member("payload_bytes", end.payload_bytes);
@@ -35,11 +36,12 @@ void write_end(JsonWriter& json, const char* key, const EndReport& end, const En
 
 void write_link(JsonWriter& json, const Comparison& comparison, const LinkSample& link) {
   const LinkReport& report = link.report;
-  const bool is_records = report.shape.kind == SegmentKind::kRecordLink;
+  const bool is_records = is_counted_in_bytes(report.shape);
   const std::optional<LinkRates> rates = comparison.rates(link);
   json.begin_object();
   json.member("name", link.name);
   json.member("kind", slipring::name_of(report.shape.kind));
+  json.member("guarded", report.is_guarded);
   json.member("total_bytes", report.total_bytes);
   json.member("fill", report.fill);
   json.member("peak_fill", link.peak_fill);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <cinttypes>
 #include <cstdio>
@@ -13,7 +14,7 @@ namespace {
 
 std::string fill_text(const LinkSample& link) {
   const LinkReport& report = link.report;
-  const bool is_records = report.shape.kind == SegmentKind::kRecordLink;
+  const bool is_records = is_counted_in_bytes(report.shape);
   std::string text =
       percentage(report.fill, report.capacity) + " of " +
       (is_records ? binary_size(report.capacity)
@@ -60,6 +61,9 @@ void add_notes(const LinkSample& link, Table& table) {
     add(std::to_string(report.pool_lent_count) + " of " +
         std::to_string(report.shape.pool_buffer_count) + " buffers of " +
         binary_size(report.shape.pool_buffer_bytes) + " lent");
+  }
+  if (report.is_guarded) {
+    add(slipring::name_of(std::max(report.writer.protection, report.reader.protection)));
   }
   if (report.shape.credit_count != 0) {
     add("credit " + std::to_string(report.shape.credit_count));

@@ -11,6 +11,7 @@
 
 #include "pipelines/stage/stage.h"
 #include "platform/wait/clock.h"
+#include "tools/cli/segment_facts.h"
 #include "tools/cli/selection.h"
 #include "tools/cli/terminal.h"
 #include "tools/cli/units.h"
@@ -56,7 +57,7 @@ std::optional<Schedule> read_schedule(const StatRequest& request) {
 // The segments that the request means now; those that appear later are seen when they do.
 std::optional<std::vector<std::string>> select(const SegmentDirectory& directory,
                                                const StatRequest& request, ExitStatus& status) {
-  Result<std::vector<std::string>> names = directory.list();
+  Result<std::vector<std::string>> names = list_segments(directory);
   if (!names) {
     status = complain(kCommand, "cannot list " + directory.path(), names.error());
     return std::nullopt;

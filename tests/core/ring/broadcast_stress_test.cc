@@ -179,12 +179,12 @@ TEST_CASE("broadcast stress: who is evicted counts its loss and goes on") {
 
 // Joins, takes a few messages and leaves, again and again.
 void come_and_go(BroadcastReader& reader, BroadcastJoin at, const std::atomic<bool>& stop,
-                 Outcome& outcome) {
+                 std::atomic<std::uint32_t>& here_count, Outcome& outcome) {
   std::vector<std::byte> message(reader.slot_bytes());
   Patience patience;
   for (std::uint64_t round = 0; !stop.load(std::memory_order_relaxed); ++round) {
     if (!reader.join(at)) ++outcome.wrong;
-    ++outcome.joined;
+    if (outcome.joined++ == 0) here_count.fetch_add(1, std::memory_order_relaxed);
     bool is_promised = at == BroadcastJoin::kNewest;
     for (std::uint64_t taken = 0; taken < round % 9 && !stop.load(std::memory_order_relaxed);) {
       BroadcastView view;
@@ -211,19 +211,22 @@ TEST_CASE(
   BroadcastMemory memory({4, 16, kStart, kReaders, BroadcastPolicy::kBlock, 0});
   BroadcastWriter writer = memory.writer();
   std::atomic<bool> stop = false;
+  std::atomic<std::uint32_t> here_count = 0;
   std::vector<Outcome> outcomes(kReaders);
   std::vector<std::thread> threads;
   for (std::uint32_t i = 0; i < kReaders; ++i) {
     threads.emplace_back([&, i] {
       BroadcastReader reader = memory.reader(i);
       come_and_go(reader, i == 0 ? BroadcastJoin::kNewest : BroadcastJoin::kOldest, stop,
-                  outcomes[i]);
+                  here_count, outcomes[i]);
     });
   }
   std::vector<std::byte> message(16);
   std::uint64_t pushed = 0;
   std::uint64_t blocked = 0;
   Patience patience;
+  while (here_count.load(std::memory_order_relaxed) < kReaders && patience.wait()) {
+  }
   while (pushed < kMessageCount) {
     fill_words(message, pushed);
     const Transfer answer = writer.try_push(message);

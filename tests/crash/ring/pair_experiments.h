@@ -3,6 +3,7 @@
 // instruction.
 #pragma once
 
+#include <algorithm>
 #include <csignal>
 #include <cstdint>
 #include <string>
@@ -270,7 +271,9 @@ class PairExperiments {
       if (kills_producer) {
         judge_pair_of_dead_producer(stopped, tally.findings);
       } else {
-        judge_pair_of_dead_consumer(stopped, room < stage_->attempted, tally.findings);
+        // One that is given up attempts nothing, and needs room for one all the same.
+        const std::uint64_t needed = std::max<std::uint64_t>(stage_->attempted, 1);
+        judge_pair_of_dead_consumer(stopped, room < needed, tally.findings);
       }
     };
     if (kills_producer) {

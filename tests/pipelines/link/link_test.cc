@@ -1,3 +1,4 @@
+#include <sched.h>
 #include <signal.h>
 
 #include <cstdint>
@@ -98,13 +99,20 @@ TEST_CASE("link: killed writers lose nothing that was published") {
         std::uint64_t number =
             shape.kind == SegmentKind::kSlotLink ? writer->position() : writer->position() / 16;
         for (;;) {
-          if (put(*writer, number)) ++number;
+          if (put(*writer, number)) {
+            ++number;
+          } else {
+            sched_yield();
+          }
         }
       });
       const std::uint64_t enough = next + 300 + static_cast<std::uint64_t>(kills) * 37;
       while (next < enough) {
         Message message;
-        if (reader.try_peek(message) != Transfer::kDone) continue;
+        if (reader.try_peek(message) != Transfer::kDone) {
+          sched_yield();
+          continue;
+        }
         REQUIRE(number_in(message) == next);
         ++next;
         reader.release(message);

@@ -37,7 +37,7 @@ int main(int argc, char** argv) {
     }
     if (record.number == received.get() + 1) {
       received.set(record.number);
-    } else if (record.number <= received.get() && record.may_repeat == 1) {
+    } else if (record.number <= received.get() && (record.may_repeat == 1 || message.redelivered)) {
       repeats.add();
     } else {
       faults.add();

@@ -91,8 +91,8 @@ TEST_CASE("live_view: stages, links and what people look for are shown") {
             "STAGE   STATE           PID  RESTARTS   CPU%      MEMORY      LOCKED",
             "ingest  finished          -         0      -           -           -",
             "render  running        4711         3   12.3    12.0 MiB       512 B",
-            "LINK       MSG/S     BYTES/S  FILL                  POOL  ASLEEP",
-            "frames        25     4.7 KiB  [###.......]  25%    17/40  reader"});
+            "LINK       MSG/S     BYTES/S  FILL                  POOL  ASLEEP  MEMORY",
+            "frames        25     4.7 KiB  [###.......]  25%    17/40  reader  named"});
 }
 
 TEST_CASE("live_view: no line is wider than the terminal") {

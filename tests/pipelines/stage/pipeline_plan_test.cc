@@ -285,7 +285,8 @@ TEST_CASE("pipeline_plan: the listing shows stages, links and lanes") {
   plan.links.push_back(frames);
   plan.oobs.push_back({"channel", {0, "channel", 70}, 70});
   CHECK(describe(plan) ==
-        "pipeline box (box.toml): memlock try, wait adaptive, 160.3 MiB of shared memory\n"
+        "pipeline box (box.toml): memlock try, wait adaptive, guarded links, 160.3 MiB of shared "
+        "memory\n"
         "stages\n"
         "  s0       program s0, restart on-failure (at most 10 in 10 s), cpu 0-1,3\n"
         "           --url=x y\n"

@@ -1,4 +1,5 @@
 #include <doctest/doctest.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "platform/memory/sealed_memory.h"
 #include "tests/tools/command_fixture.h"
 
 namespace slipring::tools {
@@ -149,6 +151,66 @@ TEST_CASE("run: a command reaches a stage of the running pipeline") {
   CAPTURE(ending.err);
   CHECK(ending.exit_status == 0);
   CHECK(fixture.directory().list()->empty());
+}
+
+TEST_CASE("run: the tools look at a running pipeline's guarded links, and leave them alone") {
+  const CommandFixture fixture;
+  const std::string path = write_file("sound.toml", pipeline_text(stage_program()));
+  Running running = fixture.start({"run", path, "--quiet", "--set", "giver.start=on-command"});
+  // Until both ends of the link are there.
+  nlohmann::json link;
+  do {
+    Result<bool> has_ended = running.peer.has_ended();
+    REQUIRE(has_ended.ok());
+    REQUIRE_FALSE(*has_ended);
+    const auto listed = nlohmann::json::parse(fixture.call({"ls", "--json"}).out);
+    link = nlohmann::json();
+    for (const auto& segment : listed.at("segments")) {
+      if (segment.at("name") == "pair.between") link = segment;
+    }
+  } while (link.is_null() || link.at("ends")[0].at("state") != "held" ||
+           link.at("ends")[1].at("state") != "held");
+  CHECK(link.at("guarded") == true);
+  CHECK(link.at("condition") == "sound");
+  CHECK(link.at("stale") == false);
+  CHECK(link.at("ends")[0].at("protection_level") == name_of(best_protection_level()));
+  CHECK(link.at("ends")[1].at("protection_level") == name_of(best_protection_level()));
+
+  const Ending stat = fixture.call({"stat", "pair", "--once", "--json"});
+  CAPTURE(stat.err);
+  CHECK(stat.exit_status == 0);
+  const auto seen = nlohmann::json::parse(stat.out);
+  CHECK(seen.at("links").size() == 2);
+  CHECK(seen.at("boards").size() == 3);
+  CHECK(seen.at("links")[0].at("guarded") == true);
+  CHECK(contains(fixture.call({"stat", "pair.between", "--once"}).out,
+                 name_of(best_protection_level())));
+
+  const Ending removal = fixture.call({"rm", "pair.between"});
+  CHECK(removal.exit_status == 1);
+  CHECK(contains(removal.err, "guarded"));
+  CHECK(fixture.call({"oob", "pair.go", "go", "--wait=30"}).exit_status == 0);
+  CHECK(fixture.finish(std::move(running)).exit_status == 0);
+  CHECK(fixture.directory().list()->empty());
+}
+
+TEST_CASE("run: the name that a killed runner leaves is shown as closed, and removed as stale") {
+  const CommandFixture fixture;
+  const std::string path = write_file("sound.toml", pipeline_text(stage_program()));
+  Running running = fixture.start({"run", path, "--quiet", "--set", "giver.start=on-command"});
+  while (!contains(fixture.call({"ls"}).out, "pair.between")) {
+    Result<bool> has_ended = running.peer.has_ended();
+    REQUIRE(has_ended.ok());
+    REQUIRE_FALSE(*has_ended);
+  }
+  REQUIRE(running.peer.send_signal(SIGKILL).ok());
+  CHECK(fixture.finish(std::move(running)).signal_number == SIGKILL);
+  const auto listed = nlohmann::json::parse(fixture.call({"ls", "--json"}).out);
+  for (const auto& segment : listed.at("segments")) {
+    if (segment.at("guarded") == true) CHECK(segment.at("stale") == true);
+  }
+  CHECK(fixture.call({"rm", "--stale"}).exit_status == 0);
+  CHECK_FALSE(contains(fixture.call({"ls"}).out, "pair.between"));
 }
 
 }  // namespace

@@ -1,9 +1,10 @@
 // Preloaded into a stage, counts the bytes that memcpy and memmove carry into or out of its frame
 // pools: the measurement behind "no frame is ever copied".
 //
-// A frame pool is any shared mapping of a segment whose name ends in "_frames".  At the end of the
-// process the totals are appended to the file that COPY_METER names.  What a codec moves with its
-// own vector code is decoding; what the kernel copies to a file on write is output.
+// A frame pool is any shared mapping of a segment whose name ends in "_frames", of a guarded one
+// too: its memory is called after its link ("/memfd:settop.video_frames (deleted)").  At the end of
+// the process the totals are appended to the file that COPY_METER names.  What a codec moves with
+// its own vector code is decoding; what the kernel copies to a file on write is output.
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -53,7 +54,11 @@ void note(const void* to, const void* from, std::size_t size) {
   char path[256];
   snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
   const ssize_t size = readlink(link, path, sizeof path);
-  return size > 0 && std::string_view(path, static_cast<std::size_t>(size)).ends_with("_frames");
+  if (size <= 0) return false;
+  std::string_view name(path, static_cast<std::size_t>(size));
+  constexpr std::string_view kNameless = " (deleted)";
+  if (name.ends_with(kNameless)) name.remove_suffix(kNameless.size());
+  return name.ends_with("_frames");
 }
 
 [[gnu::destructor]] void report() {

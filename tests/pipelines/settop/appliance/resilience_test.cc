@@ -1,5 +1,6 @@
 // The set-top box under kill -9, under broken input, and when it is told to stop.
 
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -63,6 +64,18 @@ struct Footprint {
   return now;
 }
 
+// The runner takes a look's connection down at its next turn: whoever has just looked at a board
+// looks until nothing more goes away.
+[[nodiscard]] Footprint settled_footprint(const Workshop& shop, pid_t runner) {
+  Footprint least = footprint(shop, runner);
+  for (int look = 0; look < 50; ++look) {
+    poll(nullptr, 0, 2);
+    const Footprint now = footprint(shop, runner);
+    if (now.runner_descriptors <= least.runner_descriptors) least = now;
+  }
+  return least;
+}
+
 // How often each stage is killed: SLIPRING_KILL_ROUNDS in the environment, 2 without.
 [[nodiscard]] int kill_rounds() {
   const char* text = std::getenv("SLIPRING_KILL_ROUNDS");
@@ -79,7 +92,7 @@ TEST_CASE("settop: each stage killed again and again, and the picture comes back
   Footprint before;
   int kills = 0;
   for (int round = 0; round < kill_rounds(); ++round) {
-    if (round == 1) before = footprint(shop, box.pid());
+    if (round == 1) before = settled_footprint(shop, box.pid());
     for (const char* stage : kStages) {
       const pid_t victim = stage_pid(shop, stage);
       REQUIRE(victim > 0);
@@ -99,7 +112,7 @@ TEST_CASE("settop: each stage killed again and again, and the picture comes back
       REQUIRE(box.is_running());
     }
   }
-  const Footprint after = footprint(shop, box.pid());
+  const Footprint after = settled_footprint(shop, box.pid());
   MESSAGE("kills: " << kills << "; runner's descriptors " << before.runner_descriptors << " -> "
                     << after.runner_descriptors << ", resident pages "
                     << before.runner_resident_pages << " -> " << after.runner_resident_pages

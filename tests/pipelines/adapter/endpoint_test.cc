@@ -1,0 +1,51 @@
+#include "pipelines/adapter/endpoint.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+namespace slipring {
+namespace {
+
+Endpoint read(std::string_view text) {
+  std::string fault;
+  const std::optional<Endpoint> endpoint = parse_endpoint(text, fault);
+  REQUIRE_MESSAGE(endpoint.has_value(), text, ": ", fault);
+  return *endpoint;
+}
+
+TEST_CASE("endpoint: what the words mean") {
+  CHECK(read("-").kind == Endpoint::Kind::kStandard);
+  CHECK(read("in.ts").kind == Endpoint::Kind::kFile);
+  CHECK(read("in.ts").path == "in.ts");
+  CHECK(read("file:-").path == "-");
+  CHECK(read("ring:ts").kind == Endpoint::Kind::kRing);
+  CHECK(read("ring:ts").path == "ts");
+  const Endpoint unix_end = read("unix:///run/x.sock?listen");
+  CHECK(unix_end.kind == Endpoint::Kind::kUnix);
+  CHECK(unix_end.path == "/run/x.sock");
+  CHECK(unix_end.listens);
+  const Endpoint tcp_end = read("tcp://[::1]:80");
+  CHECK(tcp_end.kind == Endpoint::Kind::kTcp);
+  CHECK(tcp_end.host == "::1");
+  CHECK(tcp_end.port == "80");
+  CHECK_FALSE(tcp_end.listens);
+}
+
+TEST_CASE("endpoint: a server without a host is for this machine alone") {
+  CHECK(read("tcp://:5000?listen").host == "127.0.0.1");
+}
+
+TEST_CASE("endpoint: what is none is told why") {
+  for (const char* text : {"", "ring:", "unix://", "unix://?listen", "file:", "tcp://", "tcp://a",
+                           "tcp://a:", "tcp://a:0", "tcp://a:65536", "tcp://a:1x", "tcp://a:-1",
+                           "http://a/", "udp://1.2.3.4:5"}) {
+    std::string fault;
+    CAPTURE(text);
+    CHECK_FALSE(parse_endpoint(text, fault).has_value());
+    CHECK(fault != "");
+  }
+}
+
+}  // namespace
+}  // namespace slipring

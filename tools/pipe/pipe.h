@@ -1,0 +1,23 @@
+// `slipring pipe`, `put` and `get`: bytes from anywhere to anywhere, through streams with names.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "tools/cli/exit_status.h"
+
+namespace slipring::tools {
+
+struct PipeRequest {
+  std::string from;  // endpoints, as pipelines/adapter/endpoint.h has them
+  std::string to;
+  std::string capacity = "1MiB";  // of a stream that is made
+  bool stay = false;              // an end that dies or leaves is waited for, not followed
+  bool json = false;              // the report: on standard error where the bytes take the output
+};
+
+// Ends by SIGPIPE, quietly, when nobody reads what it writes.  `command` is what complaints are
+// made in the name of.
+ExitStatus pipe(const PipeRequest& request, std::string_view command = "pipe");
+
+}  // namespace slipring::tools
