@@ -18,6 +18,21 @@ namespace slipring::model {
 
 inline constexpr std::uint64_t kBroadcastBeforeWrap = (std::uint64_t{1} << 32) - 2;
 
+// The largest that are here with few preemptions, and in broadcast_deep_scenes() with any.
+[[nodiscard]] inline Scene broadcast_mortal_joiner() {
+  return broadcast_scene("overwrite, join, 1 death", 1,
+                         {.writes = {WriteStep::kPush, WriteStep::kPush},
+                          .reads = {{ReadStep::kJoinNewest, ReadStep::kPop}},
+                          .are_members = false,
+                          .has_heirs = true});
+}
+[[nodiscard]] inline Scene broadcast_joiner_at_oldest() {
+  return broadcast_scene("overwrite, join at the oldest", 0,
+                         {.writes = {WriteStep::kPush, WriteStep::kPush, WriteStep::kPush},
+                          .reads = {{ReadStep::kJoinOldest, ReadStep::kPop}},
+                          .are_members = false});
+}
+
 [[nodiscard]] inline std::vector<Scene> broadcast_larger_scenes() {
   return {
       broadcast_scene("block, leave and join again", 0,
@@ -25,11 +40,7 @@ inline constexpr std::uint64_t kBroadcastBeforeWrap = (std::uint64_t{1} << 32) -
                        .writes = {WriteStep::kPush, WriteStep::kPush, WriteStep::kPush,
                                   WriteStep::kPush, WriteStep::kPush},
                        .reads = {{ReadStep::kLeave, ReadStep::kJoinNewest}}}),
-      broadcast_scene("overwrite, join, 1 death", 1,
-                      {.writes = {WriteStep::kPush, WriteStep::kPush},
-                       .reads = {{ReadStep::kJoinNewest, ReadStep::kPop}},
-                       .are_members = false,
-                       .has_heirs = true}),
+      within(2, "overwrite, join, 1 death, 2 preemptions", broadcast_mortal_joiner()),
       broadcast_scene(
           "block, dropped", 0,
           {.policy = BroadcastPolicy::kBlock,
@@ -93,10 +104,7 @@ inline constexpr std::uint64_t kBroadcastBeforeWrap = (std::uint64_t{1} << 32) -
                        .writes = {WriteStep::kPush, WriteStep::kPush, WriteStep::kPush},
                        .reads = {{ReadStep::kJoinNewest, ReadStep::kPop}},
                        .are_members = false}),
-      broadcast_scene("overwrite, join at the oldest", 0,
-                      {.writes = {WriteStep::kPush, WriteStep::kPush, WriteStep::kPush},
-                       .reads = {{ReadStep::kJoinOldest, ReadStep::kPop}},
-                       .are_members = false}),
+      within(3, "overwrite, join at the oldest, 3 preemptions", broadcast_joiner_at_oldest()),
       broadcast_scene("overwrite, 2 pops", 0,
                       {.writes = {WriteStep::kPush, WriteStep::kPush, WriteStep::kPush},
                        .reads = {{ReadStep::kPop, ReadStep::kPop}},
@@ -105,6 +113,11 @@ inline constexpr std::uint64_t kBroadcastBeforeWrap = (std::uint64_t{1} << 32) -
   const std::vector<Scene> larger = broadcast_larger_scenes();
   all.insert(all.end(), larger.begin(), larger.end());
   return all;
+}
+
+// For campaigns.
+[[nodiscard]] inline std::vector<Scene> broadcast_deep_scenes() {
+  return {broadcast_mortal_joiner(), broadcast_joiner_at_oldest()};
 }
 
 }  // namespace slipring::model

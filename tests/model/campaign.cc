@@ -49,6 +49,7 @@ std::vector<Named> all_scenes() {
   add(all, "many-to-many", mpmc_deep_scenes());
   add(all, "exchange", exchange_scenes());
   add(all, "broadcast", broadcast_scenes());
+  add(all, "broadcast", broadcast_deep_scenes());
   add(all, "buffer pool", buffer_pool_scenes());
   add(all, "shared pool", shared_pool_scenes());
   return all;
