@@ -14,6 +14,7 @@
 #include "core/ring/exchange_ring.h"
 #include "tests/model/explorer.h"
 #include "tests/model/model_atomics.h"
+#include "tests/model/mpmc_ghost.h"
 #include "tests/model/mpmc_play.h"
 
 namespace slipring::model {
