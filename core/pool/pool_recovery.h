@@ -101,6 +101,17 @@ void recover_buffer(const PoolMemory& memory, const SharedPoolGeometry& geometry
   if (free_buffer<Atomics>(shared_word, word)) ++recovery.freed_count;
 }
 
+// Whatever the dead one held, it no longer reads.
+template <typename Atomics>
+void end_holds(const PoolMemory& memory, const SharedPoolGeometry& geometry,
+               std::uint32_t dead) noexcept {
+  SharedPoolWord* marks = memory.marks(geometry, dead);
+  for (std::uint32_t i = 0; i < pool_mark_word_count(geometry); ++i) {
+    // shared_pool.J pairs with shared_pool.H
+    Atomics::store(marks[i], 0, std::memory_order_release);
+  }
+}
+
 // Recovers what `dead` had.  `carried(doubt)` says whether a ring delivers the handle:
 //   kInFlight  whether it got onto the ring, even if it has been taken off meanwhile
 //   kOwned     whether the ring has it among the messages that it will deliver again; then it is
@@ -119,12 +130,7 @@ template <typename Atomics = StdAtomics, typename Carried>
     return Error{ErrorCode::kInvalidArgument, 0, "no such participant of the pool", dead,
                  geometry.participant_count};
   }
-  // Whatever it held, it no longer reads.
-  SharedPoolWord* marks = memory.marks(geometry, dead);
-  for (std::uint32_t i = 0; i < pool_mark_word_count(geometry); ++i) {
-    // shared_pool.J pairs with shared_pool.H
-    Atomics::store(marks[i], 0, std::memory_order_release);
-  }
+  end_holds<Atomics>(memory, geometry, dead);
   PoolRecord& record = memory.record(geometry, dead);
   // shared_pool.L pairs with shared_pool.K
   const PoolHandle sending{Atomics::load(record.sending, std::memory_order_acquire)};

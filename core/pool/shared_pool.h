@@ -125,8 +125,7 @@ class BasicSharedPool {
     const PoolHandle sent = moving.handle(slot);
     // relaxed: sending publishes it
     Atomics::store(record_->ticket, ticket, std::memory_order_relaxed);
-    Atomics::store(record_->sending, sent.bits,
-                   std::memory_order_release);  // shared_pool.K pairs with shared_pool.L
+    note_sending(sent);
     Atomics::store(words_[slot], moving.bits,
                    std::memory_order_release);  // shared_pool.A pairs with shared_pool.B
     Transfer answer = publish(sent);
@@ -138,8 +137,7 @@ class BasicSharedPool {
         answer = Transfer::kCorruptPeer;
       }
     }
-    // The release keeps it behind the publishing: shared_pool.K pairs with shared_pool.L.
-    Atomics::store(record_->sending, 0, std::memory_order_release);
+    note_sending({});
     return answer;
   }
 
@@ -302,7 +300,10 @@ class BasicSharedPool {
     // relaxed: whoever names us wrote it in this thread, or before we attached.
     return {Atomics::load(words_[slot], std::memory_order_relaxed)};
   }
-
+  // shared_pool.K pairs with shared_pool.L: behind the ticket; null, behind the publishing.
+  void note_sending(const PoolHandle& handle) noexcept {
+    Atomics::store(record_->sending, handle.bits, std::memory_order_release);
+  }
   [[nodiscard]] bool is_owned(const BufferWord& word, const PoolHandle& handle) const noexcept {
     return word.is(BufferState::kOwned, me_) && word.is_named(handle);
   }

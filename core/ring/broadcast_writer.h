@@ -255,12 +255,15 @@ class BasicBroadcastWriter {
     belief.credit = credit;
     raise_floor(belief, credit);
     if (policy_ == BroadcastPolicy::kEvict && position_ - belief.floor >= window_) {
-      // Nobody is put out for what it has finished.  broadcast.S pairs with broadcast.R
-      raise_floor(belief, Atomics::load(page.done, std::memory_order_acquire));
+      raise_floor(belief, done_of(page));  // nobody is put out for what it has finished
     }
     return true;
   }
 
+  [[nodiscard]] static std::uint64_t done_of(const BroadcastReaderPage& page) noexcept {
+    return Atomics::load(page.done,
+                         std::memory_order_acquire);  // broadcast.S pairs with broadcast.R
+  }
   void raise_floor(Belief& belief, std::uint64_t cursor) const noexcept {
     if (position_ - cursor < position_ - belief.floor) belief.floor = cursor;
   }
