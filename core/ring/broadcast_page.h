@@ -114,7 +114,9 @@ struct BroadcastReaderPage {
   std::atomic<std::uint64_t> joined;                         // membership × 4 + BroadcastMember
   alignas(kAbiLineBytes) std::atomic<std::uint64_t> done;    // all below is finished; exact
   std::atomic<std::uint64_t> taken;                          // all below has been looked at
-  std::atomic<std::uint64_t> lost;                           // messages lost so far, for observers
+  std::atomic<std::uint64_t> lost;                           // messages lost so far
+  std::atomic<std::uint64_t> gap_end;   // first position behind the last loss, once `done` is there
+  std::atomic<std::uint64_t> gap_lost;  // `lost` until then
 };
 static_assert(std::is_standard_layout_v<BroadcastReaderPage>);
 static_assert(offsetof(BroadcastReaderPage, credit) == 0);
@@ -122,6 +124,8 @@ static_assert(offsetof(BroadcastReaderPage, joined) == 8);
 static_assert(offsetof(BroadcastReaderPage, done) == 128);
 static_assert(offsetof(BroadcastReaderPage, taken) == 136);
 static_assert(offsetof(BroadcastReaderPage, lost) == 144);
+static_assert(offsetof(BroadcastReaderPage, gap_end) == 152);
+static_assert(offsetof(BroadcastReaderPage, gap_lost) == 160);
 static_assert(sizeof(BroadcastReaderPage) == 256);
 
 // The low two bits of `joined`; anything else counts as kOut.
@@ -223,6 +227,34 @@ inline void load_words(std::span<std::byte> message, const std::byte* slot) noex
   }
   for (; at + 8 <= message.size(); at += 8) load(at, 8);
   if (at != message.size()) load(at, message.size() - at);
+}
+
+// Counts a loss that the reader is about to go past.  It counts from the store of `done` on that
+// goes past it: a successor that finds the reader before the gap finds it not counted, and will
+// count it itself.
+template <typename Atomics>
+inline void store_lost(BroadcastReaderPage& own, std::uint64_t before, std::uint64_t gap_end,
+                       std::uint64_t lost) noexcept {
+  // relaxed, all: read after our death only, and by people; in this order.
+  Atomics::store(own.gap_lost, before, std::memory_order_relaxed);
+  Atomics::store(own.gap_end, gap_end, std::memory_order_relaxed);
+  Atomics::store(own.lost, lost, std::memory_order_relaxed);
+}
+
+// What a predecessor had lost, without a gap that it died before it was past.
+// Requires: called by its successor.
+template <typename Atomics>
+[[nodiscard]] inline std::uint64_t take_over_lost(BroadcastReaderPage& own) noexcept {
+  // relaxed, all: only our predecessor wrote the own page, and attaching ordered us after it.
+  const std::uint64_t done = Atomics::load(own.done, std::memory_order_relaxed);
+  const std::uint64_t gap_end = Atomics::load(own.gap_end, std::memory_order_relaxed);
+  if (gap_end - done - 1 >= std::uint64_t{1} << 62) {
+    return Atomics::load(own.lost, std::memory_order_relaxed);
+  }
+  const std::uint64_t lost = Atomics::load(own.gap_lost, std::memory_order_relaxed);
+  // `done` may pass the gap without a loss, where the writer aborts what lies in it.
+  Atomics::store(own.lost, lost, std::memory_order_relaxed);  // relaxed: as above
+  return lost;
 }
 
 }  // namespace broadcast_detail

@@ -35,7 +35,7 @@ class BasicBroadcastReader {
     BasicBroadcastReader end(own, peer, slots, index, geometry);
     // relaxed: only our predecessor wrote the own page, and attaching ordered us after it.
     end.joined_ = Atomics::load(own.joined, std::memory_order_relaxed);
-    end.lost_count_ = Atomics::load(own.lost, std::memory_order_relaxed);
+    end.lost_count_ = broadcast_detail::take_over_lost<Atomics>(own);
     if (broadcast_member(end.joined_) != BroadcastMember::kIn) {
       end.leave();  // one that died joining was never a member
       return end;
@@ -205,7 +205,9 @@ class BasicBroadcastReader {
   }
   [[nodiscard]] std::uint64_t position() const noexcept { return next_; }
   [[nodiscard]] std::uint64_t done() const noexcept { return done_; }
-  // Every message that this place was owed and did not get, its predecessors' included.
+  // Every message that this place was owed and did not get, its predecessors' included: a loss that
+  // one of them went past and did not live to tell is told here alone.  Exact over deaths, but that
+  // a death in join() after kEvicted leaves the whole of that loss counted, or none of it.
   [[nodiscard]] std::uint64_t lost_count() const noexcept { return lost_count_; }
   [[nodiscard]] BroadcastPolicy policy() const noexcept { return policy_; }
   [[nodiscard]] std::uint32_t slot_bytes() const noexcept { return slot_bytes_; }
@@ -316,17 +318,19 @@ class BasicBroadcastReader {
     if (told - tail < cut_.count()) tail = told;  // the slots confirm it, or the next round does
     std::uint64_t target = tail - cut_.count() + 1 + cut_.count() / 8;
     if (is_gated_ && is_member() && target - safe_from_ < kFarthest) target = safe_from_;
-    count_lost(target - next_);
+    count_lost_before(target);
     next_ = target;
     mark_taken(next_);
     finish(next_);
     return true;
   }
 
-  void count_lost(std::uint64_t count) noexcept {
+  // `done` has to reach `position` next.
+  void count_lost_before(std::uint64_t position) noexcept {
+    const std::uint64_t count = position - next_;
+    broadcast_detail::store_lost<Atomics>(*own_, lost_count_, position, lost_count_ + count);
     lost_before_next_ += count;
     lost_count_ += count;
-    Atomics::store(own_->lost, lost_count_, std::memory_order_relaxed);  // relaxed: for observers
   }
 
   void describe(BroadcastView& view) noexcept {
@@ -351,11 +355,9 @@ class BasicBroadcastReader {
   }
 
   void begin(std::uint64_t next, std::uint64_t safe_from, bool is_return) noexcept {
-    if (is_return) {
-      count_lost(next - next_);
-    } else {
-      lost_before_next_ = 0;
-    }
+    if (!is_return) lost_before_next_ = 0;
+    if (!is_return) next_ = next;
+    count_lost_before(next);
     was_told_evicted_ = false;
     next_ = next;
     done_ = next;

@@ -306,6 +306,55 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("broadcast steps: a reader dead anywhere in going past a loss counts it exactly once") {
+  for (const BroadcastPolicy policy : {BroadcastPolicy::kOverwrite, BroadcastPolicy::kEvict}) {
+    SharedRing ring = new_ring();
+    BroadcastWriter writer = ring->take_writer(policy);
+    BroadcastReader reader = ring->take_reader(0, policy);
+    REQUIRE(reader.join(BroadcastJoin::kNewest).ok());
+    for (std::uint64_t i = 0; i < 3 * kSlots; ++i) REQUIRE(push(writer) == Transfer::kDone);
+    std::uint64_t early_count = 0;
+    std::uint64_t late_count = 0;
+    const std::uint64_t image_count = die_everywhere(
+        *ring,
+        [&] {
+          BroadcastView view;
+          Reception answer = reader.try_peek(view);
+          if (answer == Reception::kEvicted) {
+            if (!reader.join(BroadcastJoin::kOldest).ok()) _exit(1);
+            answer = reader.try_peek(view);
+          }
+          if (answer != Reception::kDone) _exit(1);
+        },
+        [&](Ring& copy) {
+          // Two die in a row: the one between does nothing.
+          static_cast<void>(copy.take_reader(0, policy));
+          BroadcastReader next = copy.take_reader(0, policy);
+          // One that died joining again was a member no longer: it has counted all, or nothing.
+          if (!next.is_member()) {
+            const std::uint64_t lost = next.lost_count();
+            const std::uint64_t gap = copy.readers[0].gap_end.load() - kStart;
+            REQUIRE((lost == 0 || lost == gap));
+            return;
+          }
+          const std::uint64_t before = next.lost_count();
+          REQUIRE(before == copy.readers[0].done.load() - kStart);
+          ++(before == 0 ? early_count : late_count);
+          if (next.was_evicted()) REQUIRE(next.join(BroadcastJoin::kOldest).ok());
+          std::array<std::byte, kBytes> message;
+          BroadcastView view;
+          REQUIRE(next.try_pop(message, view) == Reception::kDone);
+          REQUIRE(view.position == kStart + next.lost_count());
+          REQUIRE(view.lost == next.lost_count() - before);
+          REQUIRE(copy.readers[0].lost.load() == next.lost_count());
+        });
+    MESSAGE(std::string(name_of(policy)), ": ", image_count, " states of memory, ", early_count,
+            " before the loss, ", late_count, " behind it");
+    CHECK(early_count > 0);
+    CHECK(late_count > 0);
+  }
+}
+
 TEST_CASE("broadcast steps: a reader dead anywhere in joining holds up nobody once it is dropped") {
   for (const BroadcastPolicy policy :
        {BroadcastPolicy::kOverwrite, BroadcastPolicy::kBlock, BroadcastPolicy::kEvict}) {

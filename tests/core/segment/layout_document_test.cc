@@ -18,8 +18,8 @@
 #include "core/pool/pool_word.h"
 #include "core/ring/broadcast_page.h"
 #include "core/ring/cursor_page.h"
-#include "core/ring/mpsc_bell.h"
 #include "core/ring/mpmc_record.h"
+#include "core/ring/mpsc_bell.h"
 #include "core/ring/record_ring.h"
 #include "core/ring/slot_ring.h"
 #include "core/segment/segment_layout.h"
@@ -155,7 +155,9 @@ TEST_CASE("LAYOUT.md: the tables give the offsets and sizes that the compiler us
                    {"joined", offsetof(BroadcastReaderPage, joined), 8},
                    {"done", offsetof(BroadcastReaderPage, done), 8},
                    {"taken", offsetof(BroadcastReaderPage, taken), 8},
-                   {"lost", offsetof(BroadcastReaderPage, lost), 8}}));
+                   {"lost", offsetof(BroadcastReaderPage, lost), 8},
+                   {"gap_end", offsetof(BroadcastReaderPage, gap_end), 8},
+                   {"gap_lost", offsetof(BroadcastReaderPage, gap_lost), 8}}));
   CHECK(describes(document.rows["Record header"], {{"size_bytes", 0, 4}, {"kind", 4, 4}}));
 }
 

@@ -166,7 +166,8 @@ class AudienceScene : public Scene {
         view.lost += overwritten;
         overwritten = 0;
         if (life.context().plant == Plant::kMiscount) view.lost = 0;
-        log(life, taker, message, view, static_cast<std::uint16_t>(std::max(since_loss, 0)));
+        log(life, taker, message, view, static_cast<std::uint16_t>(std::max(since_loss, 0)),
+            static_cast<std::uint32_t>(end.lost_count()));
         since_loss = -1;
         if (!in_place) {
           taker.popped();
@@ -175,7 +176,6 @@ class AudienceScene : public Scene {
           holds = !life.chance().one_in(3);
           if (!holds) finish(life, taker, end, view);
         }
-        taker.life().lost_count.set(static_cast<std::uint32_t>(end.lost_count()));
       }
     }
   }
@@ -205,7 +205,7 @@ class AudienceScene : public Scene {
   }
 
   void log(Life& life, Taker& taker, std::span<const std::byte> message, const BroadcastView& view,
-           std::uint16_t since_loss) const {
+           std::uint16_t since_loss, std::uint32_t lost_count) const {
     MessageName name;
     if (!read_message(message, name)) {
       life.fail(Wrong::kTorn, "not the bytes of one message: number, life", name.id, name.life);
@@ -216,6 +216,7 @@ class AudienceScene : public Scene {
     entry.flags = view.redelivered ? kMarked : 0;
     entry.position = static_cast<std::uint32_t>(view.position - geometry_.start_position);
     entry.lost = static_cast<std::uint32_t>(view.lost);
+    entry.lost_count = lost_count;
     entry.since_loss = since_loss;
     taker.log(entry);
     life.moved();

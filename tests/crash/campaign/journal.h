@@ -97,8 +97,9 @@ struct LogEntry {
   // Broadcast: messages that were looked at since the ring last told of a loss, this one included,
   // unless an earlier one was logged; 0: it told of none.
   std::uint16_t since_loss;
-  std::uint32_t position;  // broadcast: of the ring
-  std::uint32_t lost;      // broadcast: as told with this message
+  std::uint32_t position;    // broadcast: of the ring
+  std::uint32_t lost;        // broadcast: as told with this message
+  std::uint32_t lost_count;  // broadcast: what the ring's own counter of losses said then
 };
 
 struct ConsumerLife {
@@ -108,10 +109,8 @@ struct ConsumerLife {
   Note finished;
   Note taken_end;  // the log cannot reach further than this by what was taken so far
   Note hands;      // messages that are popped for good and not logged yet, at most
-  // Broadcast: what the ring's own counter of losses said at attach, with the last message, and
-  // when its reader left.
+  // Broadcast: what the ring's own counter of losses said at attach, and when its reader left.
   Note lost_at_attach;
-  Note lost_count;
   Note lost_at_exit;
   Note joining;  // broadcast: a join is under way, or was never done
 };
@@ -131,9 +130,8 @@ struct ConsumerBook {
       note->set(begin);
     }
     life.hands.set(0);
-    life.lost_count.set(last == nullptr ? 0 : last->lost_count.get());
-    life.lost_at_attach.set(life.lost_count.get());
-    life.lost_at_exit.set(life.lost_count.get());
+    life.lost_at_attach.set(0);
+    life.lost_at_exit.set(0);
     life.joining.set(last == nullptr ? 1 : last->joining.get());
     ++life_count;
   }

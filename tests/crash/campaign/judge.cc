@@ -285,11 +285,7 @@ class Listener {
   // Whether it had all up to there; what it has counted as lost, and no message came to say so,
   // included.
   [[nodiscard]] bool has_reached(std::uint32_t furthest) const {
-    if (low_ == kAnywhere) return true;
-    for (const std::uint32_t at : {low_, middle_, high_}) {
-      if (at + untold_ <= furthest && furthest <= at + untold_ + slack_) return true;
-    }
-    return false;
+    return low_ == kAnywhere || adds_up(furthest, untold_);
   }
 
  private:
@@ -314,6 +310,17 @@ class Listener {
     settle(life, end);
   }
 
+  // Whether one that went past `counted` lost messages, and told of none, can have come to
+  // `position` from where its predecessors may have been.  What died in their hands, and no counter
+  // knows, may lie between too.
+  [[nodiscard]] bool adds_up(std::uint32_t position, std::uint32_t counted) const {
+    for (const std::uint32_t from : {low_, middle_, high_}) {
+      if (from == kAnywhere || position < from + counted) continue;
+      if (position - from - counted <= slack_) return true;
+    }
+    return false;
+  }
+
   // A new membership, which may begin with what the place had seen before.
   void begin_anew() {
     low_ = high_ = middle_ = kAnywhere;
@@ -328,6 +335,7 @@ class Listener {
         may_lose_ ? end : std::max(finished, std::min(end, life.finishing.get()));
     // Where the first unfinished one stands; a life that logged nothing changes nothing.
     bool has_jumped = false;
+    if (end != life.begin) middle_ = kAnywhere;
     for (std::uint32_t i = end; i-- > life.begin;) {
       if ((book_.log[i].flags & kJoined) != 0) break;
       const std::uint32_t due = book_.log[i].position - book_.log[i].lost;
@@ -340,7 +348,6 @@ class Listener {
       if (i >= finishing) high_ = due;
     }
     slack_ = (end == life.begin ? slack_ : 0) + life.hands.get();
-    if (end != life.begin) lost_before_ = life.lost_count.get();
     // A reader that dies going past a loss may leave marks on what it would have left behind.
     const std::uint32_t taken_end = life.taken_end.get();
     if (taken_end > end)
@@ -375,18 +382,15 @@ class Listener {
       context_.report(Wrong::kLost, "lost where nothing may be: position, count", entry.position,
                       entry.lost);
     }
-    if (low_ != kAnywhere && due != low_ && due != high_ && !(is_first && due == middle_)) {
-      // A predecessor may have gone past a loss, counted it, and died before it could say so.
-      const std::uint32_t hidden = life.lost_at_attach.get() - lost_before_ + slack_;
-      if (!is_first || due < high_ || due - high_ > hidden) {
-        context_.report(due < low_ ? Wrong::kDuplicated : Wrong::kLost,
-                        "not the next message: position less lost, expected", due, low_);
-      } else if (may_lose_) {
-        context_.tally->told_lost += due - high_;
-      } else {
-        context_.tally->in_hands += due - high_;
-      }
+    // Predecessors may have gone past losses, counted them, and died before they could say so.
+    const std::uint32_t hidden = is_first ? life.lost_at_attach.get() - lost_before_ : 0;
+    if (low_ != kAnywhere && !(is_first ? adds_up(due, hidden) : due == low_)) {
+      context_.report(due < low_ ? Wrong::kDuplicated : Wrong::kLost,
+                      "not the next message: position less lost, expected", due, low_);
+    } else if (low_ != kAnywhere && due > high_) {
+      (may_lose_ ? context_.tally->told_lost : context_.tally->in_hands) += due - high_;
     }
+    lost_before_ = entry.lost_count;
     if (came_before) {
       ++context_.tally->redelivered;
       if (!is_marked) {
@@ -414,9 +418,9 @@ class Listener {
   std::uint32_t seen_ = 0;
   bool has_seen_ = false;
   bool may_join_ = true;
-  std::uint32_t lost_before_ = 0;
+  std::uint32_t lost_before_ = 0;  // what the ring had counted as lost at the last message
   std::uint32_t untold_ = 0;
-  std::uint32_t slack_ = 0;  // messages that the dead may have popped, or found overwritten
+  std::uint32_t slack_ = 0;  // what the dead may have popped, or found overwritten, untold
   std::uint32_t allowance_ = 0;
 };
 
