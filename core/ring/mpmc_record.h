@@ -7,6 +7,9 @@
 // intent exchanges the old attempt for the new one at once and whole.  Nothing is stored after the
 // compare-and-swap: the next intent settles the last attempt.
 //
+// One life never tries a position twice, so that none of its intents is like an earlier one.  A
+// successor may, and begins by forgetting a `finished` that is not of the last intent.
+//
 // Evidence.  An intent is also evidence for the one whose word it names: that word had been there.
 // It stays true whether or not the attempt won, and a newer one for the same participant takes its
 // place; only when the next intent names another is the old one copied to evidence[its who] first.
@@ -31,7 +34,7 @@ inline constexpr std::uint32_t kMpmcBatch = 8;
 // participant alone; after its death by whoever holds its certificate of death.
 struct MpmcRecord {
   alignas(kAbiLineBytes) std::atomic<std::uint64_t> intent;  // MpmcIntent, or 0: never any
-  std::atomic<std::uint64_t> finished;                       // the intent that needs nothing more
+  std::atomic<std::uint64_t> finished;  // the intent that needs nothing more; another one, 0: none
   std::atomic<std::uint32_t> banks[2][kMpmcBatch];
   alignas(kAbiLineBytes) std::atomic<std::uint64_t> evidence[kMaxMpmcParticipants + 1];
 };

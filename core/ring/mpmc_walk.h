@@ -53,7 +53,12 @@ class MpmcWalk {
         intent_(Memory::read_intent(record.intent)),
         replaced_(MpmcIntent::of(intent_).replaced),
         who_(who),
-        bank_(MpmcIntent::of(intent_).bank) {}
+        bank_(MpmcIntent::of(intent_).bank) {
+    // Intents of lives that die at one position differ in their bank only, so that the next but one
+    // is word for word the last but one: if that one had been settled, this one must not seem so.
+    const std::uint64_t finished = Memory::read_finished(record.finished);
+    if (finished != 0 && finished != intent_) Memory::write_finished(record.finished, 0);
+  }
 
   void set_pauses(std::uint32_t pause_count) noexcept { pause_count_ = pause_count; }
   [[nodiscard]] const MpmcShape& shape() const noexcept { return shape_; }

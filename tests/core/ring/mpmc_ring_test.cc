@@ -194,6 +194,53 @@ TEST_CASE("mpmc_ring: what a consumer held comes again to its successor, marked"
   CHECK_FALSE(next.redelivered());
 }
 
+// Attaches as participant 2, and dies in its call between its intent and its swap.
+template <typename End, typename Call>
+void die_announced(const MpmcBlocks& blocks, Call call) {
+  const std::atomic<std::uint64_t>& intent = blocks.shared().records[1].intent;
+  const std::uint64_t before = intent.load();
+  Stepper stepper;
+  stepper.start({[&] {
+    auto end = End::attach(blocks.shared(), 2, blocks.geometry);
+    call(end.value());
+  }});
+  while (intent.load() == before && !stepper.is_over(0)) stepper.resume(0);
+  REQUIRE_FALSE(stepper.is_over(0));
+  Stepper::current() = nullptr;
+}
+
+// The intents of lives that follow one another at one position differ in their bank only, and the
+// third is word for word the first, which may have been settled.
+TEST_CASE("mpmc_ring: what was settled once is not taken for settled when it is tried again") {
+  using Producer = BasicMpmcProducer<SteppedMemory>;
+  using Consumer = BasicMpmcConsumer<SteppedMemory>;
+  for (std::uint32_t settled = 0; settled < 16; ++settled) {  // a bit for each death
+    CAPTURE(settled);
+    const MpmcBlocks pushed({4, 2, 32});
+    const MpmcBlocks popped({4, 2, 32});
+    REQUIRE(producer_of(popped, 1).try_push(7) == Transfer::kDone);
+    for (std::uint32_t death = 0; death < 4; ++death) {
+      die_announced<Producer>(pushed, [](Producer& end) { static_cast<void>(end.try_push(7)); });
+      die_announced<Consumer>(popped, [](Consumer& end) {
+        std::uint32_t got = 0;
+        static_cast<void>(end.try_pop(got));
+      });
+      for (const MpmcBlocks* blocks : {&pushed, &popped}) {
+        const auto estate = mpmc_recover(blocks->shared(), 2, blocks->geometry);
+        REQUIRE(estate);
+        CHECK(estate.value().count == 1);
+        CHECK(estate.value().happened == 0);
+        if ((settled >> death & 1) != 0) mpmc_settle(blocks->shared(), 2);
+      }
+    }
+    std::uint32_t got = 0;
+    REQUIRE(consumer_of(popped, 2).try_pop(got) == Transfer::kDone);  // and dies with it
+    MpmcConsumer successor = consumer_of(popped, 2);
+    REQUIRE(successor.try_pop(got) == Transfer::kDone);
+    CHECK(successor.redelivered());
+  }
+}
+
 // Somebody stopped before each of its accesses: the others do a whole workload.
 TEST_CASE("mpmc_ring: an end stopped at any access delays nobody") {
   std::uint32_t stop_count = 0;

@@ -164,111 +164,6 @@ class Lane {
   std::uint32_t hands_ = 0;      // messages that the dead may have popped and not logged
 };
 
-// Goes through one consumer's log of many.
-class Member {
- public:
-  Member(const Context& context, std::uint32_t at, std::uint32_t producer_count)
-      : context_(context), book_(context.stage->consumers[at]), producer_count_(producer_count) {}
-
-  void judge() {
-    for (std::uint32_t i = 0; i < book_.life_count; ++i) judge_life(book_.lives[i], i);
-    if (has_to_come_ && pending_begin_ != pending_end_) {
-      context_.report(Wrong::kLost, "taken, not finished, and never came again: entries",
-                      pending_begin_, pending_end_);
-    }
-  }
-
- private:
-  void judge_life(const ConsumerLife& life, std::uint32_t number) {
-    const std::uint32_t end = life.end.get();
-    std::uint32_t at = life.begin;
-    std::uint32_t again = pending_begin_;
-    // First what the one before had not finished.
-    for (; at < end && (book_.log[at].flags & kMarked) != 0; ++at) {
-      const LogEntry& entry = book_.log[at];
-      if (!is_known(entry, number)) return;
-      if (came_before(entry)) {
-        ++context_.tally->redelivered;
-        if (again == pending_end_ || book_.log[again].id != entry.id ||
-            book_.log[again].producer != entry.producer) {
-          context_.report(Wrong::kDuplicated, "came again and was not held: number, life", entry.id,
-                          number);
-        } else {
-          ++again;
-        }
-      } else if (allowance_ == 0) {
-        context_.report(Wrong::kMark, "marked, and nobody held it: number, life", entry.id, number);
-      }
-      note(entry);
-    }
-    const bool goes_on = at < end || life.finished.get() > life.begin;
-    if (goes_on && has_to_come_ && again != pending_end_) {
-      context_.report(Wrong::kLost, "taken, not finished, and did not come again: entry, life",
-                      again, number);
-    }
-    for (; at < end; ++at) {
-      const LogEntry& entry = book_.log[at];
-      if (!is_known(entry, number)) return;
-      if ((entry.flags & kMarked) != 0) {
-        context_.report(Wrong::kMark, "marked in the middle: number, life", entry.id, number);
-      } else if (came_before(entry)) {
-        context_.report(Wrong::kDuplicated, "came again without a mark: number, life", entry.id,
-                        number);
-      }
-      note(entry);
-    }
-    inherit(life, end, goes_on);
-  }
-
-  void inherit(const ConsumerLife& life, std::uint32_t end, bool goes_on) {
-    const std::uint32_t finished = std::max(life.begin, life.finished.get());
-    if (goes_on || end - life.begin >= pending_end_ - pending_begin_) {
-      if (goes_on || end != life.begin) {
-        pending_begin_ = finished;
-        pending_end_ = end;
-        has_to_come_ = true;
-      }
-    }
-    if (life.finishing.get() > finished) has_to_come_ = false;
-    const std::uint32_t more = life.taken_end.get() > end ? life.taken_end.get() - end : 0;
-    allowance_ = goes_on ? more : std::max(allowance_, more);
-  }
-
-  [[nodiscard]] bool is_known(const LogEntry& entry, std::uint32_t number) const {
-    if (entry.producer < producer_count_ &&
-        (context_.stage->known[entry.producer][entry.id] & (kMust | kMaybe)) != 0) {
-      return true;
-    }
-    context_.report(Wrong::kInvented, "never sent: number, life", entry.id, number);
-    return false;
-  }
-  [[nodiscard]] bool came_before(const LogEntry& entry) const {
-    return (context_.stage->known[entry.producer][entry.id] & kDelivered) != 0;
-  }
-
-  void note(const LogEntry& entry) {
-    std::uint8_t& known = context_.stage->known[entry.producer][entry.id];
-    const bool is_again = (known & kDelivered) != 0;
-    known |= kDelivered;
-    const ProducerBook& sender = context_.stage->producers[entry.producer];
-    if (is_again || sender.has_stamps == 0) return;
-    if (sender.over[entry.id] < latest_begun_) {
-      context_.report(Wrong::kOrder, "came behind one that was sent later: producer, number",
-                      entry.producer, entry.id);
-    }
-    latest_begun_ = std::max(latest_begun_, sender.begun[entry.id]);
-  }
-
-  const Context& context_;
-  const ConsumerBook& book_;
-  std::uint32_t producer_count_;
-  std::uint32_t pending_begin_ = 0;  // entries that come again
-  std::uint32_t pending_end_ = 0;
-  bool has_to_come_ = false;  // they have to
-  std::uint32_t allowance_ = 0;
-  std::uint32_t latest_begun_ = 0;
-};
-
 // Goes through one reader's log.  All logs together say which message stood where.
 class Listener {
  public:
@@ -428,16 +323,6 @@ class Listener {
 
 void judge_lane(const Context& context, std::uint32_t at) {
   Lane(context, at).judge();
-}
-
-void judge_crowd(const Context& context, std::uint32_t producer_count,
-                 std::uint32_t consumer_count) {
-  std::uint32_t counts[kMaxBooks] = {};
-  for (std::uint32_t i = 0; i < producer_count; ++i) {
-    counts[i] = read_book(context.stage->producers[i], context.stage->known[i]);
-  }
-  for (std::uint32_t i = 0; i < consumer_count; ++i) Member(context, i, producer_count).judge();
-  for (std::uint32_t i = 0; i < producer_count; ++i) close_book(context, i, counts[i]);
 }
 
 void judge_audience(const Context& context, std::uint32_t reader_count, std::uint32_t published,
