@@ -62,6 +62,14 @@ class Audience {
     taker.took(0);
     return *this;
   }
+  // It pops one for good, and has not logged it.
+  Audience& pops() {
+    Taker taker(stage_->consumers[0]);
+    taker.about_to_pop(1);
+    taker.about_to_take(1);
+    taker.about_to_finish(taker.end() + 1);
+    return *this;
+  }
   Audience& finishes() {
     const std::uint32_t end = life().end.get();
     life().finishing.set(end);
@@ -113,6 +121,17 @@ TEST_CASE("judge: a successor's successor begins behind a loss among what the fi
       CAPTURE(counted);
       CHECK((of_two_deaths(skipped, counted) == 0) == (skipped == counted));
     }
+  }
+}
+
+TEST_CASE("judge: who pops for good what a dead one held, and dies with it, leaves the rest") {
+  for (std::uint32_t next = 5; next < 10; ++next) {
+    Audience audience;
+    audience.born(0).joins().takes(0, 5).finishes().takes(5, 10);
+    audience.born(0).pops();
+    audience.born(0).takes(next, 10, 0, 0, true).takes(10, kMessages);
+    CAPTURE(next);
+    CHECK((audience.leaves(0).violations() == 0) == (next <= 6));
   }
 }
 
