@@ -220,6 +220,7 @@ class Listener {
   void begin_anew() {
     low_ = high_ = middle_ = kAnywhere;
     has_seen_ = false;
+    seen_ = 0;
   }
 
   // What a successor of this life finds.

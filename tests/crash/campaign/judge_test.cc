@@ -76,6 +76,10 @@ class Audience {
     life().finished.set(end);
     return *this;
   }
+  Audience& dies_joining_again() {
+    life().joining.set(1);
+    return *this;
+  }
   Audience& leaves(std::uint32_t lost_count) {
     finishes();
     life().lost_at_exit.set(lost_count);
@@ -132,6 +136,16 @@ TEST_CASE("judge: who pops for good what a dead one held, and dies with it, leav
     audience.born(0).takes(next, 10, 0, 0, true).takes(10, kMessages);
     CAPTURE(next);
     CHECK((audience.leaves(0).violations() == 0) == (next <= 6));
+  }
+}
+
+TEST_CASE("judge: a new membership may begin with what was seen before; then each comes once") {
+  for (std::uint32_t repeated = 0; repeated < 2; ++repeated) {
+    Audience audience;
+    audience.born(0).joins().takes(0, 20).finishes().dies_joining_again();
+    audience.born(0).joins().takes(10, 15).takes(15 - repeated, kMessages);
+    CAPTURE(repeated);
+    CHECK((audience.leaves(0).violations() == 0) == (repeated == 0));
   }
 }
 
