@@ -120,7 +120,7 @@ inline void take_records(Life& life, Taker& taker, LinkReader& reader) {
       taker.finished(taker.end());
       held_count = 0;
     } else {
-      if (!life.stays()) return;
+      if (!life.stays() && reader.is_finished()) return;
       waiter.wait(reader.message_point(), [&] { return reader.has_message(); });
     }
   }

@@ -81,6 +81,7 @@ class RecordLinkScene : public LinkScene {
     book.begin_life();
     Sender sender(book);
     send_records(life, sender, writer);
+    writer.close();  // nothing more: who drains the link knows when it is through
   }
   void consume(Life& life) override {
     LinkReader reader = attach_end<LinkReader>(life, directory(), kLinkName);
@@ -159,6 +160,7 @@ class SlotLinkScene : public LinkScene {
       sender.sent(1);
       life.moved();
     }
+    writer.close();
   }
 
   void consume(Life& life) override {
@@ -179,7 +181,7 @@ class SlotLinkScene : public LinkScene {
       }
       if (answer == Transfer::kBlocked) {
         taker.took(0);
-        if (!life.stays()) return;
+        if (!life.stays() && reader.is_finished()) return;
         waiter.wait(reader.message_point(), [&] { return reader.has_message(); });
         continue;
       }
@@ -229,6 +231,7 @@ class ValueLinkScene : public LinkScene {
                     }
                     return answer;
                   });
+    writer.close();
   }
   void consume(Life& life) override {
     auto reader = attach_end<ValueReader<LinkValue>>(life, directory(), kLinkName);
@@ -249,7 +252,7 @@ class ValueLinkScene : public LinkScene {
       }
       if (answer == Transfer::kBlocked) {
         taker.took(0);
-        if (!life.stays()) return;
+        if (!life.stays() && reader.is_finished()) return;
         waiter.wait(reader.value_point(), [&] { return reader.has_value(); });
         continue;
       }
