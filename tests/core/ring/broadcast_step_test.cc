@@ -306,6 +306,16 @@ TEST_CASE(
   }
 }
 
+// Goes past a loss, and takes the message behind it in place.
+bool go_past(BroadcastReader& reader, BroadcastView& view) {
+  Reception answer = reader.try_peek(view);
+  if (answer == Reception::kEvicted) {
+    if (!reader.join(BroadcastJoin::kOldest).ok()) return false;
+    answer = reader.try_peek(view);
+  }
+  return answer == Reception::kDone;
+}
+
 TEST_CASE("broadcast steps: a reader dead anywhere in going past a loss counts it exactly once") {
   for (const BroadcastPolicy policy : {BroadcastPolicy::kOverwrite, BroadcastPolicy::kEvict}) {
     SharedRing ring = new_ring();
@@ -313,38 +323,39 @@ TEST_CASE("broadcast steps: a reader dead anywhere in going past a loss counts i
     BroadcastReader reader = ring->take_reader(0, policy);
     REQUIRE(reader.join(BroadcastJoin::kNewest).ok());
     for (std::uint64_t i = 0; i < 3 * kSlots; ++i) REQUIRE(push(writer) == Transfer::kDone);
+    // One loss is behind it, and one message read.
+    BroadcastView first;
+    REQUIRE(go_past(reader, first));
+    static_cast<void>(reader.release(first));
+    const std::uint64_t lost_first = reader.lost_count();
+    REQUIRE(lost_first > 0);
+    for (std::uint64_t i = 0; i < 3 * kSlots; ++i) REQUIRE(push(writer) == Transfer::kDone);
     std::uint64_t early_count = 0;
     std::uint64_t late_count = 0;
+    const auto lost_by = [](std::uint64_t position) { return position - kStart - 1; };
     const std::uint64_t image_count = die_everywhere(
         *ring,
         [&] {
           BroadcastView view;
-          Reception answer = reader.try_peek(view);
-          if (answer == Reception::kEvicted) {
-            if (!reader.join(BroadcastJoin::kOldest).ok()) _exit(1);
-            answer = reader.try_peek(view);
-          }
-          if (answer != Reception::kDone) _exit(1);
+          if (!go_past(reader, view)) _exit(1);
         },
         [&](Ring& copy) {
           // Two die in a row: the one between does nothing.
           static_cast<void>(copy.take_reader(0, policy));
           BroadcastReader next = copy.take_reader(0, policy);
+          const std::uint64_t before = next.lost_count();
           // One that died joining again was a member no longer: it has counted all, or nothing.
           if (!next.is_member()) {
-            const std::uint64_t lost = next.lost_count();
-            const std::uint64_t gap = copy.readers[0].gap_end.load() - kStart;
-            REQUIRE((lost == 0 || lost == gap));
+            REQUIRE((before == lost_first || before == lost_by(copy.readers[0].gap_end.load())));
             return;
           }
-          const std::uint64_t before = next.lost_count();
-          REQUIRE(before == copy.readers[0].done.load() - kStart);
-          ++(before == 0 ? early_count : late_count);
+          REQUIRE(before == lost_by(copy.readers[0].done.load()));
+          ++(before == lost_first ? early_count : late_count);
           if (next.was_evicted()) REQUIRE(next.join(BroadcastJoin::kOldest).ok());
           std::array<std::byte, kBytes> message;
           BroadcastView view;
           REQUIRE(next.try_pop(message, view) == Reception::kDone);
-          REQUIRE(view.position == kStart + next.lost_count());
+          REQUIRE(lost_by(view.position) == next.lost_count());
           REQUIRE(view.lost == next.lost_count() - before);
           REQUIRE(copy.readers[0].lost.load() == next.lost_count());
         });
@@ -353,6 +364,30 @@ TEST_CASE("broadcast steps: a reader dead anywhere in going past a loss counts i
     CHECK(early_count > 0);
     CHECK(late_count > 0);
   }
+}
+
+TEST_CASE("broadcast steps: what is aborted behind a dead reader's loss is not lost") {
+  SharedRing ring = new_ring();
+  BroadcastWriter writer = ring->take_writer(BroadcastPolicy::kOverwrite);
+  BroadcastReader reader = ring->take_reader(0, BroadcastPolicy::kOverwrite);
+  REQUIRE(reader.join(BroadcastJoin::kNewest).ok());
+  for (std::uint64_t i = 0; i < 3 * kSlots; ++i) REQUIRE(push(writer) == Transfer::kDone);
+  std::uint64_t skipped_count = 0;
+  static_cast<void>(die_everywhere(
+      *ring,
+      [&] {
+        BroadcastView view;
+        if (!go_past(reader, view)) _exit(1);
+      },
+      [&](Ring& copy) {
+        BroadcastReader next = copy.take_reader(0, BroadcastPolicy::kOverwrite);
+        const std::uint64_t before = next.lost_count();
+        copy.take_writer(BroadcastPolicy::kOverwrite).abort_published();
+        if (next.skip_aborted() != 0) ++skipped_count;
+        REQUIRE(next.lost_count() == before);
+        REQUIRE(copy.take_reader(0, BroadcastPolicy::kOverwrite).lost_count() == before);
+      }));
+  CHECK(skipped_count > 0);
 }
 
 TEST_CASE("broadcast steps: a reader dead anywhere in joining holds up nobody once it is dropped") {
