@@ -229,15 +229,23 @@ inline void load_words(std::span<std::byte> message, const std::byte* slot) noex
   if (at != message.size()) load(at, message.size() - at);
 }
 
+// Until `done` is at `gap_end`, `before` messages are lost.
+template <typename Atomics>
+inline void store_gap(BroadcastReaderPage& own, std::uint64_t before,
+                      std::uint64_t gap_end) noexcept {
+  // relaxed, both: read after our death only; in this order.
+  Atomics::store(own.gap_lost, before, std::memory_order_relaxed);
+  Atomics::store(own.gap_end, gap_end, std::memory_order_relaxed);
+}
+
 // Counts a loss that the reader is about to go past.  It counts from the store of `done` on that
 // goes past it: a successor that finds the reader before the gap finds it not counted, and will
 // count it itself.
 template <typename Atomics>
 inline void store_lost(BroadcastReaderPage& own, std::uint64_t before, std::uint64_t gap_end,
                        std::uint64_t lost) noexcept {
-  // relaxed, all: read after our death only, and by people; in this order.
-  Atomics::store(own.gap_lost, before, std::memory_order_relaxed);
-  Atomics::store(own.gap_end, gap_end, std::memory_order_relaxed);
+  store_gap<Atomics>(own, before, gap_end);
+  // relaxed: read after our death, behind the gap, and by people.
   Atomics::store(own.lost, lost, std::memory_order_relaxed);
 }
 

@@ -23,7 +23,7 @@ constexpr Survivor kSurvivors[] = {
     {"broadcast_reader.h skip_aborted load acquire -> relaxed", "the state is only compared"},
     {"broadcast_reader.h join load acquire -> relaxed", "the state is only compared"},
     {"broadcast_writer.h drop_reader load seq_cst -> acquire", "the reader is dead, or lies"},
-    {"broadcast_page.h store_lost store relaxed left out",
+    {"broadcast_page.h store_gap store relaxed left out",
      "counts over a death: broadcast_step_test, at every instruction"},
     {"broadcast_page.h take_over_lost store relaxed left out",
      "counts over two deaths: broadcast_step_test"},
