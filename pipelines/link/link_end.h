@@ -116,12 +116,10 @@ class LinkEnd {
     return answer;
   }
 
-  // Counts an answer of the ring other than kDone, and looks for news when it was blocked, so that
-  // the next attempt is on the newest memory.  Out of line: the fast path has none of it.
+  // Counts an answer of the ring other than kDone.  Out of line: the fast path has none of it.
   [[gnu::noinline]] void note(Transfer answer) noexcept {
     if (answer == Transfer::kBlocked) {
       count(own().counters.blocked_count);
-      static_cast<void>(take_news());
     } else if (answer == Transfer::kCorruptPeer) {
       if (!offender_) accuse();
       count(own().counters.corrupt_count);
