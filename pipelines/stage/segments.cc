@@ -172,7 +172,11 @@ std::optional<Refusal> PipelineSegments::judge(const std::string& name,
 
 // A guarded segment of an earlier run: its memory went with its processes, its name may be there.
 std::optional<Refusal> PipelineSegments::sweep_rendezvous(const std::string& name,
+                                                          std::uint64_t deadline_ns,
                                                           std::size_t& swept_count) const {
+  // A killed runner's sockets may close after its locks have fallen.
+  Result<bool> is_refused = wait_until_refused(directory_, name, deadline_ns);
+  if (!is_refused) return refusal_of(is_refused.error(), name, 0);
   const Status removed = remove_stale_rendezvous(directory_, name);
   if (removed) ++swept_count;
   if (removed || removed.error().code == ErrorCode::kNotFound) return std::nullopt;
@@ -188,7 +192,7 @@ std::vector<Refusal> PipelineSegments::sweep(std::size_t& swept_count) {
   const std::uint64_t deadline_ns = deadline_after(kDyingGraceNs);
   for (const Wanted& segment : wanted) {
     auto refusal = judge(segment.name, deadline_ns);
-    if (!refusal) refusal = sweep_rendezvous(segment.name, swept_count);
+    if (!refusal) refusal = sweep_rendezvous(segment.name, deadline_ns, swept_count);
     if (!refusal) continue;
     refusal->finding.line = segment.line;
     refusals.push_back(std::move(*refusal));

@@ -87,6 +87,7 @@ class PipelineSegments {
   [[nodiscard]] std::optional<Refusal> judge(const std::string& name,
                                              std::uint64_t deadline_ns) const;
   [[nodiscard]] std::optional<Refusal> sweep_rendezvous(const std::string& name,
+                                                        std::uint64_t deadline_ns,
                                                         std::size_t& swept_count) const;
   [[nodiscard]] Status make_broker(const std::string& name, const LinkShape& shape, bool is_lane);
   void remove();

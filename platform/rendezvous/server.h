@@ -140,6 +140,12 @@ class RendezvousServer {
 // Errors: kInvalidArgument, kSystem.
 Result<bool> is_rendezvous_alive(const SegmentDirectory& directory, std::string_view name) noexcept;
 
+// Sleeps until nobody listens at `name`, as a killed owner does until the kernel has buried it;
+// true without waiting where there is no listener, false if one is there at the deadline.  Takes a
+// place in the listener's queue while it sleeps.  Errors: kInvalidArgument, kSystem.
+Result<bool> wait_until_refused(const SegmentDirectory& directory, std::string_view name,
+                                std::uint64_t deadline_ns) noexcept;
+
 // The names of the rendezvous in the directory, alive or stale, sorted.  Errors: kSystem.
 Result<std::vector<std::string>> list_rendezvous(const SegmentDirectory& directory) noexcept;
 

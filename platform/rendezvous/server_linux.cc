@@ -1,6 +1,7 @@
 #include "platform/rendezvous/server.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -84,6 +85,21 @@ Result<Life> look_at(const SegmentDirectory& directory, const RendezvousAddress&
   if (errno == ECONNREFUSED) return Life::kStale;
   if (errno == ENOENT) return Life::kMissing;
   return failed("look at a rendezvous");
+}
+
+// Sleeps until the listener has gone, or might have: a connection that nobody takes ends with it.
+void sleep_until_refused(const RendezvousAddress& where, std::uint64_t until_ns) noexcept {
+  const Descriptor probe(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const bool is_queued =
+      probe.is_open() && ::connect(probe.get(), where.get(), where.size_bytes) == 0;
+  pollfd ended{is_queued ? probe.get() : -1, POLLRDHUP, 0};
+  const std::uint64_t now_ns = monotonic_ns();
+  if (now_ns >= until_ns) return;
+  // A full queue says nothing of its owner's end.
+  const std::uint64_t rest_ns = is_queued ? until_ns - now_ns : kLookAgainNs;
+  const timespec rest{static_cast<time_t>(rest_ns / 1'000'000'000),
+                      static_cast<long>(rest_ns % 1'000'000'000)};
+  ::ppoll(&ended, 1, &rest, nullptr);
 }
 
 Error not_stale(Life life) noexcept {
@@ -367,6 +383,19 @@ Result<bool> is_rendezvous_alive(const SegmentDirectory& directory,
   Result<Life> life = look_at(directory, *where);
   if (!life) return life.error();
   return *life == Life::kAlive;
+}
+
+Result<bool> wait_until_refused(const SegmentDirectory& directory, std::string_view name,
+                                std::uint64_t deadline_ns) noexcept {
+  Result<RendezvousAddress> where = rendezvous_address(directory, name);
+  if (!where) return where.error();
+  for (;;) {
+    Result<Life> life = look_at(directory, *where);
+    if (!life) return life.error();
+    if (*life != Life::kAlive) return true;
+    if (monotonic_ns() >= deadline_ns) return false;
+    sleep_until_refused(*where, deadline_ns);
+  }
 }
 
 Result<std::vector<std::string>> list_rendezvous(const SegmentDirectory& directory) noexcept {

@@ -268,6 +268,29 @@ TEST_CASE("rendezvous: the name goes with the owner, and a killed owner's is tak
   CHECK(remove_stale_rendezvous(directory, "here").error().code == ErrorCode::kNotFound);
 }
 
+TEST_CASE("rendezvous: who waits for a killed owner's end sees it, and a living one's not") {
+  Scratch scratch;
+  SegmentDirectory directory = opened(scratch);
+  CHECK(wait_until_refused(directory, "here", 0).value());
+  RendezvousServer living = served(directory);
+  CHECK_FALSE(wait_until_refused(directory, "here", deadline_after(1'000'000)).value());
+  for (int kills = 0; kills < 20; ++kills) {
+    OtherProcess owner([&](Line line) {
+      Result<RendezvousServer> server = RendezvousServer::create(directory, "there");
+      if (!server.ok()) return 1;
+      line.say('.');
+      line.hear();
+      return 0;
+    });
+    REQUIRE(owner.line().hear() == '.');
+    owner.kill_now();
+    // Not reaped, and perhaps not even dead yet.
+    CHECK(wait_until_refused(directory, "there", kNoDeadline).value());
+    CHECK(remove_stale_rendezvous(directory, "there").ok());
+    CHECK(owner.wait() == -SIGKILL);
+  }
+}
+
 TEST_CASE("rendezvous: of several who find a stale name one gets it, and keeps it") {
   Scratch scratch;
   SegmentDirectory directory = opened(scratch);
