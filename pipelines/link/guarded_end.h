@@ -64,6 +64,11 @@ class GuardedEnd {
 
   // Who wrote what is shown in the other role's memory.
   [[nodiscard]] const LinkPeer& peer() const noexcept { return peer_; }
+  // Whether a living process holds the other role, as far as the broker has noticed.
+  [[nodiscard]] bool is_peer_held() const noexcept {
+    // relaxed: what is shown is never ahead of the kernel.
+    return shown(other_role(role_)).is_held.load(std::memory_order_relaxed) != 0;
+  }
   // How well our own memory is protected.
   [[nodiscard]] ProtectionLevel protection() const noexcept { return protection_; }
   [[nodiscard]] std::uint32_t generation() const noexcept { return generation_; }
@@ -78,9 +83,10 @@ class GuardedEnd {
  private:
   GuardedEnd(Connection connection, Mapping page, Role role) noexcept
       : connection_(std::move(connection)), page_(std::move(page)), role_(role) {}
-  [[nodiscard]] const GuardSeat& seat() const noexcept {
-    return reinterpret_cast<const GuardPage*>(page_.bytes().data())->seats[seat_of(role_)];
+  [[nodiscard]] const GuardSeat& shown(Role role) const noexcept {
+    return reinterpret_cast<const GuardPage*>(page_.bytes().data())->seats[seat_of(role)];
   }
+  [[nodiscard]] const GuardSeat& seat() const noexcept { return shown(role_); }
   Status hand_in(GuardedHold& hold, const GuardGrant& grant, int predecessor_fd,
                  MemoryLock memory_lock, const std::string& shown_name) noexcept;
   Status await_accepted(Packet& packet, std::uint64_t deadline_ns) noexcept;
