@@ -13,8 +13,8 @@
 // take others, and where there are none, get an error that says which lanes those are.
 //
 // Order.  First in, first out for each writer; a message is never mixed with another's.  Between
-// lanes: at most `quantum` messages of one lane before the next lane has its turn, so that a message
-// waits for at most quantum × (lanes − 1) others.
+// lanes: at most `quantum` messages of one lane before the next lane has its turn, so that a
+// message waits for at most quantum × (lanes − 1) others.
 //
 // Corrupt lanes.  A lane whose words no correct writer writes is answered once, with its number and
 // offender, and cut off: nothing more is read from it, and the others go on.

@@ -175,8 +175,7 @@ Result<LinkShape> shape_of(const SegmentHeader& header) noexcept {
   if (is_set) {
     const std::uint64_t lane_count = header.parameters[kLaneCount];
     if (lane_count == 0 || lane_count > kMaxSetLanes) {
-      return Error{ErrorCode::kCorruptPeer, 0, "a set has 1 to 32 lanes", lane_count,
-                   kMaxSetLanes};
+      return Error{ErrorCode::kCorruptPeer, 0, "a set has 1 to 32 lanes", lane_count, kMaxSetLanes};
     }
     shape.lane_count = static_cast<std::uint32_t>(lane_count);
   }

@@ -48,24 +48,32 @@ const Mapping& LinkObserver::Lane::region(Role role) const noexcept {
   return role == Role::kWriter ? writer : reader;
 }
 
-LinkObserver LinkObserver::of(std::unique_ptr<GuardedView> view) noexcept {
-  check(!view->is_board(), "a view of a link");
-  LinkObserver observer(view->shape(), view->parts().writer_bytes + view->parts().reader_bytes,
-                        view->created_ns());
-  observer.lanes_.push_back({std::move(view), {}, {}});
+LinkObserver LinkObserver::of(std::vector<std::unique_ptr<GuardedView>> views) noexcept {
+  const GuardedView& first = *views.front();
+  check(!first.is_board(), "a view of a link");
+  const std::uint64_t lane_bytes = first.parts().writer_bytes + first.parts().reader_bytes;
+  LinkObserver observer(first.shape(), views.size() * lane_bytes, first.created_ns());
+  for (std::unique_ptr<GuardedView>& view : views) {
+    observer.lanes_.push_back({std::move(view), {}, {}});
+  }
   return observer;
+}
+
+LinkObserver LinkObserver::of(std::unique_ptr<GuardedView> view) noexcept {
+  std::vector<std::unique_ptr<GuardedView>> views;
+  views.push_back(std::move(view));
+  return of(std::move(views));
 }
 
 Result<LinkObserver> LinkObserver::attach(const SegmentDirectory& directory,
                                           std::string_view name) noexcept {
-  Result<std::unique_ptr<GuardedView>> view = GuardedView::attach(directory, name);
-  if (!view && is_no_rendezvous(view.error())) return attach_named(directory, name);
-  if (!view) return view.error();
-  if ((*view)->is_board()) {
-    return Error{ErrorCode::kCorruptPeer, 0, "segment is not a link",
-                 static_cast<std::uint64_t>(SegmentKind::kBoard), 0};
-  }
-  return of(std::move(view).value());
+  Result<std::vector<std::unique_ptr<GuardedView>>> views =
+      GuardedView::attach_lanes(directory, name);
+  if (!views && is_no_rendezvous(views.error())) return attach_named(directory, name);
+  if (!views) return views.error();
+  if (!views->front()->is_board()) return of(std::move(views).value());
+  return Error{ErrorCode::kCorruptPeer, 0, "segment is not a link",
+               static_cast<std::uint64_t>(SegmentKind::kBoard), 0};
 }
 
 Result<LinkObserver> LinkObserver::attach_named(const SegmentDirectory& directory,
@@ -91,13 +99,11 @@ Status LinkObserver::add_lane(const SegmentHeader& header, const LinkParts& part
   MappingOptions options;
   options.memory_lock = MemoryLock::kOff;
   const int fd = file_->read_only_fd();
-  Result<Mapping> writer =
-      Mapping::map(fd, header.regions[0].offset_bytes + lane * parts.writer_bytes,
-                   parts.ring_offset, options);
+  Result<Mapping> writer = Mapping::map(
+      fd, header.regions[0].offset_bytes + lane * parts.writer_bytes, parts.ring_offset, options);
   if (!writer) return writer.error();
-  Result<Mapping> reader =
-      Mapping::map(fd, header.regions[1].offset_bytes + lane * parts.reader_bytes,
-                   parts.reader_bytes, options);
+  Result<Mapping> reader = Mapping::map(
+      fd, header.regions[1].offset_bytes + lane * parts.reader_bytes, parts.reader_bytes, options);
   if (!reader) return reader.error();
   lanes_.push_back({nullptr, std::move(writer).value(), std::move(reader).value()});
   return {};
@@ -118,9 +124,9 @@ EndReport LinkObserver::report_end(std::uint32_t lane, Role role) const noexcept
     report.holder = read(seat.is_held) != 0 ? Holder::kAnother : Holder::kNobody;
     report.process_id = static_cast<pid_t>(read(seat.process_id));
     report.protection = shown_protection(seat);
-  } else if (Result<Probe> probe = file_->lock_file().probe(
-                 role == Role::kWriter ? writer_byte(shape_, lane)
-                                       : static_cast<std::uint32_t>(role));
+  } else if (Result<Probe> probe =
+                 file_->lock_file().probe(role == Role::kWriter ? writer_byte(shape_, lane)
+                                                                : static_cast<std::uint32_t>(role));
              probe) {
     report.holder = probe->holder;
     if (probe->pid != 0) report.process_id = probe->pid;

@@ -69,10 +69,11 @@ class LinkObserver {
 
   [[nodiscard]] LinkReport report() const noexcept;
 
-  // Looks at the broker's view, which the caller keeps up to date.  Requires: of a link of one
-  // writer.
+  // Looks at these views: of a link of one writer one, of a lane set one a lane.  Those that a
+  // broker made the caller keeps up to date.  Requires: of a link.
+  static LinkObserver of(std::vector<std::unique_ptr<GuardedView>> views) noexcept;
   static LinkObserver of(std::unique_ptr<GuardedView> view) noexcept;
-  // Of a guarded link, to be kept up to date; nullptr on a named one.
+  // Of a guarded link of one writer, to be kept up to date; nullptr on a named one.
   [[nodiscard]] GuardedView* view() noexcept { return lanes_.front().view.get(); }
 
  private:

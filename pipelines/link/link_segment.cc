@@ -84,6 +84,10 @@ namespace {
 constexpr Error kNoLaneSet{ErrorCode::kVersion, 0, "not a set of lanes", 0,
                            static_cast<std::uint64_t>(SegmentKind::kLaneSet)};
 
+constexpr Error kNoLink{ErrorCode::kVersion, 0, "not a link but a set of lanes",
+                        static_cast<std::uint64_t>(SegmentKind::kLaneSet),
+                        static_cast<std::uint64_t>(SegmentKind::kRecordLink)};
+
 struct OpenLink {
   SegmentFile file;
   SegmentHeader header;
@@ -126,8 +130,13 @@ Result<LinkHold> hold_role(const OpenLink& link, int writable, Role role, std::u
   Result<Mapping> peer = Mapping::map(link.file.read_only_fd(), offset_of(link, other, lane),
                                       bytes_of(link, other), options);
   if (!peer) return peer.error();
-  return LinkHold{link.shape, link.parts, lane, std::move(certificate), nullptr,
-                  std::move(own).value(), std::move(peer).value()};
+  return LinkHold{link.shape,
+                  link.parts,
+                  lane,
+                  std::move(certificate),
+                  nullptr,
+                  std::move(own).value(),
+                  std::move(peer).value()};
 }
 
 // Whether all that the lane's last writer published has been finished.  Requires: nobody but the
@@ -185,9 +194,7 @@ Result<LinkHold> take_named_role(const SegmentDirectory& directory, std::string_
   if (!link) return link.error();
   if (is_lane_set(link->shape)) {
     if (role == Role::kWriter) return take_free_lane(directory, *link, memory_lock);
-    return Error{ErrorCode::kVersion, 0, "not a link but a set of lanes",
-                 static_cast<std::uint64_t>(SegmentKind::kLaneSet),
-                 static_cast<std::uint64_t>(link->shape.kind)};
+    return kNoLink;
   }
   Result<Certificate> certificate =
       Certificate::acquire(link->file.lock_file(), static_cast<std::uint32_t>(role));
@@ -229,18 +236,43 @@ Result<Probe> probe_peer(const LinkHold& hold) noexcept {
                                            : static_cast<std::uint32_t>(Role::kReader));
 }
 
+namespace {
+
+LinkHold hold_of(GuardedHold& guarded) noexcept {
+  return LinkHold{guarded.shape,          guarded.parts,          guarded.lane,           nullptr,
+                  std::move(guarded.end), std::move(guarded.own), std::move(guarded.peer)};
+}
+
+// Lane 0 first: a set's broker keeps other readers out of the rest as long as somebody holds it.
+Result<std::vector<LinkHold>> take_guarded_lanes(const SegmentDirectory& directory,
+                                                 std::string_view name,
+                                                 MemoryLock memory_lock) noexcept {
+  std::vector<LinkHold> lanes;
+  do {
+    const auto lane = static_cast<std::uint32_t>(lanes.size());
+    Result<GuardedHold> hold =
+        GuardedEnd::take_role(directory, name, Role::kReader, memory_lock, lane);
+    if (!hold) return hold.error();
+    if (!is_lane_set(hold->shape)) return kNoLaneSet;
+    lanes.push_back(hold_of(*hold));
+  } while (lanes.size() < lanes.front().shape.lane_count);
+  return lanes;
+}
+
+}  // namespace
+
 Result<LinkHold> take_role(const SegmentDirectory& directory, std::string_view name, Role role,
                            MemoryLock memory_lock) noexcept {
   // The guarded one first: who may write to the directory must not be able to put a named link in
   // its place.
-  Result<GuardedHold> guarded = GuardedEnd::take_role(directory, name, role, memory_lock);
+  Result<GuardedHold> guarded = GuardedEnd::take_role(directory, name, role, memory_lock,
+                                                      role == Role::kWriter ? kAnyLane : 0);
   if (guarded) {
     if (guarded->shape.kind == SegmentKind::kBoard) {
       return Error{ErrorCode::kVersion, 0, "not a link but a board"};
     }
-    return LinkHold{guarded->shape,          guarded->parts,          0,
-                    nullptr,                 std::move(guarded->end), std::move(guarded->own),
-                    std::move(guarded->peer)};
+    if (is_lane_set(guarded->shape) && role == Role::kReader) return kNoLink;
+    return hold_of(*guarded);
   }
   if (!is_no_rendezvous(guarded.error())) return guarded.error();
   Result<LinkHold> named = take_named_role(directory, name, role, memory_lock);
@@ -252,7 +284,13 @@ Result<LinkHold> take_role(const SegmentDirectory& directory, std::string_view n
 
 Result<std::vector<LinkHold>> take_lanes(const SegmentDirectory& directory, std::string_view name,
                                          MemoryLock memory_lock) noexcept {
-  return take_named_lanes(directory, name, memory_lock);
+  Result<std::vector<LinkHold>> guarded = take_guarded_lanes(directory, name, memory_lock);
+  if (guarded || !is_no_rendezvous(guarded.error())) return guarded;
+  Result<std::vector<LinkHold>> named = take_named_lanes(directory, name, memory_lock);
+  if (!named && named.error().code == ErrorCode::kNotFound && guarded.error().os_errno != ENOENT) {
+    return guarded.error();
+  }
+  return named;
 }
 
 Status wait_for_role(const SegmentDirectory& directory, std::string_view name, Role role,

@@ -21,8 +21,8 @@ namespace slipring {
 class LinkWriter {
  public:
   // Takes the writing role, of a fresh link or of a dead predecessor: what it had published stays,
-  // what it had not vanishes, and pool buffers that it had lent and never sent come back.  Of a lane
-  // set (lane_reader.h) it takes a lane that nobody living holds and whose messages are read.
+  // what it had not vanishes, and pool buffers that it had lent and never sent come back.  Of a
+  // lane set (lane_reader.h) it takes a lane that nobody living holds and whose messages are read.
   // Errors: kBusy (a living writer; its pid in `found`, or 0: every lane has one), kNoSpace (the
   // free lanes hold unread messages), kNotFound, kVersion, kCorruptPeer, kLockLimit, kPermission,
   // kSystem.

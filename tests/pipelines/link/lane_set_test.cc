@@ -24,8 +24,8 @@ namespace {
 
 using test::Directory;
 using test::kSetName;
-using test::LetterLedger;
 using test::letter_in;
+using test::LetterLedger;
 using test::must;
 using test::put_letter;
 using test::take_lane;
@@ -38,7 +38,8 @@ SegmentDirectory open_set(const Directory& folder, std::uint32_t lane_count,
   return directory;
 }
 
-TEST_CASE("lane set: writers' messages cross in each one's order, and finish when all have closed") {
+TEST_CASE(
+    "lane set: writers' messages cross in each one's order, and finish when all have closed") {
   Directory folder;
   SegmentDirectory directory = open_set(folder, 4, 4096);
   LaneReader reader = must(LaneReader::attach(directory, kSetName));
@@ -210,8 +211,7 @@ void scribble(const SegmentDirectory& directory, std::uint32_t lane, std::uint64
   const SegmentHeader header = must(read_header(file));
   const LinkParts parts = parts_of(must(shape_of(header)), header.page_bytes);
   Descriptor writable = must(file.open_writable(directory));
-  const auto at =
-      static_cast<off_t>(header.regions[0].offset_bytes + lane * parts.writer_bytes);
+  const auto at = static_cast<off_t>(header.regions[0].offset_bytes + lane * parts.writer_bytes);
   REQUIRE(pwrite(writable.get(), &value, sizeof value, at) == sizeof value);
 }
 
@@ -304,9 +304,9 @@ TEST_CASE("lane set: a sleeping reader is woken by any writer") {
   Waiter waiter(options);
   for (std::uint64_t round = 0; round < kRounds; ++round) {
     asked.store(round + 1, std::memory_order_release);
-    const WaitOutcome outcome =
-        waiter.wait(reader.message_points(), [&] { return reader.has_message(); },
-                    deadline_after(test::kLanePatienceNs));
+    const WaitOutcome outcome = waiter.wait(
+        reader.message_points(), [&] { return reader.has_message(); },
+        deadline_after(test::kLanePatienceNs));
     REQUIRE(outcome == WaitOutcome::kReady);
     LaneMessage message;
     REQUIRE(reader.try_peek(message) == Transfer::kDone);
