@@ -169,7 +169,14 @@ void add_stat(CommandLine& line) {
 void add_stream_options(CLI::App& command, PipeRequest& request, const char* stay) {
   command
       .add_option("--capacity", request.capacity,
-                  "Of a stream that is made, a power of two (default 1MiB)")
+                  "Of a link that is made, a power of two (default 1MiB)")
+      ->option_text(" SIZE");
+  command.add_flag("--lines", request.lines, "Messages: a line each, into and out of records");
+  command.add_flag("--frames", request.frames,
+                   "Messages: 4 bytes of length, little-endian, before each");
+  command
+      .add_option("--max-message", request.max_message,
+                  "Longer messages are an error (default 1MiB)")
       ->option_text(" SIZE");
   command.add_flag("--stay", request.stay, stay);
 }
