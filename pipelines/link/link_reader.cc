@@ -12,6 +12,7 @@ Result<LinkReader> LinkReader::attach(const SegmentDirectory& directory, std::st
 }
 
 Result<LinkReader> LinkReader::attach(LinkHold hold) noexcept {
+  if (Status kind = require_messages(hold.shape); !kind) return kind.error();
   LinkReader reader(std::move(hold));
   if (Status attached = reader.attach_ring(); !attached) return attached.error();
   if (Status attached = reader.attach_pool(); !attached) return attached.error();

@@ -31,6 +31,8 @@ const std::vector<Layer>& layers() {
       {"pipelines/stage/", {"core/", "platform/", "pipelines/link/", "pipelines/stage/"}},
       {"pipelines/settop/",
        {"core/", "platform/", "pipelines/link/", "pipelines/stage/", "pipelines/settop/"}},
+      {"pipelines/array/",
+       {"core/", "platform/", "pipelines/link/", "pipelines/stage/", "pipelines/array/"}},
       {"tools/", {"core/", "platform/", "pipelines/", "tools/"}},
       {"bench/", {"core/", "platform/", "pipelines/", "tools/", "bench/"}},
       {"tests/", {"core/", "platform/", "pipelines/", "tools/", "bench/", "tests/"}},
