@@ -313,8 +313,9 @@ void open_end(EndPage& own, bool is_locked) noexcept {
   own.incarnation.store(own.incarnation.load(std::memory_order_relaxed) + 1,
                         std::memory_order_relaxed);
   own.process_id.store(static_cast<std::uint32_t>(getpid()), std::memory_order_relaxed);
-  own.user.store(geteuid(), std::memory_order_relaxed);
-  own.group.store(getegid(), std::memory_order_relaxed);
+  own.user.store(geteuid(), std::memory_order_relaxed);   // relaxed: as above
+  own.group.store(getegid(), std::memory_order_relaxed);  // relaxed: as above
+  // relaxed, both: as above
   own.is_locked.store(is_locked ? 1 : 0, std::memory_order_relaxed);
   own.state.store(static_cast<std::uint32_t>(EndState::kOpen), std::memory_order_relaxed);
   disarm(own.arm.armed);

@@ -319,6 +319,31 @@ TEST_CASE("lane set: a sleeping reader is woken by any writer") {
 
 // ---- deaths ----
 
+TEST_CASE("lane set: the judge sees a wrong sender, a lost, a repeated, and a torn message") {
+  Directory folder;
+  SegmentDirectory directory = open_set(folder, 2, 4096);
+  LinkWriter writer = must(LinkWriter::attach(directory, kSetName));
+  LaneReader reader = must(LaneReader::attach(directory, kSetName));
+  for (const std::uint64_t number : {0U, 1U, 3U, 3U}) REQUIRE(put_letter(writer, number));
+  LetterLedger ledger;
+  std::vector<bool> verdicts;
+  LaneMessage message;
+  while (reader.try_peek(message) == Transfer::kDone) {
+    LaneMessage told = message;
+    if (verdicts.empty()) {
+      ++told.sender.process_id;
+      CHECK_FALSE(ledger.enter(told));
+      const std::vector<std::byte> torn(sizeof(test::Letter), std::byte{7});
+      told = message;
+      told.message.bytes = torn;
+      CHECK_FALSE(ledger.enter(told));
+    }
+    verdicts.push_back(ledger.enter(message));
+    reader.release(message);
+  }
+  CHECK(verdicts == std::vector<bool>{true, true, false, false});
+}
+
 // Sends numbered letters until it is killed.
 int send_forever(const std::string& path) {
   Result<SegmentDirectory> directory = SegmentDirectory::open_at(path);
