@@ -90,6 +90,8 @@ class LinkEnd {
   // After whatever the other side may be waiting for.
   void ring() noexcept { doorbell_.ring_if_armed(); }
   void ring_always() noexcept { doorbell_.ring_always(); }
+  // The other end's eventfd, signalled with every ring from now on; borrowed.
+  void attach_event(int event_fd) noexcept { doorbell_.attach_event(event_fd); }
   // What to sleep on until the other side rings.
   [[nodiscard]] WaitPoint wait_point() noexcept {
     WaitPoint point = WaitPoint::of(peer().bell, own().arm);
