@@ -56,6 +56,14 @@ class LinkReader {
   [[nodiscard]] bool has_abort() const noexcept {
     return slots_ ? slots_->has_abort() : records_->has_abort();
   }
+  // First position that the writer still wants, as it says itself; 0 before its first abort.
+  [[nodiscard]] std::uint64_t abort_before() const noexcept {
+    return slots_ ? slots_->abort_before() : records_->abort_before();
+  }
+  // First position not yet finished, by predecessors neither.
+  [[nodiscard]] std::uint64_t done() const noexcept {
+    return slots_ ? slots_->done() : records_->done();
+  }
   // The writer has finished for good; what it published before may still be there.
   [[nodiscard]] bool is_peer_closed() const noexcept { return end_.is_peer_closed(); }
   // The writer has closed and everything has been looked at.

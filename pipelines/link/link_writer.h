@@ -77,6 +77,10 @@ class LinkWriter {
   [[nodiscard]] std::uint64_t position() const noexcept {
     return slots_ ? slots_->position() : records_->position();
   }
+  // Of these, what the reader has finished.
+  [[nodiscard]] std::uint64_t done() const noexcept {
+    return slots_ ? slots_->done() : records_->done();
+  }
 
   // The pool's owner; nullptr on a link without a pool.
   [[nodiscard]] PoolOwner* pool() noexcept { return pool_ ? &*pool_ : nullptr; }
