@@ -2,7 +2,7 @@
 //
 //   -                          standard input or output
 //   PATH, file:PATH            a file, a FIFO, a device
-//   ring:NAME                  a link of any kind; one of bytes or of records is made if there is none
+//   ring:NAME                  a link of any kind; bytes, records: made if there is none
 //   topic:NAME                 a broadcast link, made if there is none
 //   tcp://HOST:PORT            connects; with ?listen it waits there for one connection instead
 //   unix://PATH                the same for a unix stream socket

@@ -341,8 +341,8 @@ TEST_CASE("broadcast link: writers killed at random lose nothing that was publis
     }
     if (policy == BroadcastPolicy::kBlock) CHECK(lost == 0);
     CHECK(reader.lost_count() == lost);
-    MESSAGE(std::string(name_of(policy)) << ": " << kills << " kills, " << next << " messages, " << lost
-                            << " lost and counted");
+    MESSAGE(std::string(name_of(policy))
+            << ": " << kills << " kills, " << next << " messages, " << lost << " lost and counted");
   }
 }
 
