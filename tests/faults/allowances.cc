@@ -172,7 +172,7 @@ std::span<const Translation> translations() {
       {"sendmsg", EPIPE, ErrorCode::kClosed, "that is what it means"},
       {"recvmsg", ECONNRESET, ErrorCode::kClosed, "that is what it means"},
       {"fcntl(F_ADD_SEALS)", EINVAL, ErrorCode::kCorruptPeer, "the broker demands what it can do"},
-      {"fcntl(F_ADD_SEALS)", EINVAL, ErrorCode::kSystem, "fewer seals than this kernel has"},
+      {"fcntl(F_ADD_SEALS)", EINVAL, ErrorCode::kSystem, "nor does it begin with less"},
       {"linkat", EEXIST, ErrorCode::kExists, "others take the name again and again"},
       {"unlinkat", ENOENT, ErrorCode::kExists, "the stale name is gone, and taken again"},
       {"mkdir", EEXIST, ErrorCode::kNotFound, "made by another, and gone again"},
