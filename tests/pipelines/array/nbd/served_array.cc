@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "pipelines/link/board.h"
+#include "tests/pipelines/array/nbd/nbd_client.h"
 
 namespace slipring::test {
 namespace {
@@ -70,6 +71,7 @@ ServedArray::ServedArray(const std::string& pipeline,
            {"SLIPRING_DIR=" + shop_.segments(), "SLIPRING_STAGE_PATH=" + stage_path()}) {
   REQUIRE_MESSAGE(eventually([this] { return pid_of("nbd") != 0; }, kPatienceSeconds),
                   "the array does not start: " << log());
+  REQUIRE_MESSAGE(NbdClient::connect(socket()).has_value(), "nobody listens: " << log());
 }
 
 pid_t ServedArray::pid_of(const std::string& stage) const {
