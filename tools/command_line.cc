@@ -171,7 +171,14 @@ void add_stat(CommandLine& line) {
 void add_stream_options(CLI::App& command, PipeRequest& request, const char* stay) {
   command
       .add_option("--capacity", request.capacity,
-                  "Of a stream that is made, a power of two (default 1MiB)")
+                  "Of a link that is made, a power of two (default 1MiB)")
+      ->option_text(" SIZE");
+  command.add_flag("--lines", request.lines, "Messages: a line each, into and out of records");
+  command.add_flag("--frames", request.frames,
+                   "Messages: 4 bytes of length, little-endian, before each");
+  command
+      .add_option("--max-message", request.max_message,
+                  "Longer messages are an error (default 1MiB)")
       ->option_text(" SIZE");
   command.add_flag("--stay", request.stay, stay);
 }
@@ -191,9 +198,10 @@ void add_get(CommandLine& line) {
 void add_pipe(CommandLine& line) {
   CLI::App& command = line.add(kPipeText, line.pipe.json);
   command.add_option("FROM", line.pipe.from,
-                     "Where the bytes come from: -, PATH, ring:NAME, tcp://HOST:PORT[?listen], or "
-                     "unix://PATH[?listen]");
-  command.add_option("TO", line.pipe.to, "Where they go: the same");
+                     "Where it comes from: -, PATH, ring:NAME, tcp://HOST:PORT, udp://HOST:PORT, "
+                     "unix://PATH, unix+seqpacket://PATH, tcp+tls://HOST:PORT; with ?listen who "
+                     "connects, with ?listen&clients=N up to N at a time");
+  command.add_option("TO", line.pipe.to, "Where it goes: the same, but for clients");
   add_stream_options(command, line.pipe, "Streams outlive their ends: wait for successors");
 }
 

@@ -63,23 +63,23 @@ inline constexpr CommandText kDoctorText = {
     "  slipring doctor | grep -v ^OK\n"
     "  slipring doctor --json | jq -r '.capabilities[].remedy'\n"};
 inline constexpr CommandText kPutText = {
-    "put", "Put standard input into a stream that `get` reads, as a pipe with a name",
-    "NAME [--capacity SIZE] [--stay] [--json]",
+    "put", "Put standard input into a link that `get` reads, as a pipe with a name",
+    "NAME [--lines|--frames] [--capacity SIZE] [--stay] [--json]",
     "  tar c . | slipring put backup\n"
     "  ffmpeg -i in.mkv -f mpegts - | slipring put ts --capacity 4MiB\n"
-    "  date | slipring put log --stay\n"};
-inline constexpr CommandText kGetText = {"get",
-                                         "Write what comes out of a stream to standard output",
-                                         "NAME [--capacity SIZE] [--stay] [--json]",
-                                         "  slipring get backup | tar x\n"
-                                         "  slipring get ts | ffplay -\n"
-                                         "  slipring get log --stay >> log.txt\n"};
-inline constexpr CommandText kPipeText = {"pipe",
-                                          "Carry bytes between files, pipes, sockets and streams",
-                                          "FROM TO [--capacity SIZE] [--stay] [--json]",
-                                          "  slipring pipe in.ts ring:ts\n"
-                                          "  slipring pipe ring:log tcp://127.0.0.1:5000\n"
-                                          "  slipring pipe 'unix:///run/in.sock?listen' -\n"};
+    "  tail -f log | slipring put events --lines --stay\n"};
+inline constexpr CommandText kGetText = {
+    "get", "Write what comes out of a link to standard output",
+    "NAME [--lines|--frames] [--capacity SIZE] [--stay] [--json]",
+    "  slipring get backup | tar x\n"
+    "  slipring get ts | ffplay -\n"
+    "  slipring get events --lines --stay | grep error\n"};
+inline constexpr CommandText kPipeText = {
+    "pipe", "Carry bytes or messages between files, pipes, sockets and links",
+    "FROM TO [--lines|--frames] [--capacity SIZE] [--stay] [--json]",
+    "  slipring pipe in.ts ring:ts\n"
+    "  slipring pipe 'udp://239.1.1.1:5000?iface=eth0' ring:datagrams\n"
+    "  slipring pipe 'unix:///run/in.sock?listen&clients=100' ring:jobs --lines\n"};
 inline constexpr CommandText kOobText = {
     "oob", "Give a running stage a command, out of band",
     "PIPELINE.LANE WORD... [--wait[=SECONDS]] [--timeout SECONDS]\n"

@@ -127,6 +127,8 @@ class StreamReader {
     return skipped;
   }
   [[nodiscard]] bool has_abort() const noexcept { return ring_.has_abort(); }
+  // First byte that the writer still wants, as it says itself; 0 before its first abort.
+  [[nodiscard]] std::uint64_t abort_before() const noexcept { return ring_.abort_before(); }
   // Finished for good: the writer learns that nobody will read on.
   void close() noexcept { end_.close(); }
 

@@ -30,6 +30,8 @@ const std::vector<Layer>& layers() {
       {"pipelines/adapter/", {"core/", "platform/", "pipelines/link/", "pipelines/adapter/"}},
       {"pipelines/http/",
        {"core/", "platform/", "pipelines/link/", "pipelines/adapter/", "pipelines/http/"}},
+      {"pipelines/wire/",
+       {"core/", "platform/", "pipelines/link/", "pipelines/adapter/", "pipelines/wire/"}},
       {"pipelines/stage/", {"core/", "platform/", "pipelines/link/", "pipelines/stage/"}},
       {"pipelines/settop/",
        {"core/", "platform/", "pipelines/link/", "pipelines/stage/", "pipelines/settop/"}},

@@ -1,0 +1,155 @@
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "pipelines/adapter/client_messages.h"
+#include "pipelines/adapter/datagram_messages.h"
+#include "pipelines/adapter/descriptor_messages.h"
+#include "pipelines/adapter/link_messages.h"
+#include "pipelines/adapter/message_ends.h"
+#include "pipelines/adapter/message_pump.h"
+#include "tools/cli/terminal.h"
+#include "tools/pipe/opened_end.h"
+#include "tools/pipe/pump_report.h"
+#include "tools/pipe/route.h"
+
+namespace slipring::tools {
+namespace {
+
+// An end, and the link that it may be of.
+template <typename End>
+struct Side {
+  std::unique_ptr<End> end;
+  std::unique_ptr<TlsTunnel> tunnel;  // behind its descriptor
+  std::string link_name;              // empty: not of a link
+  std::uint64_t inode = 0;
+};
+
+// Joins a link; LinkEnd is LinkSource or LinkSink, Met what it is made of.
+template <typename LinkEnd, typename Met, typename End>
+ExitStatus join(const Route& route, const std::string& name, Result<Met> met, Role other_role,
+                Side<End>& side) {
+  if (!met) {
+    const char* role = other_role == Role::kReader ? "writer" : "reader";
+    return complain_meeting(route.command, name, role, Carried::kMessages, met.error());
+  }
+  Result<RoleWatch> watch = RoleWatch::open(route.directory, name, other_role);
+  if (!watch) return complain(route.command, "cannot look at " + name, watch.error());
+  side.link_name = name;
+  side.inode = watch->inode();
+  side.end =
+      std::make_unique<LinkEnd>(std::move(met).value(), std::move(watch).value(), route.pump);
+  return ExitStatus::kOk;
+}
+
+DatagramKind datagram_kind(const Endpoint& endpoint) {
+  return endpoint.kind == Endpoint::Kind::kUdp ? DatagramKind::kUdp : DatagramKind::kSeqpacket;
+}
+
+ExitStatus open_clients(const Route& route, Side<MessageSource>& side) {
+  ClientOptions options;
+  options.framing = keeps_boundaries(route.from) ? Framing::kBytes : route.framing;
+  options.max_message_bytes = route.max_message_bytes;
+  options.client_count = route.from.client_count;
+  options.stays = route.pump.stays;
+  Result<std::unique_ptr<ClientSource>> clients = ClientSource::listen(route.from, options);
+  if (!clients) return complain(route.command, "cannot read " + route.from_text, clients.error());
+  side.end = std::move(clients).value();
+  return ExitStatus::kOk;
+}
+
+ExitStatus open_source(const Route& route, Side<MessageSource>& side) {
+  const Endpoint& from = route.from;
+  if (from.kind == Endpoint::Kind::kRing) {
+    return join<LinkSource>(route, from.path,
+                            meet_as_reader<LinkReader>(route.directory, from.path, route.meeting),
+                            Role::kWriter, side);
+  }
+  if (from.client_count != 0) return open_clients(route, side);
+  OpenedEnd opened;
+  const ExitStatus status = open_end(route, Direction::kSource, opened);
+  if (status != ExitStatus::kOk) return status;
+  side.tunnel = std::move(opened.tunnel);
+  if (keeps_boundaries(from)) {
+    side.end = std::make_unique<DatagramSource>(std::move(opened.descriptor), datagram_kind(from),
+                                                route.max_message_bytes);
+  } else {
+    side.end = std::make_unique<DescriptorSource>(std::move(opened.descriptor), route.framing,
+                                                  route.max_message_bytes);
+  }
+  return ExitStatus::kOk;
+}
+
+ExitStatus open_sink(const Route& route, Side<MessageSink>& side) {
+  const Endpoint& to = route.to;
+  if (to.kind == Endpoint::Kind::kRing) {
+    return join<LinkSink>(route, to.path,
+                          meet_as_writer<LinkWriter>(route.directory, to.path, route.meeting),
+                          Role::kReader, side);
+  }
+  OpenedEnd opened;
+  const ExitStatus status = open_end(route, Direction::kSink, opened);
+  if (status != ExitStatus::kOk) return status;
+  side.tunnel = std::move(opened.tunnel);
+  if (keeps_boundaries(to)) {
+    side.end = std::make_unique<DatagramSink>(std::move(opened.descriptor), datagram_kind(to));
+  } else {
+    side.end = std::make_unique<DescriptorSink>(std::move(opened.descriptor), route.framing,
+                                                route.max_message_bytes);
+  }
+  return ExitStatus::kOk;
+}
+
+// Before anything is opened: a refusal leaves nothing behind.
+bool is_possible(const Route& route) {
+  if (route.to.client_count != 0) {
+    complain(route.command, "many clients are a source: " + route.to_text + " can be FROM alone");
+    return false;
+  }
+  const bool has_boundaries = route.from.kind == Endpoint::Kind::kRing ||
+                              keeps_boundaries(route.from) || route.framing != Framing::kBytes;
+  if (has_boundaries) return true;
+  complain(route.command,
+           "how are messages told apart in " + route.from_text + "?  Say --lines or --frames");
+  return false;
+}
+
+// Lays the role down, for good or for a successor; who leaves last removes the name.
+template <typename End>
+void leave(const Route& route, Side<End>& side, bool for_good) {
+  if (for_good) side.end->close();
+  side.end.reset();
+  // A failure leaves a name that `slipring rm` takes.
+  if (for_good && !side.link_name.empty()) {
+    static_cast<void>(remove_if_over(route.directory, side.link_name, side.inode));
+  }
+}
+
+}  // namespace
+
+std::optional<Result<PumpReport>> carry_messages(const Route& route, ExitStatus& status) {
+  if (!is_possible(route)) {
+    status = ExitStatus::kUsage;
+    return std::nullopt;
+  }
+  Side<MessageSource> source;
+  Side<MessageSink> sink;
+  status = open_source(route, source);
+  if (status == ExitStatus::kOk) status = open_sink(route, sink);
+  if (status != ExitStatus::kOk) return std::nullopt;
+  Result<PumpReport> report = pump_messages(*source.end, *sink.end, route.pump);
+  OpenedEnd behind_source{{}, std::move(source.tunnel)};
+  OpenedEnd behind_sink{{}, std::move(sink.tunnel)};
+  const bool is_carried = is_all_read(report);
+  const bool is_whole =
+      finish_end(route, Direction::kSource, behind_source, has_reached_end(report));
+  leave(route, source, !route.pump.stays && is_carried);
+  // Closing says that this was all of it; after a failure it was not.
+  leave(route, sink, !route.pump.stays && report.ok() && is_whole);
+  const bool is_through = finish_end(route, Direction::kSink, behind_sink, is_carried && is_whole);
+  if (is_whole && is_through) return report;
+  status = ExitStatus::kFailure;
+  return std::nullopt;
+}
+
+}  // namespace slipring::tools
