@@ -294,7 +294,9 @@ bool Client::step_sending(std::uint64_t now_ns) {
     return true;
   }
   is_pipelined_ = in_begin_ != in_end_ || has_ended_ || transport_.has_input();
-  if (!keeps_alive_) transport_.finish_writing();
+  // A farewell under TLS is data: a client that closes without reading it resets the connection.
+  const bool is_delimited = !is_following_ || !parser_->head().is_http_1_0;
+  if (!keeps_alive_ && !(transport_.is_encrypted() && is_delimited)) transport_.finish_writing();
   set_state(State::kConfirming, now_ns, shared_->limits.confirm_ns);
   return true;
 }

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "pipelines/adapter/stream_meeting.h"
+#include "pipelines/adapter/link_meeting.h"
 #include "pipelines/link/link_observer.h"
 #include "platform/memory/segment_file.h"
 #include "platform/wait/clock.h"

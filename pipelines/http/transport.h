@@ -30,6 +30,8 @@ class Transport {
   // Whether what was blocked last goes on when the socket can be written; otherwise, read.
   [[nodiscard]] bool wants_write() const noexcept { return wants_write_; }
 
+  [[nodiscard]] bool is_encrypted() const noexcept { return tls_.has_value(); }
+
   // Until kDone; at once without TLS.
   [[nodiscard]] IoAnswer prepare() noexcept;
   // At least one byte with kDone.  Requires: `room` is not empty.
