@@ -36,9 +36,12 @@ enum class GuardKind : std::uint16_t {
 // What a role of 0 asks for: to look, and to write nothing.
 inline constexpr std::uint32_t kObserverRole = static_cast<std::uint32_t>(Role::kCreator);
 
+// A writer takes whichever lane the broker gives it, on a set or not.
+inline constexpr std::uint32_t kAnyLane = UINT32_MAX;
+
 struct GuardAsk {
   std::uint32_t role;
-  std::uint32_t reserved;
+  std::uint32_t lane;  // 0 where there are no lanes; a writer's may be kAnyLane
 };
 
 // Whose memory it is, as the broker has it from the kernel.
@@ -64,6 +67,8 @@ struct GuardGrant {
   GuardOwner owners[2];      // of the writer's memory, and of the reader's
   std::uint32_t next_generation;
   std::uint32_t descriptor_count;
+  std::uint32_t lane_count;  // 0: a link of one writer
+  std::uint32_t lane;
 };
 
 struct GuardRefuse {
@@ -86,7 +91,7 @@ struct GuardNews {
 
 static_assert(sizeof(GuardAsk) == 8);
 static_assert(sizeof(GuardOwner) == 16);
-static_assert(sizeof(GuardGrant) == 104);
+static_assert(sizeof(GuardGrant) == 112);
 static_assert(sizeof(GuardRefuse) == 24);
 static_assert(sizeof(GuardGeneration) == 8);
 static_assert(sizeof(GuardNews) == 24);
@@ -120,6 +125,7 @@ struct GuardSeat {
 };
 static_assert(sizeof(GuardSeat) == kAbiLineBytes);
 
+// One for each lane, side by side.
 struct GuardPage {
   GuardSeat seats[2];  // the writer's, the reader's
 };

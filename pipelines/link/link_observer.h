@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "core/error/result.h"
 #include "pipelines/link/guarded_end.h"
@@ -49,8 +50,15 @@ struct LinkReport {
   std::uint64_t capacity = 0;  // bytes, or slots
   std::uint32_t pool_lent_count = 0;
   bool is_guarded = false;
+  // Of a lane set: of all lanes together, the counts added; the process is one of theirs.
   EndReport writer;
   EndReport reader;
+  // Of a lane set: each writer's own.
+  struct Lane {
+    EndReport writer;
+    std::uint64_t fill = 0;  // bytes
+  };
+  std::vector<Lane> lanes;
 };
 
 class LinkObserver {
@@ -61,25 +69,35 @@ class LinkObserver {
 
   [[nodiscard]] LinkReport report() const noexcept;
 
-  // Looks at the broker's view, which the caller keeps up to date.  Requires: of a link.
+  // Looks at these views: of a link of one writer one, of a lane set one a lane.  Those that a
+  // broker made the caller keeps up to date.  Requires: of a link.
+  static LinkObserver of(std::vector<std::unique_ptr<GuardedView>> views) noexcept;
   static LinkObserver of(std::unique_ptr<GuardedView> view) noexcept;
-  // Of a guarded link, to be kept up to date; nullptr on a named one.
-  [[nodiscard]] GuardedView* view() noexcept { return view_.get(); }
+  // Of a guarded link of one writer, to be kept up to date; nullptr on a named one.
+  [[nodiscard]] GuardedView* view() noexcept { return lanes_.front().view.get(); }
 
  private:
-  LinkObserver(SegmentFile file, const SegmentHeader& header, const LinkShape& shape,
-               Mapping writer, Mapping reader) noexcept;
-  explicit LinkObserver(std::unique_ptr<GuardedView> view) noexcept;
-  [[nodiscard]] const Mapping& region(Role role) const noexcept;
-  [[nodiscard]] EndReport report_end(const Mapping& region, Role role) const noexcept;
+  // What is seen of one writer and the reader; a link of one writer is one lane.
+  struct Lane {
+    std::unique_ptr<GuardedView> view;  // of a guarded link
+    Mapping writer;  // of a named one, the region up to the ring only: no frame is mapped
+    Mapping reader;
+    [[nodiscard]] const Mapping& region(Role role) const noexcept;
+  };
 
-  std::optional<SegmentFile> file_;    // of a named link
-  std::unique_ptr<GuardedView> view_;  // of a guarded one
+  LinkObserver(const LinkShape& shape, std::uint64_t total_bytes, std::uint64_t created_ns) noexcept
+      : shape_(shape), total_bytes_(total_bytes), created_ns_(created_ns) {}
+  static Result<LinkObserver> attach_named(const SegmentDirectory& directory,
+                                           std::string_view name) noexcept;
+  Status add_lane(const SegmentHeader& header, const LinkParts& parts, std::uint32_t lane) noexcept;
+  [[nodiscard]] LinkReport report_lane(std::uint32_t lane) const noexcept;
+  [[nodiscard]] EndReport report_end(std::uint32_t lane, Role role) const noexcept;
+
+  std::optional<SegmentFile> file_;  // of a named link
   LinkShape shape_;
   std::uint64_t total_bytes_ = 0;
   std::uint64_t created_ns_ = 0;
-  Mapping writer_;  // the region up to the ring only: no frame is mapped
-  Mapping reader_;
+  std::vector<Lane> lanes_;
 };
 
 }  // namespace slipring

@@ -34,6 +34,9 @@ class LinkReader {
   static Result<LinkReader> attach(const SegmentDirectory& directory, std::string_view name,
                                    MemoryLock memory_lock = MemoryLock::kTry) noexcept;
 
+  // Of a role that was taken already.  Errors: kCorruptPeer.
+  static Result<LinkReader> attach(LinkHold hold) noexcept;
+
   // The next message; several may be held.  kBlocked when there is none.
   [[nodiscard]] Transfer try_peek(Message& message) noexcept;
 
@@ -74,6 +77,16 @@ class LinkReader {
 
   // Who writes, authenticated when it attached; unknown on a named link, or before anybody did.
   [[nodiscard]] LinkPeer sender() const noexcept { return end_.peer_identity(); }
+  // Who holds the writing role, or held it last: on a named link by its lock, if `is_known`, and
+  // otherwise as it said itself.  Asks the kernel.
+  [[nodiscard]] LinkPeer look_at_writer() const noexcept { return end_.look_at_peer(); }
+  // Whether a living process holds the writing role.  Asks the kernel, or a guarded link's broker
+  // what it has noticed.  Errors: kSystem.
+  [[nodiscard]] Result<bool> has_writer() const noexcept { return end_.is_peer_held(); }
+  // Writers so far, as they say themselves; 0: none yet.
+  [[nodiscard]] std::uint32_t writer_incarnation() const noexcept {
+    return end_.peer_incarnation();
+  }
   // Who made try_peek() answer kCorruptPeer; nothing before that.
   [[nodiscard]] const std::optional<LinkPeer>& offender() const noexcept { return end_.offender(); }
   // Of our own memory, from everybody else.
