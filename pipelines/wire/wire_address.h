@@ -4,6 +4,9 @@
 //   tcp+tls://HOST:PORT/NAME   the same, encrypted, with certificates on both sides
 //   unix://PATH#NAME           behind a unix stream socket of this machine
 //
+// tcp+tls:// needs ?ca=FILE&cert=FILE&key=FILE behind it: whom we believe, and who we are, in PEM;
+// with &name=NAME the other side's certificate has to be made out to NAME, without it a server's to
+// HOST, and a client's to anybody.
 // Where the link is named otherwise the name, and what is before it, may be left out.  An empty
 // HOST is this machine alone (127.0.0.1): a server is open to others only where somebody wrote
 // their address down.
@@ -15,6 +18,7 @@
 #include <string_view>
 
 #include "core/error/result.h"
+#include "pipelines/adapter/tls_channel.h"
 #include "platform/process/descriptor.h"
 
 namespace slipring::wire {
@@ -22,10 +26,12 @@ namespace slipring::wire {
 struct WireAddress {
   enum class Kind : std::uint8_t { kTcp, kTls, kUnix };
   Kind kind = Kind::kTcp;
-  std::string host;  // kTcp, kTls
-  std::string port;  // kTcp, kTls: a number from 0 to 65535; 0 lets a server choose
-  std::string path;  // kUnix
-  std::string link;  // may be empty
+  std::string host;      // kTcp, kTls
+  std::string port;      // kTcp, kTls: a number from 0 to 65535; 0 lets a server choose
+  std::string path;      // kUnix
+  std::string link;      // may be empty
+  TlsCredentials tls;    // kTls
+  std::string tls_name;  // kTls; may be empty
 };
 
 // Whether `text` is meant as an address, and not as the name of a link of this machine.

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <memory>
@@ -100,6 +101,35 @@ Result<Descriptor> listen_at_path(const WireAddress& address) noexcept {
   return fd;
 }
 
+// "ca=FILE&cert=FILE&key=FILE&name=NAME", in any order.
+bool take_credentials(std::string_view query, WireAddress& address, std::string& fault) {
+  while (!query.empty()) {
+    const std::size_t end = std::min(query.find('&'), query.size());
+    const std::string_view pair = query.substr(0, end);
+    query = query.substr(std::min(end + 1, query.size()));
+    const std::size_t equals = std::min(pair.find('='), pair.size());
+    const std::string_view key = pair.substr(0, equals);
+    const std::string_view value = pair.substr(std::min(equals + 1, pair.size()));
+    std::string* const place = key == "ca"     ? &address.tls.authority_file
+                               : key == "cert" ? &address.tls.certificate_file
+                               : key == "key"  ? &address.tls.key_file
+                               : key == "name" ? &address.tls_name
+                                               : nullptr;
+    if (place == nullptr || value.empty()) {
+      fault = "behind ? come ca=FILE, cert=FILE, key=FILE and name=NAME, not '" +
+              std::string(pair) + "'";
+      return false;
+    }
+    *place = value;
+  }
+  const TlsCredentials& tls = address.tls;
+  if (!tls.authority_file.empty() && !tls.certificate_file.empty() && !tls.key_file.empty()) {
+    return true;
+  }
+  fault = "write tcp+tls://HOST:PORT?ca=FILE&cert=FILE&key=FILE: both sides show a certificate";
+  return false;
+}
+
 }  // namespace
 
 bool is_wire_address(std::string_view text) noexcept {
@@ -130,6 +160,13 @@ std::optional<WireAddress> parse_wire_address(std::string_view text, std::string
   const bool is_tls = text.starts_with(kTls);
   address.kind = is_tls ? WireAddress::Kind::kTls : WireAddress::Kind::kTcp;
   text.remove_prefix(is_tls ? kTls.size() : kTcp.size());
+  if (is_tls) {
+    const std::size_t mark = std::min(text.find('?'), text.size());
+    if (!take_credentials(text.substr(std::min(mark + 1, text.size())), address, fault)) {
+      return std::nullopt;
+    }
+    text = text.substr(0, mark);
+  }
   take_link('/');
   const std::size_t colon = text.rfind(':');
   if (colon == std::string_view::npos || !is_port(text.substr(colon + 1))) {

@@ -39,11 +39,6 @@ namespace slipring::wire {
 struct WireLoopOptions {
   SessionOptions session = {};
   std::size_t clients_max = 4096;
-  // For tcp+tls://.  Borrowed.
-  const TlsContext* tls_server = nullptr;
-  const TlsContext* tls_client = nullptr;
-  std::string client_name;  // whose certificate a client has to show; empty: any of the authority's
-  std::string server_name;  // likewise a server; empty: the host that is dialled
   std::uint64_t redial_min_ns = 20'000'000;
   std::uint64_t redial_max_ns = 2'000'000'000;
   // Ends when every offer and dial has carried its stream to the end; otherwise only dials end it.
@@ -77,12 +72,12 @@ class WireLoop : private PortBook {
                                                   const WireLoopOptions& options) noexcept;
   ~WireLoop() override;
 
-  // Errors: as listen_at(); kInvalidArgument (tcp+tls:// without a context).
+  // Errors: as listen_at(); kInvalidArgument (the address's certificates; tls_fault() says why).
   Status listen(const WireAddress& address) noexcept;
   [[nodiscard]] std::uint16_t port() const noexcept { return port_of(listener_); }
 
   void offer(std::string_view link, std::string_view wire_name, LinkSide side);
-  // Errors: as WirePort::open(); kInvalidArgument (tcp+tls:// without a context).
+  // Errors: as WirePort::open(); kInvalidArgument as listen().
   Status dial(const WireAddress& address, std::string_view link, std::string_view wire_name,
               LinkSide side) noexcept;
   // Tells what happens, from run().
@@ -94,6 +89,7 @@ class WireLoop : private PortBook {
   bool run(const std::atomic<bool>& stop) noexcept;
 
   [[nodiscard]] const WireCounts& counts() const noexcept { return counts_; }
+  [[nodiscard]] const std::string& tls_fault() const noexcept { return tls_fault_; }
 
  private:
   struct Offer {
@@ -105,6 +101,7 @@ class WireLoop : private PortBook {
   };
   struct Dial {
     WireAddress address;
+    std::optional<TlsContext> tls;
     std::unique_ptr<WirePort> port;
     std::uint64_t wait_ns = 0;
     std::uint64_t again_ns = 0;
@@ -146,7 +143,9 @@ class WireLoop : private PortBook {
   WireLoopOptions options_;
   Descriptor epoll_;
   Descriptor listener_;
-  bool is_tls_ = false;
+  std::optional<TlsContext> tls_;  // of the listener
+  std::string tls_name_;
+  std::string tls_fault_;
   bool is_listening_paused_ = false;
   std::vector<Offer> offers_;
   std::list<Dial> dials_;

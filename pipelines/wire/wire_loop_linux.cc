@@ -15,6 +15,7 @@ namespace {
 constexpr std::uint64_t kTickNs = 50'000'000;
 constexpr std::size_t kEventsATurn = 256;
 constexpr int kAcceptsATurn = 64;
+constexpr Error kNoTls{ErrorCode::kInvalidArgument, 0, "read the certificates"};
 
 bool is_fatal(ErrorReason reason) noexcept {
   switch (reason) {
@@ -50,9 +51,10 @@ WireLoop::~WireLoop() {
 }
 
 Status WireLoop::listen(const WireAddress& address) noexcept {
-  is_tls_ = address.kind == WireAddress::Kind::kTls;
-  if (is_tls_ && options_.tls_server == nullptr) {
-    return Error{ErrorCode::kInvalidArgument, 0, "listen with TLS without a certificate"};
+  if (address.kind == WireAddress::Kind::kTls) {
+    tls_ = TlsContext::open(TlsSide::kServer, address.tls, tls_fault_);
+    if (!tls_) return kNoTls;
+    tls_name_ = address.tls_name;
   }
   Result<Descriptor> listener = listen_at(address);
   if (!listener) return listener.error();
@@ -72,13 +74,16 @@ void WireLoop::offer(std::string_view link, std::string_view wire_name, LinkSide
 
 Status WireLoop::dial(const WireAddress& address, std::string_view link, std::string_view wire_name,
                       LinkSide side) noexcept {
-  if (address.kind == WireAddress::Kind::kTls && options_.tls_client == nullptr) {
-    return Error{ErrorCode::kInvalidArgument, 0, "dial with TLS without a certificate"};
+  std::optional<TlsContext> tls;
+  if (address.kind == WireAddress::Kind::kTls) {
+    tls = TlsContext::open(TlsSide::kClient, address.tls, tls_fault_);
+    if (!tls) return kNoTls;
   }
   auto port = std::make_unique<WirePort>();
   if (Status opened = port->open(directory_, link, wire_name, side); !opened) return opened;
   Dial& added = dials_.emplace_back();
   added.address = address;
+  added.tls = std::move(tls);
   added.port = std::move(port);
   return {};
 }
@@ -156,13 +161,12 @@ void WireLoop::accept_all(std::uint64_t now_ns) noexcept {
     if (clients_.size() >= options_.clients_max && !evict()) continue;  // closed at once
     auto session =
         std::make_unique<Session>(static_cast<PortBook&>(*this), options_.session, now_ns);
-    if (!is_tls_) {
+    if (!tls_) {
       add(ByteChannel(std::move(socket)), std::move(session), nullptr);
       continue;
     }
     std::string fault;
-    std::optional<TlsChannel> tls =
-        TlsChannel::create(*options_.tls_server, socket.get(), options_.client_name, fault);
+    std::optional<TlsChannel> tls = TlsChannel::create(*tls_, socket.get(), tls_name_, fault);
     if (!tls) {
       report(WireEvent::Kind::kRefused, {}, fault);
       continue;
@@ -186,14 +190,13 @@ void WireLoop::connect(Dial& dial, std::uint64_t now_ns) noexcept {
   }
   auto session = std::make_unique<Session>(*dial.port, options_.session, now_ns);
   dial.is_connected = true;
-  if (dial.address.kind != WireAddress::Kind::kTls) {
+  if (!dial.tls) {
     return add(ByteChannel(std::move(socket).value()), std::move(session), &dial);
   }
   std::string fault;
-  const std::string& host = dial.address.host.empty() ? "127.0.0.1" : dial.address.host;
-  std::optional<TlsChannel> tls =
-      TlsChannel::create(*options_.tls_client, socket->get(),
-                         options_.server_name.empty() ? host : options_.server_name, fault);
+  const std::string host = dial.address.host.empty() ? "127.0.0.1" : dial.address.host;
+  const std::string& name = dial.address.tls_name.empty() ? host : dial.address.tls_name;
+  std::optional<TlsChannel> tls = TlsChannel::create(*dial.tls, socket->get(), name, fault);
   if (!tls) {
     dial.is_connected = false;
     dial.is_over = true;
