@@ -217,7 +217,7 @@ void add_wire(CommandLine& line) {
   command
       .add_option("--listen", request.listen,
                   "Serve clients: tcp://HOST:PORT, unix://PATH, or "
-                  "tcp+tls://HOST:PORT?ca=FILE&cert=FILE&key=FILE[&name=CLIENT]")
+                  "tcp+tls://HOST:PORT?ca=FILE&cert=FILE&key=FILE, and &name=CLIENT if need be")
       ->option_text(" ADDRESS");
   command.add_option("--connect", request.connect, "Be a client: the same")
       ->option_text(" ADDRESS");
