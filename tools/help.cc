@@ -39,7 +39,7 @@ std::string program_help() {
       "Usage:\n  slipring COMMAND [ARGUMENTS]\n\nCommands:\n";
   for (const CommandText& text :
        {kRunText, kCreateText, kRmText, kLsText, kStatText, kPutText, kGetText, kPipeText,
-        kWireText, kOobText, kVerifyText, kReapText, kDoctorText, kBenchText, kManText,
+        kWireText, kOobText, kServeText, kVerifyText, kReapText, kDoctorText, kBenchText, kManText,
         kCompletionText, kVersionText}) {
     help += left_column(std::string("  ") + text.name, 12) + text.purpose + "\n";
   }
