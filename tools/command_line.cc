@@ -26,6 +26,7 @@
 #include "tools/reap/reap.h"
 #include "tools/rm/rm.h"
 #include "tools/run/run.h"
+#include "tools/serve/serve.h"
 #include "tools/stat/stat.h"
 #include "tools/verify/verify.h"
 
@@ -75,6 +76,7 @@ struct CommandLine {
   OobRequest oob;
   std::string oob_wait;
   BenchRequest bench;
+  ServeRequest serve;
   VerifyRequest verify;
   ReapRequest reap;
   ManRequest man;
@@ -230,6 +232,27 @@ void add_bench(CommandLine& line) {
   command.add_option("--cpus", request.cpus)->group("");
 }
 
+void add_serve(CommandLine& line) {
+  ServeRequest& request = line.serve;
+  CLI::App& command = line.add(kServeText, request.json);
+  const auto option = [&command](const char* name, std::string& place, const char* purpose,
+                                 const char* value) {
+    command.add_option(name, place, purpose)->option_text(value);
+  };
+  option("--listen", request.listen, "Where to listen (default 127.0.0.1:8080); a port 0 is any",
+         " HOST:PORT");
+  option("--token-file", request.token_file,
+         "Ask for the token in this file; a must beyond this machine", " FILE");
+  option("--tls-certificate", request.certificate_file, "TLS: our certificate (PEM)", " FILE");
+  option("--tls-key", request.key_file, "TLS: its key", " FILE");
+  option("--tls-authority", request.authority_file, "TLS: who vouches for clients' certificates",
+         " FILE");
+  command.add_flag("--plain", request.plain, "Beyond this machine without TLS");
+  option("--max-body", request.body_max, "The longest message (default 1MiB)", " SIZE");
+  option("--connections", request.connections, "How many at once (default 2048)", " N");
+  option("--hold", request.hold, "Lay unused ends down after so long (default 60)", " SECONDS");
+}
+
 void add_verify(CommandLine& line) {
   CLI::App& command = line.add(kVerifyText, line.verify.json);
   command.add_option("NAME", line.verify.names, "Segments, patterns, or pipelines (default: all)");
@@ -270,6 +293,7 @@ void build(CommandLine& line) {
   add_get(line);
   add_pipe(line);
   add_oob(line);
+  add_serve(line);
   add_verify(line);
   add_reap(line);
   line.add(kDoctorText, line.doctor.json);
@@ -406,6 +430,7 @@ ExitStatus dispatch(CommandLine& line, const std::string& command) {
   if (command == kPipeText.name) return pipe(line.pipe, command);
   if (command == kDoctorText.name) return doctor(line.doctor);
   if (command == kBenchText.name) return bench(line.bench);
+  if (command == kServeText.name) return serve(line.serve);
   if (command == kVerifyText.name) return verify(line.verify);
   if (command == kReapText.name) return reap(line.reap);
   if (command == kManText.name) return man(line.man, line.manuals());

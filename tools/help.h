@@ -93,6 +93,12 @@ inline constexpr CommandText kBenchText = {
     "  slipring bench\n"
     "  slipring bench --seconds 30\n"
     "  slipring bench --json | jq '.results[] | {workload, contender, median}'\n"};
+inline constexpr CommandText kServeText = {
+    "serve", "Offer links over HTTP, with metrics for Prometheus and a live page",
+    "[--listen HOST:PORT] [--token-file FILE] [OPTIONS]",
+    "  slipring serve & curl -T message http://localhost:8080/v1/links/log\n"
+    "  slipring serve --listen 9000 --token-file token\n"
+    "  slipring serve --listen 0 --json | jq -r .url\n"};
 inline constexpr CommandText kVerifyText = {
     "verify", "Check the layout and the invariants of segments; change nothing",
     "[NAME|PATTERN]... [--json]",

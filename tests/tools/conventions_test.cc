@@ -91,6 +91,8 @@ TEST_CASE("conventions: what is missing is named, with the status for it") {
       {{"pipe", "-"}, 2, "TO is required"},
       {{"pipe", "/nowhere/file", "-"}, 3, "/nowhere/file"},
       {{"oob"}, 2, "PIPELINE.LANE is required"},
+      {{"serve", "--listen", "nowhere:x"}, 2, "HOST:PORT"},
+      {{"serve", "--listen", "0.0.0.0:0"}, 2, "--token-file"},
       {{"completion"}, 2, "SHELL is required"},
       {{"man", "nothing"}, 3, "no command 'nothing'"},
   };
