@@ -382,6 +382,7 @@ void Front::note_numbers() {
   requests_number_.add(std::exchange(context_->request_count, 0));
   refused_number_.add(std::exchange(context_->refused_count, 0));
   hang_ups_number_.add(std::exchange(context_->hang_up_count, 0));
+  dropped_number_.add(pieces_->take_dropped_count());
   under_way_number_.set(pieces_->living_count());
 }
 

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "core/ring/transfer.h"
@@ -64,8 +65,10 @@ class PieceTable {
   [[nodiscard]] std::uint32_t living_count() const noexcept {
     return kPieceCountMax - static_cast<std::uint32_t>(free_.size());
   }
-  // Replies that were for nobody: repeated after a death, or of a client that has gone.
-  [[nodiscard]] std::uint64_t dropped_reply_count() const noexcept { return dropped_count_; }
+  // Replies since the last call that nobody waited for: repeated after a death.
+  [[nodiscard]] std::uint64_t take_dropped_count() noexcept {
+    return std::exchange(dropped_count_, 0);
+  }
 
  private:
   void publish(std::uint32_t index);
