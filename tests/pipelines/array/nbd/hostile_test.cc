@@ -146,6 +146,38 @@ TEST_CASE("hostile: a flood whose replies nobody reads stops, and takes no memor
   check_service(array, 'e');
 }
 
+TEST_CASE("hostile: a client who reads late holds up nobody, and gets what it asked for") {
+  const ServedArray array;
+  check_service(array, 'k');
+  std::optional<NbdClient> late = NbdClient::connect(array.socket());
+  REQUIRE(late.has_value());
+  REQUIRE(late->enter("", true));
+  std::string bytes(2U << 20, '\0');
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * 7 >> 9);
+  REQUIRE(late->request(1, 0, 1, 1U << 20, 2U << 20, bytes));
+  REQUIRE(late->next_reply().has_value());
+  REQUIRE(late->request(0, 0, 2, 1U << 20, 2U << 20));
+  // More replies for another than the ring has slots, with two deaths among them.
+  std::optional<NbdClient> busy = NbdClient::connect(array.socket());
+  REQUIRE(busy.has_value());
+  REQUIRE(busy->enter("", true));
+  constexpr std::uint64_t kReads = 2500;
+  for (std::uint64_t i = 0; i < kReads; ++i) {
+    REQUIRE(busy->request(0, 0, i, 0, 512));
+    REQUIRE_MESSAGE(busy->next_reply().has_value(), i, " replies came");
+    if (i == 700 || i == 1900) array.kill_stage("nbd");
+    if (i == 1300) array.kill_stage("file");
+  }
+  CHECK(array.number("nbd", "replies_spilled") > 0);
+  std::optional<NbdReply> reply = late->next_reply();
+  REQUIRE(reply.has_value());
+  std::string got;
+  for (const auto& [offset, data] : reply->data) got += data;
+  CHECK(reply->error == 0);
+  CHECK(got == bytes);
+  MESSAGE(kReads, " replies meanwhile, ", array.number("nbd", "replies_spilled"), " spilled");
+}
+
 TEST_CASE("hostile: half requests and half data hold up nobody") {
   const ServedArray array;
   std::vector<NbdClient> half;
