@@ -98,6 +98,8 @@ class CacheStage {
   bool begin_durable(Pending& pending);
   [[nodiscard]] int fault_of(const BlockRequest& request) const;
   [[nodiscard]] bool has_data(const BlockRequest& request);
+  // As a whole, by us or a predecessor.
+  [[nodiscard]] bool was_applied(const BlockRequest& request) const;
 
   // Whether the blocks that the range covers in part are there; begins to read those that are not.
   bool has_edges(std::uint64_t offset, std::uint64_t length);
