@@ -131,6 +131,7 @@ class CacheStage {
   std::deque<Pending> pending_;
   std::deque<Fill> fills_;
   std::deque<WriteBack> writes_;
+  std::uint32_t durable_count_ = 0;  // of pending_, those that wait for the array
   std::uint64_t next_ticket_ = 1;
   std::uint64_t answered_ticket_ = 0;
   std::uint64_t last_request_ns_ = 0;
