@@ -29,6 +29,7 @@
 #include "tools/serve/serve.h"
 #include "tools/stat/stat.h"
 #include "tools/verify/verify.h"
+#include "tools/wire/wire.h"
 
 namespace slipring::tools {
 namespace {
@@ -78,6 +79,7 @@ struct CommandLine {
   BenchRequest bench;
   ServeRequest serve;
   VerifyRequest verify;
+  WireRequest wire;
   ReapRequest reap;
   ManRequest man;
   CompletionRequest completion;
@@ -205,6 +207,28 @@ void add_pipe(CommandLine& line) {
   add_stream_options(command, line.pipe, "Streams outlive their ends: wait for successors");
 }
 
+void add_wire(CommandLine& line) {
+  WireRequest& request = line.wire;
+  CLI::App& command = line.add(kWireText, request.json);
+  const auto add_links = [&](const char* option, std::vector<std::string>& links,
+                             const char* purpose) {
+    command.add_option(option, links, purpose)
+        ->option_text(" LINK[=NAME]")
+        ->allow_extra_args(false);
+  };
+  command
+      .add_option("--listen", request.listen,
+                  "Serve clients: tcp://HOST:PORT, unix://PATH, or "
+                  "tcp+tls://HOST:PORT?ca=FILE&cert=FILE&key=FILE, and &name=CLIENT if need be")
+      ->option_text(" ADDRESS");
+  command.add_option("--connect", request.connect, "Be a client: the same")
+      ->option_text(" ADDRESS");
+  add_links("--send", request.sends,
+            "Read this link here, publish into NAME there; may be given repeatedly");
+  add_links("--receive", request.receives, "Publish into this link here what NAME sends there");
+  command.add_flag("--once", request.once, "End when every link's stream has ended");
+}
+
 void add_oob(CommandLine& line) {
   OobRequest& request = line.oob;
   CLI::App& command = line.add(kOobText, request.json);
@@ -292,6 +316,7 @@ void build(CommandLine& line) {
   add_put(line);
   add_get(line);
   add_pipe(line);
+  add_wire(line);
   add_oob(line);
   add_serve(line);
   add_verify(line);
@@ -432,6 +457,7 @@ ExitStatus dispatch(CommandLine& line, const std::string& command) {
   if (command == kBenchText.name) return bench(line.bench);
   if (command == kServeText.name) return serve(line.serve);
   if (command == kVerifyText.name) return verify(line.verify);
+  if (command == kWireText.name) return wire(line.wire);
   if (command == kReapText.name) return reap(line.reap);
   if (command == kManText.name) return man(line.man, line.manuals());
   if (command == kCompletionText.name) return completion(line.completion, line.manuals());

@@ -80,6 +80,13 @@ inline constexpr CommandText kPipeText = {
     "  slipring pipe in.ts ring:ts\n"
     "  slipring pipe 'udp://239.1.1.1:5000?iface=eth0' ring:datagrams\n"
     "  slipring pipe 'unix:///run/in.sock?listen&clients=100' ring:jobs --lines\n"};
+inline constexpr CommandText kWireText = {
+    "wire", "Carry links between machines; a cut or a kill loses nothing",
+    "--listen|--connect ADDRESS [--send LINK[=NAME]]...\n"
+    "                [--receive LINK[=NAME]]... [--once] [--json]",
+    "  slipring wire --listen tcp://0.0.0.0:9000 --receive ts\n"
+    "  slipring wire --connect tcp://box:9000 --send ts\n"
+    "  slipring wire --connect 'tcp+tls://box:9000?ca=ca&cert=me&key=key' --send ts\n"};
 inline constexpr CommandText kOobText = {
     "oob", "Give a running stage a command, out of band",
     "PIPELINE.LANE WORD... [--wait[=SECONDS]] [--timeout SECONDS]\n"
