@@ -66,13 +66,15 @@ inline constexpr CommandText kDoctorText = {
     "  slipring doctor --json | jq -r '.capabilities[].remedy'\n"};
 inline constexpr CommandText kPutText = {
     "put", "Put standard input into a link that `get` reads, as a pipe with a name",
-    "NAME|topic:NAME [--lines|--frames] [--capacity SIZE] [--stay] [--json]",
+    "NAME|topic:NAME [--lines|--frames] [-W SECONDS] [--capacity SIZE]\n"
+    "               [--stay] [--json]",
     "  tar c . | slipring put backup\n"
     "  ffmpeg -i in.mkv -f mpegts - | slipring put ts --capacity 4MiB\n"
     "  tail -f log | slipring put events --lines --stay\n"};
 inline constexpr CommandText kGetText = {
     "get", "Write what comes out of a link to standard output",
-    "NAME|topic:NAME [--lines|--frames] [-C N] [-W SECONDS] [--oldest] [--stay] [--json]",
+    "NAME|topic:NAME [--lines|--frames] [-C N] [-W SECONDS] [--oldest]\n"
+    "               [--capacity SIZE] [--stay] [--json]",
     "  slipring get backup | tar x\n"
     "  slipring get inbox --stay --json | jq '{text, sender}'\n"
     "  slipring get events --lines --stay | grep error\n"};
@@ -102,6 +104,18 @@ inline constexpr CommandText kBenchText = {
     "  slipring bench\n"
     "  slipring bench --seconds 30\n"
     "  slipring bench --json | jq '.results[] | {workload, contender, median}'\n"};
+inline constexpr CommandText kTopText = {
+    "top", "Watch links and their processes on the whole terminal",
+    "[NAME|PATTERN|PIPELINE]... [-i SECONDS] [--json]",
+    "  slipring top\n"
+    "  slipring top settop -i 0.5\n"
+    "  slipring top --json | jq -c '.links[] | {name, fill}'\n"};
+inline constexpr CommandText kTailText = {
+    "tail", "Show the messages of a link as they go by, and take none",
+    "NAME [-n COUNT] [--unread] [--raw|--hex|--json]",
+    "  slipring tail log\n"
+    "  slipring tail log --unread -n 1 --hex\n"
+    "  slipring tail ticks --json | jq .size_bytes\n"};
 inline constexpr CommandText kServeText = {
     "serve", "Offer links over HTTP, with metrics for Prometheus and a live page",
     "[--listen HOST:PORT] [--token-file FILE] [OPTIONS]",
