@@ -383,6 +383,66 @@ TEST_CASE("rpc: the judge sees a call that was executed twice, or although it wa
   CHECK_FALSE(is_true(RpcStatus::kMaybeExecuted, executions.of(77)));
 }
 
+int execute_forever(const SegmentDirectory& directory, const Executions& executions) {
+  Result<RpcServer> server = attach_server(directory);
+  if (!server) return 1;
+  for (RpcCall call; take(*server, call);) {
+    executions.add(number_in(call.request));
+    answer(*server, call);
+  }
+  return 0;
+}
+
+// Numbers that are not ours.
+int call_forever(const SegmentDirectory& directory) {
+  for (;;) {
+    Result<RpcClient> client = RpcClient::attach(directory, kName);
+    if (!client) {
+      sched_yield();
+      continue;
+    }
+    for (std::uint64_t number = Executions::kCalls;; ++number) {
+      if (!client->send(bytes_of(number))) sched_yield();
+      for (RpcAnswer got; client->try_finish(got);) {
+      }
+    }
+  }
+}
+
+// Our own calls, and what became of them.
+struct OwnCalls {
+  OwnCalls(const SegmentDirectory& directory, const Executions& all)
+      : client(must(RpcClient::attach(directory, kName))), executions(all) {}
+
+  void send_some() {
+    while (asked.size() < 24) {
+      Result<std::uint64_t> number = client.send(bytes_of(next));
+      if (!number) return;
+      REQUIRE(asked.emplace(*number, next++).second);
+    }
+  }
+  // False when none has ended within the time.
+  bool finish_one(std::uint64_t within_ns) {
+    RpcAnswer got;
+    if (!client.wait_finish(got, deadline_after(within_ns))) return false;
+    const auto found = asked.find(got.call);
+    REQUIRE(found != asked.end());
+    if (got.status == RpcStatus::kOk) REQUIRE(number_in(got.reply) == answer_to(found->second));
+    REQUIRE(is_true(got.status, executions.of(found->second)));
+    if (got.status == RpcStatus::kNotExecuted) withdrawn.push_back(found->second);
+    asked.erase(found);
+    ++ends[got.status];
+    return true;
+  }
+
+  RpcClient client;
+  const Executions& executions;
+  std::map<std::uint64_t, std::uint64_t> asked;
+  std::map<RpcStatus, std::uint64_t> ends;
+  std::vector<std::uint64_t> withdrawn;
+  std::uint64_t next = 0;
+};
+
 TEST_CASE("rpc: servers and callers killed at random: no call ends twice, wrongly, or never") {
   const Executions executions;
   const Service service;
@@ -390,93 +450,48 @@ TEST_CASE("rpc: servers and callers killed at random: no call ends twice, wrongl
   CAPTURE(seed);
   std::mt19937_64 random(seed);
   const auto start_server = [&] {
-    return test::in_child([&] {
-      Result<RpcServer> server = attach_server(service.directory);
-      if (!server) return 1;
-      for (RpcCall call; take(*server, call);) {
-        executions.add(number_in(call.request));
-        answer(*server, call);
-      }
-      return 0;
-    });
+    return test::in_child([&] { return execute_forever(service.directory, executions); });
   };
   const auto start_caller = [&] {
-    return test::in_child([&] {
-      for (;;) {
-        Result<RpcClient> client = RpcClient::attach(service.directory, kName);
-        if (!client) {
-          sched_yield();
-          continue;
-        }
-        for (std::uint64_t number = Executions::kCalls;; ++number) {
-          if (!client->send(bytes_of(number))) sched_yield();
-          RpcAnswer got;
-          while (client->try_finish(got)) {
-          }
-        }
-      }
-      return 0;
-    });
+    return test::in_child([&] { return call_forever(service.directory); });
+  };
+  const auto kill_now = [](pid_t child) {
+    REQUIRE(kill(child, SIGKILL) == 0);
+    static_cast<void>(test::reap(child));
   };
   pid_t server = start_server();
   pid_t caller = start_caller();
-  RpcClient client = must(RpcClient::attach(service.directory, kName));
-  std::map<std::uint64_t, std::uint64_t> asked;
-  std::map<RpcStatus, std::uint64_t> ends;
-  std::vector<std::uint64_t> withdrawn;
-  std::uint64_t next = 0;
+  OwnCalls own(service.directory, executions);
   int server_kills = 0;
   int caller_kills = 0;
   for (int round = 0; round < 60; ++round) {
-    const std::uint64_t enough = ends[RpcStatus::kOk] + 10 + random() % 100;
+    const std::uint64_t enough = own.ends[RpcStatus::kOk] + 10 + random() % 100;
     const std::uint64_t deadline_ns = deadline_after(kPatienceNs);
-    while (ends[RpcStatus::kOk] < enough) {
+    while (own.ends[RpcStatus::kOk] < enough) {
       REQUIRE(monotonic_ns() < deadline_ns);
-      while (asked.size() < 24) {
-        Result<std::uint64_t> number = client.send(bytes_of(next));
-        if (!number) break;
-        REQUIRE(asked.emplace(*number, next++).second);
-      }
-      RpcAnswer got;
-      if (!client.wait_finish(got, deadline_after(10'000'000))) continue;
-      const auto found = asked.find(got.call);
-      REQUIRE(found != asked.end());
-      if (got.status == RpcStatus::kOk) REQUIRE(number_in(got.reply) == answer_to(found->second));
-      REQUIRE(is_true(got.status, executions.of(found->second)));
-      if (got.status == RpcStatus::kNotExecuted) withdrawn.push_back(found->second);
-      asked.erase(found);
-      ++ends[got.status];
+      own.send_some();
+      static_cast<void>(own.finish_one(10'000'000));
     }
-    if (random() % 2 == 0) {
-      REQUIRE(kill(server, SIGKILL) == 0);
-      static_cast<void>(test::reap(server));
-      server = start_server();
-      ++server_kills;
-    } else {
-      REQUIRE(kill(caller, SIGKILL) == 0);
-      static_cast<void>(test::reap(caller));
-      caller = start_caller();
-      ++caller_kills;
-    }
+    const bool is_server = random() % 2 == 0;
+    kill_now(is_server ? server : caller);
+    if (is_server) server = start_server();
+    if (!is_server) caller = start_caller();
+    ++(is_server ? server_kills : caller_kills);
   }
-  for (const pid_t child : {server, caller}) {
-    REQUIRE(kill(child, SIGKILL) == 0);
-    static_cast<void>(test::reap(child));
+  kill_now(server);
+  kill_now(caller);
+  while (own.finish_one(kPatienceNs)) {
   }
-  RpcAnswer got;
-  while (client.wait_finish(got, deadline_after(kPatienceNs))) {
-    REQUIRE(asked.erase(got.call) == 1);
-    ++ends[got.status];
-  }
-  CHECK(asked.empty());
-  CHECK(next < Executions::kCalls);
+  CHECK(own.asked.empty());
+  CHECK(own.next < Executions::kCalls);
   // Nor later, by a successor.
-  for (const std::uint64_t number : withdrawn) REQUIRE(executions.of(number) == 0);
-  CHECK(ends[RpcStatus::kDeadline] == 0);
-  CHECK(client.counts().wrong_replies == 0);
+  for (const std::uint64_t number : own.withdrawn) REQUIRE(executions.of(number) == 0);
+  CHECK(own.ends[RpcStatus::kDeadline] == 0);
+  CHECK(own.client.counts().wrong_replies == 0);
   MESSAGE(server_kills << " servers and " << caller_kills << " callers killed; "
-                       << ends[RpcStatus::kOk] << " answered, " << ends[RpcStatus::kMaybeExecuted]
-                       << " maybe executed, " << ends[RpcStatus::kNotExecuted] << " not");
+                       << own.ends[RpcStatus::kOk] << " answered, "
+                       << own.ends[RpcStatus::kMaybeExecuted] << " maybe executed, "
+                       << own.ends[RpcStatus::kNotExecuted] << " not");
 }
 
 }  // namespace
