@@ -6,7 +6,9 @@
 
 #include <utility>
 
+#include "platform/memory/mapping.h"
 #include "platform/memory/page_size.h"
+#include "platform/wait/clock.h"
 #include "platform/wait/futex.h"
 
 namespace slipring {
@@ -89,6 +91,7 @@ Result<GuardedBroker> GuardedBroker::create(const SegmentDirectory& directory,
   GuardAccess ours;
   ours.user = ::geteuid();
   broker.observer_access_ = options.observer.value_or(ours);
+  broker.commander_access_ = options.commander.value_or(ours);
   broker.seat(Role::kWriter).access = options.writer.value_or(ours);
   broker.seat(Role::kReader).access = options.reader.value_or(ours);
   broker.seat(Role::kWriter).memory = std::move(writer).value();
@@ -162,6 +165,9 @@ void GuardedBroker::hear(Id id, Packet& packet) noexcept {
         if (seat(*role).untaken_count != 0) --seat(*role).untaken_count;
         return tell_news(*role);
       }
+      break;
+    case GuardKind::kAbort:
+      if (packet.body_bytes == 0 && !role_of(id)) return answer_abort(id);
       break;
     case GuardKind::kBye:
       if (const auto role = role_of(id)) free_role(*role);
@@ -279,6 +285,29 @@ void GuardedBroker::take_region(Id id, Packet& packet) noexcept {
     server_.close(id);
     lost(id);
   }
+}
+
+void GuardedBroker::answer_abort(Id id) noexcept {
+  const PeerCredentials* who = server_.peer(id);
+  if (who == nullptr) return;
+  if (!may_take(commander_access_, std::nullopt, *who) && who->user != 0) {
+    return refuse(id, {ErrorCode::kPermission, 0, "", who->user});
+  }
+  if (shape_.is_board) return refuse(id, {ErrorCode::kInvalidArgument, 0, ""});
+  // Where to cut is not the commander's to say: a position inside a record would be taken for one.
+  MappingOptions options;
+  options.memory_lock = MemoryLock::kOff;
+  Result<Mapping> writer =
+      Mapping::map(seat(Role::kWriter).memory.get(), 0, shape_.parts.ring_offset, options);
+  if (!writer) return refuse(id, writer.error());
+  const LinkBoundary boundary = published_boundary(shape_.shape, writer->bytes());
+  ControlPage& page = reinterpret_cast<GuardPage*>(page_.own.writable_bytes().data())->control;
+  const std::uint32_t count =
+      post_command(page, boundary, monotonic_ns(), static_cast<std::uint32_t>(who->process.pid()));
+  futex_wake(page.count, kAllSleepers);
+  const GuardAborted told{count, boundary.message_number, boundary.position};
+  // Who does not hear it sees its connection end; the reader has been told.
+  if (!server_.send(id, number_of(GuardKind::kAborted), guard_bytes(told))) server_.close(id);
 }
 
 void GuardedBroker::tell_news(Role role) noexcept {

@@ -50,6 +50,7 @@ struct GuardOptions {
   std::optional<GuardAccess> writer;
   std::optional<GuardAccess> reader;
   std::optional<GuardAccess> observer;
+  std::optional<GuardAccess> commander;  // who may have the reader drop what is queued
   RendezvousOptions rendezvous;
 };
 
@@ -119,6 +120,7 @@ class GuardedBroker {
   void grant_role(Id id, Role role, const PeerCredentials& who) noexcept;
   void grant_look(Id id) noexcept;
   void take_region(Id id, Packet& packet) noexcept;
+  void answer_abort(Id id) noexcept;
   void refuse(Id id, const Error& why) noexcept;
   void lost(Id id) noexcept;
   void look_for_death(Role role) noexcept;
@@ -129,6 +131,7 @@ class GuardedBroker {
   GuardShape shape_;
   std::uint64_t created_ns_ = 0;
   GuardAccess observer_access_;
+  GuardAccess commander_access_;
   std::array<Seat, 2> seats_;
   SealedMemory page_;
   RendezvousServer server_;  // last: its name goes before what it hands out

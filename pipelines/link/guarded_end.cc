@@ -260,6 +260,20 @@ Result<std::unique_ptr<GuardedView>> GuardedView::attach(const SegmentDirectory&
   return view;
 }
 
+Result<GuardAborted> GuardedView::abort(const SegmentDirectory& directory,
+                                        std::string_view name) noexcept {
+  const std::uint64_t deadline_ns = deadline_after(kGuardAnswerNs);
+  Result<Connection> connection = Connection::connect(directory, name, deadline_ns);
+  if (!connection) return connection.error();
+  if (Status sent = connection->send(number_of(GuardKind::kAbort), {}); !sent) return sent.error();
+  Packet packet;
+  if (Status heard = hear(*connection, packet, deadline_ns); !heard) return heard.error();
+  if (packet.kind == number_of(GuardKind::kRefuse)) return refusal_in(packet);
+  const auto told = guard_body<GuardAborted>(packet.bytes());
+  if (packet.kind != number_of(GuardKind::kAborted) || !told) return kNonsense;
+  return *told;
+}
+
 Result<std::unique_ptr<GuardedView>> GuardedView::make(const GuardGrant& grant,
                                                        std::span<const int> descriptors) noexcept {
   std::unique_ptr<GuardedView> view(new GuardedView());

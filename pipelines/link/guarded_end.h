@@ -62,6 +62,10 @@ class GuardedEnd {
   // Shows the other role's new memory in `peer`, if there is any; whether it did.
   bool take_news(Mapping& peer) noexcept;
 
+  [[nodiscard]] const ControlPage& control_page() const noexcept {
+    return reinterpret_cast<const GuardPage*>(page_.bytes().data())->control;
+  }
+
   // Who wrote what is shown in the other role's memory.
   [[nodiscard]] const LinkPeer& peer() const noexcept { return peer_; }
   // How well our own memory is protected.
@@ -126,6 +130,11 @@ class GuardedView {
   // From the broker's own hands: the page and the roles' memory, whose descriptors are borrowed.
   static Result<std::unique_ptr<GuardedView>> make(const GuardGrant& grant,
                                                    std::span<const int> descriptors) noexcept;
+
+  // Asks the broker to have the reader drop what is queued.  Errors: kPermission, kBusy (it does
+  // not answer), kInvalidArgument (of a board), and as Connection::connect().
+  static Result<GuardAborted> abort(const SegmentDirectory& directory,
+                                    std::string_view name) noexcept;
 
   // Looks for newer memory; what is not there yet comes with a later look.
   void refresh() noexcept;

@@ -104,6 +104,13 @@ EndReport LinkObserver::report_end(const Mapping& region, Role role) const noexc
   return report;
 }
 
+DropReport LinkObserver::drops() const noexcept {
+  if (view_) view_->refresh();
+  const Mapping& reader = region(Role::kReader);
+  return read_drops(end_page(reader).drops,
+                    reinterpret_cast<const ConsumerPage*>(reader.bytes().data())->done);
+}
+
 LinkReport LinkObserver::report() const noexcept {
   LinkReport report;
   report.shape = shape_;
@@ -125,6 +132,7 @@ LinkReport LinkObserver::report() const noexcept {
   for (std::uint32_t slot = 0; slot < shape_.pool_buffer_count; ++slot) {
     if (read(lent[slot]) != read(returned[slot])) ++report.pool_lent_count;
   }
+  report.drops = read_drops(end_page(region(Role::kReader)).drops, consumer.done);
   report.writer = report_end(region(Role::kWriter), Role::kWriter);
   report.reader = report_end(region(Role::kReader), Role::kReader);
   if (shape_.kind == SegmentKind::kValueLink) {

@@ -48,6 +48,7 @@ struct LinkReport {
   std::uint64_t fill = 0;      // what lies between; at most capacity
   std::uint64_t capacity = 0;  // bytes, or slots
   std::uint32_t pool_lent_count = 0;
+  DropReport drops;  // by the reader
   bool is_guarded = false;
   EndReport writer;
   EndReport reader;
@@ -60,6 +61,13 @@ class LinkObserver {
                                      std::string_view name) noexcept;
 
   [[nodiscard]] LinkReport report() const noexcept;
+  // What the writer's page says is published now.
+  [[nodiscard]] LinkBoundary boundary() const noexcept {
+    return published_boundary(shape_, region(Role::kWriter).bytes());
+  }
+  // What the reader has dropped, alone.
+  [[nodiscard]] DropReport drops() const noexcept;
+  [[nodiscard]] const LinkShape& shape() const noexcept { return shape_; }
 
   // Looks at the broker's view, which the caller keeps up to date.  Requires: of a link.
   static LinkObserver of(std::unique_ptr<GuardedView> view) noexcept;

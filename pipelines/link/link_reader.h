@@ -25,6 +25,7 @@ struct Message {
   bool aborted = false;              // the writer no longer wants it
   std::uint64_t position = 0;        // of the ring; for release()
   std::uint64_t end_position = 0;
+  std::uint32_t number = 0;  // messages before it, modulo 2^32; for release()
 };
 
 class LinkReader {
@@ -34,15 +35,33 @@ class LinkReader {
   static Result<LinkReader> attach(const SegmentDirectory& directory, std::string_view name,
                                    MemoryLock memory_lock = MemoryLock::kTry) noexcept;
 
-  // The next message; several may be held.  kBlocked when there is none.
+  // The next message; several may be held.  kBlocked when there is none.  Looks at the control lane
+  // first: what a command has dropped since is never handed out.
   [[nodiscard]] Transfer try_peek(Message& message) noexcept;
 
   // Finishes `message` and all before it; gives space back, and wakes a waiting writer when that is
   // worth it.  On a link with a pool, give the buffer back first.
   void release(const Message& message) noexcept;
 
-  // Drops all that the writer has aborted, in one step.  Requires: nothing is held, no pool.
+  // Drops all that the writer has aborted, in one step; on a link with a pool, its buffers go back.
+  // Requires: nothing is held.
   void skip_aborted() noexcept;
+
+  // Drops at once what a command in the control lane names.  try_peek() does it by itself; this is
+  // for a reader that is busy with something else.  What is held stays held.
+  void obey_commands() noexcept;
+  // There is a command that has not been obeyed.  Changes nothing.
+  [[nodiscard]] bool has_command() const noexcept {
+    return gap_.end == 0 && end_.control().has_command();
+  }
+  // How often try_peek() looks at the control lane: at every `interval`-th call, and whenever there
+  // is no message.
+  void set_control_interval(std::uint32_t interval) noexcept {
+    end_.control().set_interval(interval);
+  }
+  // What to sleep on until a command comes, where that is not the wait for a message.
+  [[nodiscard]] WaitPoint control_point() noexcept { return end_.control().wait_point(); }
+  [[nodiscard]] const ControlLane& control() const noexcept { return end_.control(); }
 
   // Finished for good: the writer learns that nobody will read on.
   void close() noexcept { end_.close(); }
@@ -88,7 +107,25 @@ class LinkReader {
   [[nodiscard]] std::uint64_t credit_given() const noexcept {
     return slots_ ? slots_->credit_given() : records_->credit_given();
   }
+  // Where messages were passed over while some before them are held: they are finished with those.
+  struct Gap {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;  // 0: there is none
+    std::uint32_t count = 0;
+  };
+
   [[nodiscard]] Transfer look(Message& message) noexcept;
+  [[nodiscard]] std::uint64_t next() const noexcept {
+    return slots_ ? slots_->position() : records_->position();
+  }
+  [[nodiscard]] std::uint64_t done() const noexcept {
+    return slots_ ? slots_->done() : records_->done();
+  }
+  void restore_number() noexcept;
+  [[nodiscard]] LinkBoundary writer_abort() const noexcept;
+  [[nodiscard]] bool drop_before(const LinkBoundary& boundary) noexcept;
+  [[nodiscard]] std::uint64_t pass_over(std::uint64_t position) noexcept;
+  void finish(std::uint64_t end, std::uint32_t number) noexcept;
   void ring_for_credit() noexcept;
 
   LinkEnd end_;
@@ -96,6 +133,10 @@ class LinkReader {
   std::optional<RecordConsumer> records_;  // holds a value
   std::optional<PoolReader> pool_;
   std::uint64_t rung_credit_ = 0;
+  std::uint32_t number_ = 0;           // of the next message
+  std::uint32_t finished_number_ = 0;  // messages before done()
+  std::size_t free_mark_ = 0;          // the one of the two that does not hold
+  Gap gap_;
   bool corrupt_ = false;  // stays: a peer that was corrupt once is not believed again
 };
 

@@ -106,12 +106,17 @@ Result<LinkHold> take_named_role(const SegmentDirectory& directory, std::string_
   Result<Mapping> peer =
       Mapping::map(file->read_only_fd(), peer_region.offset_bytes, peer_region.size_bytes, options);
   if (!peer) return peer.error();
+  const Region& control_region = header->regions[2];
+  Result<Mapping> control = Mapping::map(file->read_only_fd(), control_region.offset_bytes,
+                                         control_region.size_bytes, options);
+  if (!control) return control.error();
   return LinkHold{*shape,
                   parts_of(*shape, header->page_bytes),
                   std::move(certificate).value(),
                   nullptr,
                   std::move(own).value(),
-                  std::move(peer).value()};
+                  std::move(peer).value(),
+                  std::move(control).value()};
 }
 
 }  // namespace
@@ -125,8 +130,9 @@ Result<LinkHold> take_role(const SegmentDirectory& directory, std::string_view n
     if (guarded->shape.kind == SegmentKind::kBoard) {
       return Error{ErrorCode::kVersion, 0, "not a link but a board"};
     }
-    return LinkHold{guarded->shape,          guarded->parts,          std::nullopt,
-                    std::move(guarded->end), std::move(guarded->own), std::move(guarded->peer)};
+    return LinkHold{
+        guarded->shape,          guarded->parts,           std::nullopt, std::move(guarded->end),
+        std::move(guarded->own), std::move(guarded->peer), Mapping()};
   }
   if (!is_no_rendezvous(guarded.error())) return guarded.error();
   Result<LinkHold> named = take_named_role(directory, name, role, memory_lock);
