@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/segment/segment_layout.h"
@@ -19,16 +20,19 @@
 #include "tools/doctor/doctor.h"
 #include "tools/help.h"
 #include "tools/ls/ls.h"
+#include "tools/manual/manual.h"
 #include "tools/oob/oob.h"
 #include "tools/pipe/pipe.h"
+#include "tools/reap/reap.h"
 #include "tools/rm/rm.h"
 #include "tools/run/run.h"
 #include "tools/stat/stat.h"
+#include "tools/verify/verify.h"
 
 namespace slipring::tools {
 namespace {
 
-std::string help_of(const CLI::App& app, const CommandText& text) {
+CommandManual manual_of(const CLI::App& app, const CommandText& text) {
   // Arguments first, what every command has last.
   const auto rank = [](const CLI::Option* option) {
     if (option->get_positional()) return 0;
@@ -38,7 +42,7 @@ std::string help_of(const CLI::App& app, const CommandText& text) {
   std::stable_sort(
       options.begin(), options.end(),
       [&](const CLI::Option* one, const CLI::Option* other) { return rank(one) < rank(other); });
-  std::vector<OptionText> texts;
+  CommandManual manual{text, {}};
   for (const CLI::Option* option : options) {
     if (option->get_group().empty()) continue;  // for the program's own use
     const bool is_argument = option->get_positional();
@@ -48,9 +52,10 @@ std::string help_of(const CLI::App& app, const CommandText& text) {
     if (const std::size_t comma = names.find(','); comma != std::string::npos) {
       names.insert(comma + 1, " ");
     }
-    texts.push_back({names + option->get_option_text(), option->get_description()});
+    manual.options.push_back(
+        {names, option->get_option_text(), option->get_description(), is_argument});
   }
-  return command_help(text, texts);
+  return manual;
 }
 
 // The commands with what they were asked for.
@@ -70,17 +75,29 @@ struct CommandLine {
   OobRequest oob;
   std::string oob_wait;
   BenchRequest bench;
+  VerifyRequest verify;
+  ReapRequest reap;
+  ManRequest man;
+  CompletionRequest completion;
+  std::vector<std::pair<const CLI::App*, const CommandText*>> commands;
 
   CLI::App& add(const CommandText& text, bool& json) {
     CLI::App& command = *app.add_subcommand(text.name, text.purpose);
     command.set_help_flag("-h,--help", "Print this help");
     command.formatter_fn([&text](const CLI::App* self, std::string, CLI::AppFormatMode) {
-      return help_of(*self, text);
+      return command_help(manual_of(*self, text));
     });
     command.allow_extras();  // for a better complaint than the library's
     json = false;
     command.add_flag("--json", json, "Print JSON for programs, one object a line");
+    commands.emplace_back(&command, &text);
     return command;
+  }
+
+  [[nodiscard]] std::vector<CommandManual> manuals() const {
+    std::vector<CommandManual> all;
+    for (const auto& [command, text] : commands) all.push_back(manual_of(*command, *text));
+    return all;
   }
 };
 
@@ -152,7 +169,14 @@ void add_stat(CommandLine& line) {
 void add_stream_options(CLI::App& command, PipeRequest& request, const char* stay) {
   command
       .add_option("--capacity", request.capacity,
-                  "Of a stream that is made, a power of two (default 1MiB)")
+                  "Of a link that is made, a power of two (default 1MiB)")
+      ->option_text(" SIZE");
+  command.add_flag("--lines", request.lines, "Messages: a line each, into and out of records");
+  command.add_flag("--frames", request.frames,
+                   "Messages: 4 bytes of length, little-endian, before each");
+  command
+      .add_option("--max-message", request.max_message,
+                  "Longer messages are an error (default 1MiB)")
       ->option_text(" SIZE");
   command.add_flag("--stay", request.stay, stay);
 }
@@ -205,6 +229,31 @@ void add_bench(CommandLine& line) {
   command.add_option("--cpus", request.cpus)->group("");
 }
 
+void add_verify(CommandLine& line) {
+  CLI::App& command = line.add(kVerifyText, line.verify.json);
+  command.add_option("NAME", line.verify.names, "Segments, patterns, or pipelines (default: all)");
+}
+
+void add_reap(CommandLine& line) {
+  CLI::App& command = line.add(kReapText, line.reap.json);
+  command.add_flag("--yes", line.reap.yes, "Remove it; without this nothing is changed");
+  command.add_flag("--unread", line.reap.unread, "Also segments with messages that nobody read");
+  command.add_flag("--dry-run", line.reap.dry_run, "Only list it (the default)");
+}
+
+void add_man(CommandLine& line) {
+  CLI::App& command = line.add(kManText, line.man.json);
+  command.add_option("COMMAND", line.man.command, "The command (default: the program)");
+  command.add_option("--out", line.man.out, "Write every page into this directory")
+      ->option_text(" DIRECTORY");
+}
+
+void add_completion(CommandLine& line) {
+  CLI::App& command = line.add(kCompletionText, line.completion.json);
+  command.add_option("SHELL", line.completion.shell,
+                     "bash, zsh or fish; or names, for the segments there are");
+}
+
 void build(CommandLine& line) {
   line.app.set_help_flag("-h,--help", "Print this help");
   line.app.formatter_fn(
@@ -220,8 +269,12 @@ void build(CommandLine& line) {
   add_get(line);
   add_pipe(line);
   add_oob(line);
+  add_verify(line);
+  add_reap(line);
   line.add(kDoctorText, line.doctor.json);
   add_bench(line);
+  add_man(line);
+  add_completion(line);
   line.add(kVersionText, line.version_json);
 }
 
@@ -303,6 +356,9 @@ bool place_last_words(CommandLine& line, const std::string& command,
     fill(line.pipe.from);
     fill(line.pipe.to);
   }
+  if (command == kManText.name) fill(line.man.command);
+  if (command == kCompletionText.name) fill(line.completion.shell);
+  if (command == kVerifyText.name) append(line.verify.names);
   if (command == kRmText.name) append(line.remove.names);
   if (command == kStatText.name) append(line.stat.names);
   if (command == kOobText.name) {
@@ -324,6 +380,7 @@ bool has_every_word(const CommandLine& line, const std::string& command) {
   if (command == kPipeText.name && line.pipe.from.empty()) missing = "FROM";
   if (command == kOobText.name && line.oob.words.empty()) missing = "WORD";
   if (command == kOobText.name && line.oob.lane.empty()) missing = "PIPELINE.LANE";
+  if (command == kCompletionText.name && line.completion.shell.empty()) missing = "SHELL";
   if (missing == nullptr) return true;
   complain(command, std::string(missing) + " is required; see `slipring " + command + " --help`");
   return false;
@@ -348,6 +405,10 @@ ExitStatus dispatch(CommandLine& line, const std::string& command) {
   if (command == kPipeText.name) return pipe(line.pipe, command);
   if (command == kDoctorText.name) return doctor(line.doctor);
   if (command == kBenchText.name) return bench(line.bench);
+  if (command == kVerifyText.name) return verify(line.verify);
+  if (command == kReapText.name) return reap(line.reap);
+  if (command == kManText.name) return man(line.man, line.manuals());
+  if (command == kCompletionText.name) return completion(line.completion, line.manuals());
   if (command == kOobText.name) {
     line.oob.wait = !line.oob_wait.empty();
     if (line.oob_wait != "yes") line.oob.wait_seconds = line.oob_wait;

@@ -16,20 +16,20 @@ std::string left_column(std::string text, std::size_t columns) {
 }
 
 std::string option_line(const OptionText& option) {
-  std::string line = left_column("  " + option.names, kOptionColumns);
+  const std::string head = "  " + option.names + option.value;
+  std::string line = left_column(head, kOptionColumns);
   // A long name has a line of its own.
-  if (line.size() > kOptionColumns) {
-    line = "  " + option.names + "\n" + std::string(kOptionColumns, ' ');
-  }
+  if (line.size() > kOptionColumns) line = head + "\n" + std::string(kOptionColumns, ' ');
   return line + wrapped(option.purpose, kHelpColumns, kOptionColumns, kOptionColumns) + "\n";
 }
 
 }  // namespace
 
-std::string command_help(const CommandText& text, std::span<const OptionText> options) {
+std::string command_help(const CommandManual& manual) {
+  const CommandText& text = manual.text;
   std::string help = std::string(text.purpose) + ".\n\nUsage:\n  slipring " + text.name + " " +
                      text.usage + "\n\nOptions:\n";
-  for (const OptionText& option : options) help += option_line(option);
+  for (const OptionText& option : manual.options) help += option_line(option);
   return help + "\nExamples:\n" + text.examples;
 }
 
@@ -39,7 +39,7 @@ std::string program_help() {
       "Usage:\n  slipring COMMAND [ARGUMENTS]\n\nCommands:\n";
   for (const CommandText& text :
        {kRunText, kCreateText, kRmText, kLsText, kStatText, kPutText, kGetText, kPipeText, kOobText,
-        kDoctorText, kBenchText, kVersionText}) {
+        kVerifyText, kReapText, kDoctorText, kBenchText, kManText, kCompletionText, kVersionText}) {
     help += left_column(std::string("  ") + text.name, 12) + text.purpose + "\n";
   }
   return help +

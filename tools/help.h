@@ -1,8 +1,8 @@
 // What --help says: the commands, their purpose, usage and examples.
 #pragma once
 
-#include <span>
 #include <string>
+#include <vector>
 
 namespace slipring::tools {
 
@@ -15,8 +15,16 @@ struct CommandText {
 };
 
 struct OptionText {
-  std::string names;  // "-i, --interval SECONDS"
+  std::string names;  // "-i, --interval"; an operand's name
+  std::string value;  // as it follows them: " SECONDS", " a|b", "[=SECONDS]"; empty for none
   std::string purpose;
+  bool is_operand = false;
+};
+
+// All that is known of a command: what its help, its manual page and its completion are made of.
+struct CommandManual {
+  CommandText text;
+  std::vector<OptionText> options;
 };
 
 inline constexpr CommandText kRunText = {
@@ -55,23 +63,23 @@ inline constexpr CommandText kDoctorText = {
     "  slipring doctor | grep -v ^OK\n"
     "  slipring doctor --json | jq -r '.capabilities[].remedy'\n"};
 inline constexpr CommandText kPutText = {
-    "put", "Put standard input into a stream that `get` reads, as a pipe with a name",
-    "NAME [--capacity SIZE] [--stay] [--json]",
+    "put", "Put standard input into a link that `get` reads, as a pipe with a name",
+    "NAME [--lines|--frames] [--capacity SIZE] [--stay] [--json]",
     "  tar c . | slipring put backup\n"
     "  ffmpeg -i in.mkv -f mpegts - | slipring put ts --capacity 4MiB\n"
-    "  date | slipring put log --stay\n"};
-inline constexpr CommandText kGetText = {"get",
-                                         "Write what comes out of a stream to standard output",
-                                         "NAME [--capacity SIZE] [--stay] [--json]",
-                                         "  slipring get backup | tar x\n"
-                                         "  slipring get ts | ffplay -\n"
-                                         "  slipring get log --stay >> log.txt\n"};
-inline constexpr CommandText kPipeText = {"pipe",
-                                          "Carry bytes between files, pipes, sockets and streams",
-                                          "FROM TO [--capacity SIZE] [--stay] [--json]",
-                                          "  slipring pipe in.ts ring:ts\n"
-                                          "  slipring pipe ring:log tcp://127.0.0.1:5000\n"
-                                          "  slipring pipe 'unix:///run/in.sock?listen' -\n"};
+    "  tail -f log | slipring put events --lines --stay\n"};
+inline constexpr CommandText kGetText = {
+    "get", "Write what comes out of a link to standard output",
+    "NAME [--lines|--frames] [--capacity SIZE] [--stay] [--json]",
+    "  slipring get backup | tar x\n"
+    "  slipring get ts | ffplay -\n"
+    "  slipring get events --lines --stay | grep error\n"};
+inline constexpr CommandText kPipeText = {
+    "pipe", "Carry bytes or messages between files, pipes, sockets and links",
+    "FROM TO [--lines|--frames] [--capacity SIZE] [--stay] [--json]",
+    "  slipring pipe in.ts ring:ts\n"
+    "  slipring pipe ring:log tcp://127.0.0.1:5000\n"
+    "  slipring pipe 'unix:///run/in.sock?listen' -\n"};
 inline constexpr CommandText kOobText = {
     "oob", "Give a running stage a command, out of band",
     "PIPELINE.LANE WORD... [--wait[=SECONDS]] [--timeout SECONDS]\n"
@@ -85,6 +93,28 @@ inline constexpr CommandText kBenchText = {
     "  slipring bench\n"
     "  slipring bench --seconds 30\n"
     "  slipring bench --json | jq '.results[] | {workload, contender, median}'\n"};
+inline constexpr CommandText kVerifyText = {
+    "verify", "Check the layout and the invariants of segments; change nothing",
+    "[NAME|PATTERN]... [--json]",
+    "  slipring verify\n"
+    "  slipring verify 'settop.*' && echo sound\n"
+    "  slipring verify --json | jq '.segments[] | select(.findings != []).name'\n"};
+inline constexpr CommandText kReapText = {
+    "reap", "List what dead processes have left behind, and remove it when told to",
+    "[--yes] [--unread] [--json]",
+    "  slipring reap\n"
+    "  slipring reap --yes\n"
+    "  slipring reap --json | jq -r '.leftovers[].name'\n"};
+inline constexpr CommandText kCompletionText = {
+    "completion", "Print a completion script for a shell", "bash|zsh|fish|names [--json]",
+    "  . <(slipring completion bash)\n"
+    "  slipring completion zsh > ~/.zfunc/_slipring\n"
+    "  slipring completion fish > ~/.config/fish/completions/slipring.fish\n"};
+inline constexpr CommandText kManText = {"man", "Print a manual page, or write all of them",
+                                         "[COMMAND] [--out DIRECTORY] [--json]",
+                                         "  slipring man put | man -l -\n"
+                                         "  slipring man | mandoc\n"
+                                         "  slipring man --out /usr/local/share/man/man1\n"};
 inline constexpr CommandText kVersionText = {
     "version", "Print the versions of program and segment layout", "[--json]",
     "  slipring version\n"
@@ -92,8 +122,7 @@ inline constexpr CommandText kVersionText = {
     "  slipring version --json | jq .layout_version\n"};
 
 // Both are written for 80 columns.
-[[nodiscard]] std::string command_help(const CommandText& text,
-                                       std::span<const OptionText> options);
+[[nodiscard]] std::string command_help(const CommandManual& manual);
 [[nodiscard]] std::string program_help();
 
 }  // namespace slipring::tools

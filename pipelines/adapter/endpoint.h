@@ -33,6 +33,11 @@ struct Endpoint {
 // Nothing, with `fault` saying what is wrong, for what is no endpoint.
 [[nodiscard]] std::optional<Endpoint> parse_endpoint(std::string_view text, std::string& fault);
 
+// Whether what is read there comes in messages by itself.
+[[nodiscard]] constexpr bool keeps_boundaries(const Endpoint&) noexcept {
+  return false;
+}
+
 enum class Direction : std::uint8_t { kSource, kSink };
 
 // Opens what is not a ring.  Waits for the other side of a FIFO, or for the connection.  Standard

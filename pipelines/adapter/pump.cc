@@ -9,13 +9,12 @@
 #include <optional>
 #include <span>
 
+#include "pipelines/adapter/descriptor_wait.h"
 #include "pipelines/adapter/other_end.h"
 #include "platform/wait/clock.h"
 
 namespace slipring {
 namespace {
-
-constexpr int kLookAtPeerMs = static_cast<int>(kLookAtPeerNs / 1'000'000);
 
 template <typename Byte>
 std::array<iovec, 2> io_vectors(const StreamParts<Byte>& parts) noexcept {
@@ -32,23 +31,6 @@ Error output_failed(std::uint64_t moved_bytes) noexcept {
   const ErrorCode code =
       errno == ENOSPC || errno == EDQUOT ? ErrorCode::kNoSpace : ErrorCode::kSystem;
   return {code, errno, "write the output", moved_bytes, 0};
-}
-
-bool is_worth_waiting(int os_errno) noexcept {
-  return os_errno == EAGAIN || os_errno == EWOULDBLOCK || os_errno == EINTR;
-}
-
-// Waits until `fd` is ready for `events`, the peer has ended, or it is time to look at the peer.
-// Regular files are always ready.
-void wait_for(int fd, short events, int peer_fd) noexcept {
-  std::array<pollfd, 2> watched{pollfd{fd, events, 0}, pollfd{peer_fd, POLLIN, 0}};
-  // Whatever poll answers, the caller looks at everything again.
-  static_cast<void>(poll(watched.data(), watched.size(), kLookAtPeerMs));
-}
-
-bool is_ready(int fd, short events) noexcept {
-  pollfd watched{fd, events, 0};
-  return poll(&watched, 1, 0) != 0;  // an error too is found by reading
 }
 
 class Filler {
@@ -104,7 +86,7 @@ class Filler {
     if (!is_ready(input_, POLLIN)) {
       Step looked = look_at_reader();
       if (!looked || looked->has_value()) return looked;
-      wait_for(input_, POLLIN, reader_.poll_fd());
+      wait_for_descriptor(input_, POLLIN, reader_.poll_fd());
       if (!is_ready(input_, POLLIN)) return std::optional<PumpEnd>();
     }
     const std::array<iovec, 2> vectors = io_vectors(room);
@@ -184,7 +166,7 @@ class Drainer {
     if (put < 0) {
       if (errno == EPIPE) return std::optional(PumpEnd::kOutputClosed);
       if (!is_worth_waiting(errno)) return output_failed(report_.moved_bytes);
-      if (errno != EINTR) wait_for(output_, POLLOUT, -1);
+      if (errno != EINTR) wait_for_descriptor(output_, POLLOUT, -1);
       return std::optional<PumpEnd>();
     }
     const auto count = static_cast<std::uint64_t>(put);

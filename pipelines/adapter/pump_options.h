@@ -28,6 +28,15 @@ struct PumpReport {
   PumpEnd end = PumpEnd::kEndOfInput;
   std::uint64_t moved_bytes = 0;
   std::uint64_t repeated_bytes = 0;  // a dead predecessor may have written them already
+  // Where messages are carried, and not bytes.
+  std::uint64_t moved_messages = 0;
+  std::uint64_t repeated_messages = 0;
+  std::uint64_t aborted_messages = 0;    // left out: their writer no longer wanted them
+  std::uint64_t ambiguous_messages = 0;  // written as a line, with a line feed inside
+  std::uint64_t truncated_messages = 0;  // datagrams longer than a message may be, left out whole
+  std::uint64_t overrun_messages = 0;    // datagrams that the kernel had no room for
+  std::uint64_t client_count = 0;        // of a listener with many clients: who came, in all
+  std::uint64_t refused_clients = 0;     // of these, sent away: too long a message, or torn
 };
 
 }  // namespace slipring

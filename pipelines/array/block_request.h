@@ -76,8 +76,8 @@ struct BlockRequest {
   std::uint16_t export_number;  // below kExportCountMax
   std::uint32_t reserved;       // 0
 };
-static_assert(sizeof(BlockRequest) == 56);
-static_assert(offsetof(BlockRequest, operation) == 48);
+static_assert(sizeof(BlockRequest) == 48);
+static_assert(offsetof(BlockRequest, operation) == 40);
 static_assert(std::is_trivially_copyable_v<BlockRequest>);
 
 struct BlockReply {

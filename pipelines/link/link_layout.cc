@@ -71,6 +71,13 @@ const char* name_of(SegmentKind kind) noexcept {
   return "unknown";
 }
 
+Status require_messages(const LinkShape& shape) noexcept {
+  if (shape.kind == SegmentKind::kRecordLink || shape.kind == SegmentKind::kSlotLink) return {};
+  return Error{ErrorCode::kVersion, 0, "not a link of records or slots",
+               static_cast<std::uint64_t>(shape.kind),
+               static_cast<std::uint64_t>(SegmentKind::kRecordLink)};
+}
+
 Status validate_shape(const LinkShape& shape) noexcept {
   if (shape.kind == SegmentKind::kRecordLink) {
     if (shape.pool_buffer_count != 0) {

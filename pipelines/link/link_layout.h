@@ -104,6 +104,10 @@ struct LinkShape {
   return shape.kind == SegmentKind::kRecordLink || shape.kind == SegmentKind::kStreamLink;
 }
 
+// Errors: kVersion for a link whose ends are those of other headers (value_link.h, stream_link.h);
+// its kind is `found`.
+[[nodiscard]] Status require_messages(const LinkShape& shape) noexcept;
+
 // Where the parts lie, from the start of their region.
 struct LinkParts {
   std::uint64_t ring_offset = 0;

@@ -72,6 +72,8 @@ class LinkReader {
   [[nodiscard]] bool has_abort() const noexcept {
     return slots_ ? slots_->has_abort() : records_->has_abort();
   }
+  // The writer has finished for good; what it published before may still be there.
+  [[nodiscard]] bool is_peer_closed() const noexcept { return end_.is_peer_closed(); }
   // The writer has closed and everything has been looked at.
   [[nodiscard]] bool is_finished() const noexcept;
   // What to sleep on until the writer publishes or closes.
@@ -96,6 +98,8 @@ class LinkReader {
 
   [[nodiscard]] const LinkShape& shape() const noexcept { return end_.shape(); }
   [[nodiscard]] std::uint32_t incarnation() const noexcept { return end_.incarnation(); }
+  // How many have held the other end so far, as they say themselves.
+  [[nodiscard]] std::uint32_t peer_incarnation() const noexcept { return end_.peer_incarnation(); }
   [[nodiscard]] bool is_locked() const noexcept { return end_.is_locked(); }
   // For whoever waits on this end, perhaps together with others.
   void count_sleep(std::uint64_t more = 1) noexcept { end_.count_sleep(more); }

@@ -12,6 +12,7 @@ Result<LinkWriter> LinkWriter::attach(const SegmentDirectory& directory, std::st
                                       MemoryLock memory_lock) noexcept {
   Result<LinkHold> hold = take_role(directory, name, Role::kWriter, memory_lock);
   if (!hold) return hold.error();
+  if (Status kind = require_messages(hold->shape); !kind) return kind.error();
   LinkWriter writer(std::move(hold).value());
   if (Status attached = writer.attach_ring(); !attached) return attached.error();
   if (Status attached = writer.attach_pool(); !attached) return attached.error();

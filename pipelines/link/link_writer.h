@@ -78,6 +78,8 @@ class LinkWriter {
   [[nodiscard]] std::uint64_t max_message_bytes() const noexcept;
   // 1 for a fresh link, one more with every successor.
   [[nodiscard]] std::uint32_t incarnation() const noexcept { return end_.incarnation(); }
+  // How many have held the other end so far, as they say themselves.
+  [[nodiscard]] std::uint32_t peer_incarnation() const noexcept { return end_.peer_incarnation(); }
   [[nodiscard]] bool is_locked() const noexcept { return end_.is_locked(); }
   // For whoever waits on this end, perhaps together with others.
   void count_sleep(std::uint64_t more = 1) noexcept { end_.count_sleep(more); }

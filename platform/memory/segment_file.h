@@ -28,6 +28,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/error/result.h"
 #include "platform/memory/numa.h"
@@ -132,5 +133,12 @@ class SegmentFile {
 // Errors: kInvalidArgument (name), kNotFound (no such segment; the sweep was done), kPermission,
 // kSystem.
 Status remove_segment(const SegmentDirectory& directory, std::string_view name) noexcept;
+
+// Names with lock files that belong to no segment and to no living creator: a creator died between
+// its two links, or a remover between its two removals.  Sorted.  Errors: kSystem.
+Result<std::vector<std::string>> list_orphaned_locks(const SegmentDirectory& directory) noexcept;
+
+// Takes such lock files of one name away, and nothing else.  Errors: kInvalidArgument (name).
+Status sweep_orphaned_locks(const SegmentDirectory& directory, std::string_view name) noexcept;
 
 }  // namespace slipring

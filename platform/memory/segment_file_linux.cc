@@ -4,10 +4,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
-#include <vector>
 
 #include "core/error/check.h"
 #include "platform/memory/page_size.h"
@@ -115,21 +115,19 @@ Result<std::uint64_t> current_inode(int directory_fd, const char* name) noexcept
   return from_errno(errno, "look at a segment's name");
 }
 
-// Takes the name of one lock file away unless it belongs to a segment or to a living creator.
-void sweep_lock_file(int directory_fd, const std::string& name, const std::string& file_name,
-                     std::uint64_t data_inode) noexcept {
+// Whether a lock file belongs neither to a segment nor to a living creator.
+bool is_orphan(int directory_fd, const std::string& name, const std::string& file_name,
+               std::uint64_t data_inode) noexcept {
   {
     Result<LockFile> lock = LockFile::open(directory_fd, file_name.c_str());
-    if (!lock.ok()) return;
+    if (!lock.ok()) return false;
     Result<Probe> creator = lock->probe(kCreatorByte);
-    if (!creator.ok() || creator->holder != Holder::kNobody) return;
+    if (!creator.ok() || creator->holder != Holder::kNobody) return false;
   }
   // Only after the probe: a creator that has finished since then left its data file to be seen.
   // Who cannot be asked may live.
   Result<std::uint64_t> current = current_inode(directory_fd, name.c_str());
-  if (!current.ok() || *current == data_inode) return;
-  // A failure leaves an orphan for the next sweep.
-  static_cast<void>(::unlinkat(directory_fd, file_name.c_str(), 0));
+  return current.ok() && *current != data_inode;
 }
 
 void sweep(int directory_fd, const std::string& name) noexcept {
@@ -137,7 +135,9 @@ void sweep(int directory_fd, const std::string& name) noexcept {
   if (!entries.has_value()) return;
   for (const std::string& file_name : *entries) {
     if (const auto data_inode = data_inode_of_lock(file_name, name)) {
-      sweep_lock_file(directory_fd, name, file_name, *data_inode);
+      if (!is_orphan(directory_fd, name, file_name, *data_inode)) continue;
+      // A failure leaves an orphan for the next sweep.
+      static_cast<void>(::unlinkat(directory_fd, file_name.c_str(), 0));
     }
   }
 }
@@ -303,6 +303,27 @@ Status remove_segment(const SegmentDirectory& directory, std::string_view name) 
     return from_errno(errno, "remove a segment");
   }
   sweep(directory.fd(), segment_name);
+  return {};
+}
+
+Result<std::vector<std::string>> list_orphaned_locks(const SegmentDirectory& directory) noexcept {
+  const auto entries = read_directory_names(directory.fd());
+  if (!entries.has_value()) return from_errno(errno, "read the segment directory");
+  std::vector<std::string> names;
+  for (const std::string& file_name : *entries) {
+    const std::string name(segment_of_lock(file_name));
+    const auto data_inode = data_inode_of_lock(file_name, name);
+    if (!is_segment_name(name) || !data_inode) continue;
+    if (is_orphan(directory.fd(), name, file_name, *data_inode)) names.push_back(name);
+  }
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
+}
+
+Status sweep_orphaned_locks(const SegmentDirectory& directory, std::string_view name) noexcept {
+  if (!is_segment_name(name)) return kBadName;
+  sweep(directory.fd(), std::string(name));
   return {};
 }
 

@@ -16,6 +16,9 @@ namespace slipring {
 [[nodiscard]] std::optional<std::uint64_t> data_inode_of_lock(std::string_view file_name,
                                                               std::string_view name) noexcept;
 
+// The segment that a file of a lock file's form is named for; empty for any other file.
+[[nodiscard]] std::string_view segment_of_lock(std::string_view file_name) noexcept;
+
 // Every name in the directory, in the kernel's order; nothing and errno set if it cannot be read.
 [[nodiscard]] std::optional<std::vector<std::string>> read_directory_names(
     int directory_fd) noexcept;

@@ -37,6 +37,15 @@ std::optional<std::uint64_t> data_inode_of_lock(std::string_view file_name,
   return inode;
 }
 
+std::string_view segment_of_lock(std::string_view file_name) noexcept {
+  if (!file_name.starts_with('.') || !file_name.ends_with(kLockSuffix)) return {};
+  const std::string_view inner = file_name.substr(1, file_name.size() - 1 - kLockSuffix.size());
+  const std::size_t dot = inner.rfind('.');
+  if (dot == std::string_view::npos) return {};
+  const std::string_view name = inner.substr(0, dot);
+  return data_inode_of_lock(file_name, name) ? name : std::string_view{};
+}
+
 std::optional<std::vector<std::string>> read_directory_names(int directory_fd) noexcept {
   // A descriptor of its own: the position in a directory belongs to the open file.
   int fd = -1;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <vector>
 
 #include "core/pool/buffer_pool.h"
 #include "core/ring/record_format.h"
@@ -198,7 +199,7 @@ class BelievedLength final : public FuzzTarget {
   GuardedBlock block_{64};
 };
 
-constexpr std::array<TargetInfo, 8> kTargets{{
+constexpr std::array<TargetInfo, 8> kShared{{
     {"planted_index", TargetKind::kShared, "an index taken from the peer without a check",
      make_target<SceneTarget<UncheckedIndex>>},
     {"planted_double_fetch", TargetKind::kShared, "a header read for the check and again for use",
@@ -220,7 +221,12 @@ constexpr std::array<TargetInfo, 8> kTargets{{
 }  // namespace
 
 std::span<const TargetInfo> planted_targets() {
-  return kTargets;
+  static const std::vector<TargetInfo> kAll = [] {
+    std::vector<TargetInfo> all(kShared.begin(), kShared.end());
+    all.push_back(planted_framer());
+    return all;
+  }();
+  return kAll;
 }
 
 }  // namespace slipring::fuzz

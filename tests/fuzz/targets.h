@@ -19,5 +19,9 @@ namespace slipring::fuzz {
 [[nodiscard]] std::span<const TargetInfo> guard_targets();
 [[nodiscard]] std::span<const TargetInfo> text_targets();
 [[nodiscard]] std::span<const TargetInfo> transport_targets();
+[[nodiscard]] std::span<const TargetInfo> framing_targets();
+
+// Broken ones that stand beside the sound.
+[[nodiscard]] const TargetInfo& planted_framer();
 
 }  // namespace slipring::fuzz

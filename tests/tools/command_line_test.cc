@@ -15,8 +15,9 @@
 namespace slipring::tools {
 namespace {
 
-const std::vector<std::string> kCommands = {"run",  "create", "rm",     "ls",
-                                            "stat", "oob",    "doctor", "version"};
+const std::vector<std::string> kCommands = {
+    "run", "create", "rm",   "ls",     "stat",  "put", "get",        "pipe",
+    "oob", "verify", "reap", "doctor", "bench", "man", "completion", "version"};
 
 struct Call {
   std::vector<std::string> words;

@@ -6,111 +6,84 @@
 #include <optional>
 #include <utility>
 
-#include "pipelines/adapter/carry.h"
-#include "pipelines/adapter/endpoint.h"
-#include "pipelines/adapter/pump.h"
-#include "pipelines/adapter/stream_meeting.h"
 #include "tools/cli/selection.h"
 #include "tools/cli/stop_flag.h"
 #include "tools/cli/terminal.h"
 #include "tools/pipe/pump_report.h"
+#include "tools/pipe/route.h"
 
 namespace slipring::tools {
 namespace {
 
-struct Caller {
-  std::string_view command;
-  const PipeRequest& request;
-};
-
-std::optional<Endpoint> read_endpoint(const Caller& caller, const std::string& text) {
+std::optional<Endpoint> read_endpoint(std::string_view command, const std::string& text) {
   std::string fault;
   std::optional<Endpoint> endpoint = parse_endpoint(text, fault);
-  if (!endpoint) complain(caller.command, "'" + text + "': " + fault);
+  if (!endpoint) complain(command, "'" + text + "': " + fault);
   return endpoint;
 }
 
-// Our end of a stream, and the look at the other one.
-template <typename End>
-struct StreamSide {
-  std::string name;
-  std::optional<End> end;
-  std::optional<RoleWatch> other;
-};
-
-template <typename End>
-ExitStatus join(const Caller& caller, const SegmentDirectory& directory, Result<End> met,
-                StreamSide<End>& side, Role other_role) {
-  const bool writes = other_role == Role::kReader;
-  if (!met) {
-    return complain_meeting(caller.command, side.name, writes ? "writer" : "reader", met.error());
+std::optional<Framing> read_framing(std::string_view command, const PipeRequest& request) {
+  if (request.lines && request.frames) {
+    complain(command, "--lines and --frames are two ways to tell messages apart; choose one");
+    return std::nullopt;
   }
-  side.end.emplace(std::move(met).value());
-  Result<RoleWatch> watch = RoleWatch::open(directory, side.name, other_role);
-  if (!watch) return complain(caller.command, "cannot look at " + side.name, watch.error());
-  side.other.emplace(std::move(watch).value());
-  return ExitStatus::kOk;
+  if (request.lines) return Framing::kLines;
+  return request.frames ? Framing::kFrames : Framing::kBytes;
 }
 
-// Lays the role down, for good or for a successor; who leaves last removes the name.
-template <typename End>
-void leave(const SegmentDirectory& directory, StreamSide<End>& side, bool for_good) {
-  if (!side.end) return;
-  if (for_good) side.end->close();
-  side.end.reset();
-  // A failure leaves a name that `slipring rm` takes.
-  if (for_good && side.other) {
-    static_cast<void>(remove_if_over(directory, side.name, side.other->inode()));
+void print_report(const Route& route, const PumpReport& report, Carried carried) {
+  const std::string text = pump_report_json(route.from_text, route.to_text, report, carried);
+  if (route.to.kind == Endpoint::Kind::kStandard) {
+    std::fputs(text.c_str(), stderr);
+  } else {
+    print(text);
   }
 }
 
-// Everything that one call holds.
-struct Sides {
-  StreamSide<StreamReader> source_stream;
-  StreamSide<StreamWriter> sink_stream;
-  Descriptor source;
-  Descriptor sink;
-};
+}  // namespace
 
-ExitStatus open_source(const Caller& caller, const SegmentDirectory& directory,
-                       const Endpoint& endpoint, const StreamMeetingOptions& meeting,
-                       Sides& sides) {
-  if (endpoint.kind == Endpoint::Kind::kRing) {
-    sides.source_stream.name = endpoint.path;
-    return join(caller, directory, meet_as_reader(directory, endpoint.path, meeting),
-                sides.source_stream, Role::kWriter);
-  }
-  Result<Descriptor> opened = open_endpoint(endpoint, Direction::kSource);
-  if (!opened)
-    return complain(caller.command, "cannot read " + caller.request.from, opened.error());
-  sides.source = std::move(opened).value();
-  return ExitStatus::kOk;
+ExitStatus pipe(const PipeRequest& request, std::string_view command) {
+  const std::optional<Endpoint> from = read_endpoint(command, request.from);
+  const std::optional<Endpoint> to = read_endpoint(command, request.to);
+  const std::optional<std::uint64_t> capacity_bytes = read_capacity(command, request.capacity);
+  const std::optional<Framing> framing = read_framing(command, request);
+  const std::optional<std::uint64_t> max_bytes = read_max_message(command, request.max_message);
+  if (!from || !to || !capacity_bytes || !framing || !max_bytes) return ExitStatus::kUsage;
+  ExitStatus status = ExitStatus::kOk;
+  const std::optional<SegmentDirectory> directory = open_directory(command, status);
+  if (!directory) return status;
+  const std::atomic<bool>& stop = heed_stop_signals();
+  const Route route{.command = command,
+                    .from_text = request.from,
+                    .to_text = request.to,
+                    .from = *from,
+                    .to = *to,
+                    .directory = *directory,
+                    .meeting = {.capacity_bytes = *capacity_bytes},
+                    .framing = *framing,
+                    .max_message_bytes = *max_bytes,
+                    .pump = {.stays = request.stay, .stop = &stop}};
+  const Carried carried =
+      *framing != Framing::kBytes || keeps_boundaries(*from) || keeps_boundaries(*to)
+          ? Carried::kMessages
+          : Carried::kBytes;
+
+  signal(SIGPIPE, SIG_IGN);
+  const std::optional<Result<PumpReport>> report =
+      carried == Carried::kMessages ? carry_messages(route, status) : carry_bytes(route, status);
+  signal(SIGPIPE, SIG_DFL);
+  if (!report) return status;
+  if (!report->ok()) return complain_failure(command, request.from, request.to, report->error());
+  const PumpReport& end = report->value();
+  if (request.json) print_report(route, end, carried);
+  remark_losses(command, end);
+  if (end.end == PumpEnd::kStopped) die_of_stop_signal();
+  // A reader who goes away is nobody's fault: as with a pipe.
+  if (end.end == PumpEnd::kOutputClosed) raise(SIGPIPE);
+  return judge_pump(command, request.from, request.to, end);
 }
 
-ExitStatus open_sink(const Caller& caller, const SegmentDirectory& directory,
-                     const Endpoint& endpoint, const StreamMeetingOptions& meeting, Sides& sides) {
-  if (endpoint.kind == Endpoint::Kind::kRing) {
-    sides.sink_stream.name = endpoint.path;
-    return join(caller, directory, meet_as_writer(directory, endpoint.path, meeting),
-                sides.sink_stream, Role::kReader);
-  }
-  Result<Descriptor> opened = open_endpoint(endpoint, Direction::kSink);
-  if (!opened) return complain(caller.command, "cannot write " + caller.request.to, opened.error());
-  sides.sink = std::move(opened).value();
-  return ExitStatus::kOk;
-}
-
-Result<PumpReport> move_bytes(Sides& sides, const PumpOptions& options) {
-  StreamSide<StreamReader>& from = sides.source_stream;
-  StreamSide<StreamWriter>& to = sides.sink_stream;
-  if (from.end && to.end) return relay(*from.end, *from.other, *to.end, *to.other, options);
-  if (from.end) return drain(*from.end, sides.sink.get(), *from.other, options);
-  if (to.end) return fill(*to.end, sides.source.get(), *to.other, options);
-  return carry(sides.source.get(), sides.sink.get(), options);
-}
-
-// Stopped, or after a failure, the rest is left to a successor.
-bool is_all_read(const Result<PumpReport>& report) {
+bool is_all_read(const Result<PumpReport>& report) noexcept {
   if (!report) return false;
   switch (report.value().end) {
     case PumpEnd::kEndOfInput:
@@ -123,50 +96,6 @@ bool is_all_read(const Result<PumpReport>& report) {
       break;
   }
   return false;
-}
-
-}  // namespace
-
-ExitStatus pipe(const PipeRequest& request, std::string_view command) {
-  const Caller caller{command, request};
-  const std::optional<Endpoint> from = read_endpoint(caller, request.from);
-  const std::optional<Endpoint> to = read_endpoint(caller, request.to);
-  const std::optional<std::uint64_t> capacity_bytes = read_capacity(command, request.capacity);
-  if (!from || !to || !capacity_bytes) return ExitStatus::kUsage;
-  ExitStatus status = ExitStatus::kOk;
-  const std::optional<SegmentDirectory> directory = open_directory(command, status);
-  if (!directory) return status;
-  StreamMeetingOptions meeting;
-  meeting.capacity_bytes = *capacity_bytes;
-
-  const std::atomic<bool>& stop = heed_stop_signals();
-  Sides sides;
-  status = open_source(caller, *directory, *from, meeting, sides);
-  if (status == ExitStatus::kOk) status = open_sink(caller, *directory, *to, meeting, sides);
-  if (status != ExitStatus::kOk) return status;
-
-  signal(SIGPIPE, SIG_IGN);
-  Result<PumpReport> report = move_bytes(sides, {.stays = request.stay, .stop = &stop});
-  signal(SIGPIPE, SIG_DFL);
-  leave(*directory, sides.source_stream, !request.stay && is_all_read(report));
-  // Closing says that this was all of it; after a failure it was not.
-  leave(*directory, sides.sink_stream, !request.stay && report.ok());
-  if (!report) {
-    return complain(command, "cannot go on from " + request.from + " to " + request.to,
-                    report.error());
-  }
-  if (request.json) {
-    const std::string text = pump_report_json(request.from, request.to, *report);
-    if (to->kind == Endpoint::Kind::kStandard) {
-      std::fputs(text.c_str(), stderr);
-    } else {
-      print(text);
-    }
-  }
-  if (report->end == PumpEnd::kStopped) die_of_stop_signal();
-  // A reader who goes away is nobody's fault: as with a pipe.
-  if (report->end == PumpEnd::kOutputClosed) raise(SIGPIPE);
-  return judge_pump(command, request.from, request.to, *report);
 }
 
 }  // namespace slipring::tools

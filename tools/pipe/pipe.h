@@ -1,4 +1,5 @@
-// `slipring pipe`, `put` and `get`: bytes from anywhere to anywhere, through streams with names.
+// `slipring pipe`, `put` and `get`: bytes or messages from anywhere to anywhere, through links with
+// names.
 #pragma once
 
 #include <string>
@@ -11,9 +12,12 @@ namespace slipring::tools {
 struct PipeRequest {
   std::string from;  // endpoints, as pipelines/adapter/endpoint.h has them
   std::string to;
-  std::string capacity = "1MiB";  // of a stream that is made
-  bool stay = false;              // an end that dies or leaves is waited for, not followed
-  bool json = false;              // the report: on standard error where the bytes take the output
+  std::string capacity = "1MiB";  // of a link that is made
+  bool lines = false;             // messages: a line each, where boundaries must be written
+  bool frames = false;            // likewise: with a length before each
+  std::string max_message = "1MiB";
+  bool stay = false;  // an end that dies or leaves is waited for, not followed
+  bool json = false;  // the report: on standard error where the bytes take the output
 };
 
 // Ends by SIGPIPE, quietly, when nobody reads what it writes.  `command` is what complaints are

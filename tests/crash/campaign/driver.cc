@@ -105,8 +105,12 @@ class Worker {
     context.directory = directory_;
     stage_->seed = mixed(options_.seed + mixed(number_ + 1) + mixed(round) * (at + 1));
     scene->begin(context);
-    const bool is_over = Round(*scene, context, options_).play();
+    const std::uint64_t found_before = violations_of(*context.tally);
+    Round this_round(*scene, context, options_);
+    const bool is_over = this_round.play();
     if (is_over) scene->judge(context);
+    const bool is_wrong = violations_of(*context.tally) != found_before;
+    if (is_wrong && options_.plant == Plant::kNone) this_round.tell();
     scene->end(context);
     ++context.tally->rounds;
     // After a violation seen by a life the round cannot be judged; the next one can.

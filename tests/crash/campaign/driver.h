@@ -30,7 +30,8 @@ struct Options {
   Plant plant = Plant::kNone;
   std::uint32_t process_count = 3;  // scenes at once
   std::uint32_t kills_in_round = 200;
-  std::uint32_t deadline_seconds = 60;  // for one round; it decides nothing but that the run fails
+  // In which nobody sends, takes, or dies: then a round is called hung.
+  std::uint32_t deadline_seconds = 60;
 };
 
 struct SceneResult {

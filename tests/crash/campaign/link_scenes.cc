@@ -46,6 +46,7 @@ class LinkScene : public PairScene {
                      static_cast<std::uint64_t>(made.error().os_errno));
     }
   }
+  void tell(const Context& /*context*/) const override {}  // its memory is not mapped here
   void end(const Context& /*context*/) override {
     broker_.stop();
     if (directory_) static_cast<void>(remove_segment(*directory_, kLinkName));

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <span>
 
 #include "core/ring/cursor_page.h"
@@ -27,6 +28,16 @@ struct PairMemory {
 };
 static_assert(sizeof(PairMemory) == kRingBytes);
 
+// Where the two sides of a ring stand, for Scene::tell().
+inline void tell_cursors(const ProducerPage& producer, const ConsumerPage& consumer) {
+  std::fprintf(stderr, "  ring: tail %llu, abort before %llu, credit %llu, done %llu, taken %llu\n",
+               static_cast<unsigned long long>(producer.tail.load()),
+               static_cast<unsigned long long>(producer.abort_before.load()),
+               static_cast<unsigned long long>(consumer.credit.load()),
+               static_cast<unsigned long long>(consumer.done.load()),
+               static_cast<unsigned long long>(consumer.taken.load()));
+}
+
 class PairScene : public Scene {
  public:
   [[nodiscard]] std::span<const Role> roles() const override { return kPairRoles; }
@@ -49,6 +60,10 @@ class PairScene : public Scene {
     }
   }
   void judge(const Context& context) override { judge_lane(context, 0); }
+  void tell(const Context& context) const override {
+    const PairMemory& memory = PairMemory::of(*context.stage);
+    tell_cursors(memory.producer, memory.consumer);
+  }
 
  protected:
   // Makes the ring anew, of a shape that chance chooses.

@@ -39,6 +39,8 @@ TEST_CASE("campaign: planted mistakes are seen") {
   CHECK(is_seen(Plant::kNoRecovery, "mpmc", Wrong::kLost));
   CHECK(is_seen(Plant::kWrongReaper, "shared-pool", Wrong::kLeaked));
   CHECK(is_seen(Plant::kMiscount, "broadcast-over", Wrong::kLost));
+  CHECK(is_seen(Plant::kHasty, "pool-slots", Wrong::kLost));
+  CHECK(is_seen(Plant::kHasty, "relay", Wrong::kLost));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // A buffer pool of one owner and one reader; its handles travel on a slot ring.
 
 #include <array>
+#include <cstdio>
 #include <cstring>
 
 #include "core/pool/buffer_pool.h"
@@ -39,6 +40,18 @@ class PoolScene : public PairScene {
     if (!owner || owner.value().lent_count() != 0) {
       context.report(Wrong::kLeaked, "buffers that are not free",
                      owner ? owner.value().lent_count() : pool_.buffer_count);
+    }
+  }
+  void tell(const Context& context) const override {
+    const PoolSceneMemory& memory = PoolSceneMemory::of(*context.stage);
+    tell_cursors(memory.producer, memory.consumer);
+    for (std::uint32_t slot = 0; slot < pool_.buffer_count; ++slot) {
+      const std::uint64_t lent = memory.lent[slot].load();
+      const std::uint64_t returned = memory.returned[slot].load();
+      if (lent == returned) continue;
+      std::fprintf(stderr, "  buffer %u: lent %llu, returned %llu\n", slot,
+                   static_cast<unsigned long long>(lent),
+                   static_cast<unsigned long long>(returned));
     }
   }
 

@@ -87,7 +87,7 @@ class RelayScene : public Scene {
       life.now(Op::kNothing);
       if (answer == Transfer::kCorruptPeer) life.fail(Wrong::kCorrupt, "the relay's input");
       if (answer == Transfer::kBlocked) {
-        if (life.context().phase() >= Phase::kDrainRelays) return;
+        if (!life.stays(Phase::kDrainRelays)) return;
         waiter.wait(reader.message_point(), [&] { return reader.has_message(); });
         continue;
       }

@@ -13,9 +13,10 @@
 namespace slipring::campaign {
 namespace {
 
-void set_deadline(std::uint32_t seconds) {
+// An alarm each so many seconds; 0: none.
+void set_alarm(std::uint32_t seconds) {
   itimerval at{};
-  at.it_value.tv_sec = static_cast<time_t>(seconds);
+  at.it_value.tv_sec = at.it_interval.tv_sec = static_cast<time_t>(seconds);
   setitimer(ITIMER_REAL, &at, nullptr);
 }
 
@@ -58,7 +59,17 @@ void Round::bear(std::uint32_t role, bool is_doomed) {
   context_.stage->ops[role].set(0);
   const pid_t pid = fork();
   if (pid == 0) live(role, false, span_ns, seed);
-  actors_[role] = {pid, State::kAlive, is_doomed};
+  have(role, pid, State::kAlive, is_doomed);
+}
+
+void Round::have(std::uint32_t role, pid_t pid, State state, bool is_doomed) {
+  if (pid < 0) {
+    context_.report(Wrong::kCrash, "no process for a life: role, errno", role,
+                    static_cast<std::uint64_t>(errno));
+    is_broken_ = true;
+    return;
+  }
+  actors_[role] = {pid, state, is_doomed};
 }
 
 void Round::bear_reaper(std::uint32_t role, bool is_doomed) {
@@ -67,7 +78,7 @@ void Round::bear_reaper(std::uint32_t role, bool is_doomed) {
   context_.stage->ops[role].set(0);
   const pid_t pid = fork();
   if (pid == 0) live(role, true, span_ns, seed);
-  actors_[role] = {pid, State::kRecovering, is_doomed};
+  have(role, pid, State::kRecovering, is_doomed);
 }
 
 void Round::count_kill(std::uint32_t role, std::uint32_t op) {
@@ -137,37 +148,59 @@ bool Round::take_death(std::uint32_t role, int status) {
   return false;
 }
 
-void Round::tell_hang() const {
+bool Round::has_moved() {
+  // Each of them only grows.
+  std::uint64_t movement = kill_count_;
+  for (std::uint32_t i = 0; i < kMaxBooks; ++i) {
+    const ProducerBook& sent = context_.stage->producers[i];
+    const ConsumerBook& got = context_.stage->consumers[i];
+    if (sent.life_count != 0) movement += sent.lives[sent.life_count - 1].committed.get();
+    if (got.life_count != 0) movement += got.lives[got.life_count - 1].end.get();
+    movement += std::uint64_t{sent.life_count} + got.life_count;
+  }
+  const bool has_moved = movement != movement_;
+  movement_ = movement;
+  return has_moved;
+}
+
+void Round::tell() const {
   std::string state;
   for (std::uint32_t i = 0; i < scene_.roles().size(); ++i) {
     state += std::string(" ") + scene_.roles()[i].name + "=" +
              (actors_[i].state == State::kGone ? "gone" : kOpNames[context_.stage->ops[i].get()]);
   }
-  std::fprintf(stderr, "%s: no end of the round, phase %u, kills %u:%s\n", scene_.name(),
+  std::fprintf(stderr, "%s: phase %u, kills %u:%s\n", scene_.name(),
                static_cast<unsigned>(context_.phase()), kill_count_, state.c_str());
   for (std::uint32_t i = 0; i < kMaxBooks; ++i) {
     const ProducerBook& sent = context_.stage->producers[i];
     const ConsumerBook& got = context_.stage->consumers[i];
     if (sent.life_count != 0) {
       const ProducerLife& life = sent.lives[sent.life_count - 1];
-      std::fprintf(stderr, "  producer %u: life %u, committed %u, attempted %u\n", i,
-                   sent.life_count, life.committed.get(), life.attempted.get());
+      std::fprintf(stderr, "  producer %u: life %u, base %u, committed %u, attempted %u\n", i,
+                   sent.life_count, life.base, life.committed.get(), life.attempted.get());
     }
     if (got.life_count != 0) {
       const ConsumerLife& life = got.lives[got.life_count - 1];
-      std::fprintf(stderr, "  consumer %u: life %u, log end %u, finished %u, taken up to %u\n", i,
-                   got.life_count, life.end.get(), life.finished.get(), life.taken_end.get());
+      std::fprintf(stderr, "  consumer %u: life %u, log from %u to %u, finished %u, taken up to %u",
+                   i, got.life_count, life.begin, life.end.get(), life.finished.get(),
+                   life.taken_end.get());
+      std::fprintf(stderr, ", last logged %u\n",
+                   life.end.get() == 0 ? 0 : got.log[life.end.get() - 1].id);
     }
   }
-  context_.report(Wrong::kHang, "no end of the round: phase, kills",
-                  static_cast<std::uint64_t>(context_.phase()), kill_count_);
+  scene_.tell(context_);
 }
 
 bool Round::wait_for_one() {
+  if (is_broken_) return false;
   int status = 0;
-  const pid_t pid = waitpid(-1, &status, 0);
+  pid_t pid = 0;
+  do {
+    pid = waitpid(-1, &status, 0);
+  } while (pid < 0 && errno == EINTR && has_moved());
   if (pid < 0) {
-    tell_hang();
+    context_.report(Wrong::kHang, "no end of the round: phase, kills",
+                    static_cast<std::uint64_t>(context_.phase()), kill_count_);
     return false;
   }
   for (std::uint32_t i = 0; i < scene_.roles().size(); ++i) {
@@ -195,7 +228,7 @@ void Round::kill_all() {
 }
 
 bool Round::play() {
-  set_deadline(options_.deadline_seconds);
+  set_alarm(options_.deadline_seconds);
   go_on_to(Phase::kRun);
   for (std::uint32_t i = 0; i < scene_.roles().size(); ++i) bear(i, true);
   bool is_well = true;
@@ -206,7 +239,7 @@ bool Round::play() {
   while (is_well && !are_gone(RoleKind::kRelay)) is_well = wait_for_one();
   go_on_to(Phase::kDrain);
   while (is_well && !are_gone(RoleKind::kConsumer)) is_well = wait_for_one();
-  set_deadline(0);
+  set_alarm(0);
   kill_all();
   return is_well;
 }

@@ -18,6 +18,8 @@ class Round {
 
   // False when it did not come to its end; a violation says why.
   [[nodiscard]] bool play();
+  // Where everybody stands, to stderr.
+  void tell() const;
 
  private:
   enum class State : std::uint32_t { kAlive, kRecovering, kGone };
@@ -28,6 +30,8 @@ class Round {
   };
 
   void bear(std::uint32_t role, bool is_doomed);
+  // The process in which a role is played from now on.
+  void have(std::uint32_t role, pid_t pid, State state, bool is_doomed);
   void bear_reaper(std::uint32_t role, bool is_doomed);
   void live(std::uint32_t role, bool is_reaper, std::uint64_t life_ns, std::uint64_t seed);
   [[nodiscard]] std::uint64_t life_ns();
@@ -38,10 +42,11 @@ class Round {
   // Kills one that lives, and gives it a successor while it dies.
   void replace(std::uint32_t role);
   void kill_all();
-  void tell_hang() const;
+  // Whether anything was sent, taken, or has died since it was last asked.
+  [[nodiscard]] bool has_moved();
   [[nodiscard]] bool are_gone(RoleKind kind) const;
   void go_on_to(Phase phase) {
-    context_.stage->phase.store(static_cast<std::uint32_t>(phase), std::memory_order_relaxed);
+    context_.stage->phase.store(static_cast<std::uint32_t>(phase), std::memory_order_release);
   }
 
   Scene& scene_;
@@ -56,7 +61,9 @@ class Round {
   };
   std::array<Leaving, 4 * kMaxRoles> leaving_{};  // killed, not reaped, already replaced
   std::uint32_t kill_count_ = 0;
+  std::uint64_t movement_ = 0;
   bool is_running_ = true;
+  bool is_broken_ = false;  // the machine gives no process
 };
 
 }  // namespace slipring::campaign

@@ -17,9 +17,9 @@ const char* name_of(Wrong wrong) {
 }
 
 const char* name_of(Plant plant) {
-  constexpr const char* kNames[kPlantCount] = {"none",  "lost",        "repeat",       "torn",
-                                               "order", "hang",        "unmarked",     "false-mark",
-                                               "leak",  "no-recovery", "wrong-reaper", "miscount"};
+  constexpr const char* kNames[kPlantCount] = {
+      "none",       "lost", "repeat",      "torn",         "order",    "hang", "unmarked",
+      "false-mark", "leak", "no-recovery", "wrong-reaper", "miscount", "hasty"};
   return kNames[static_cast<std::uint32_t>(plant)];
 }
 
@@ -64,6 +64,18 @@ void Life::idle() {
     doom_ns_ = 1 + chance_.below(100'000);
   }
   sched_yield();
+}
+
+bool Life::stays(Phase last) {
+  if (looks_last_) return false;
+  if (context_->plant == Plant::kHasty) {
+    // As if others had had the processor.
+    for (int i = 0; i < 200 && context_->phase() != Phase::kRun; ++i) sched_yield();
+    if (context_->phase() >= last) return false;
+  }
+  looks_last_ = context_->phase() >= last;
+  idle();
+  return true;
 }
 
 bool Life::goes_on(const Sender& sender) {

@@ -55,8 +55,9 @@ enum class Plant : std::uint32_t {
   kNoRecovery,   // mpmc: what the dead consumer held is settled and thrown away
   kWrongReaper,  // shared-pool: the reaper takes everything for sent
   kMiscount,     // broadcast-over: a reader keeps its losses to itself
+  kHasty,        // consumers leave by a look from before the drain
 };
-inline constexpr std::uint32_t kPlantCount = 12;
+inline constexpr std::uint32_t kPlantCount = 13;
 [[nodiscard]] const char* name_of(Plant plant);
 
 // Counts of a scene, summed over rounds and processes.
@@ -117,8 +118,9 @@ struct Context {
 
   // Counts a violation and keeps its words.
   void report(Wrong wrong, const char* what, std::uint64_t a = 0, std::uint64_t b = 0) const;
+  // Who sees a phase sees what those did whose leaving began it.
   [[nodiscard]] Phase phase() const {
-    return static_cast<Phase>(stage->phase.load(std::memory_order_relaxed));
+    return static_cast<Phase>(stage->phase.load(std::memory_order_acquire));
   }
 };
 
@@ -158,12 +160,10 @@ class Life {
 
   // Whether a producer goes on, having sent up to `next`.
   [[nodiscard]] bool goes_on(const Sender& sender);
-  // Whether a consumer that finds nothing stays.
-  [[nodiscard]] bool stays() {
-    if (context_->phase() == Phase::kDrain) return false;
-    idle();
-    return true;
-  }
+  // Whether a consumer that has just found nothing looks again.  It leaves by a look that it began
+  // knowing that everybody before it had left (`last`, or a later phase): one that was off the
+  // processor between its look and this question would leave behind what was sent meanwhile.
+  [[nodiscard]] bool stays(Phase last = Phase::kDrain);
   [[nodiscard]] bool has_room(const Taker& taker) {
     if (taker.has_room()) return true;
     stage().enough.store(1, std::memory_order_relaxed);
@@ -179,6 +179,7 @@ class Life {
   std::uint32_t finish_at_ = 0;
   bool dies_waiting_;  // may be killed while it has nothing to do
   bool has_timer_ = false;
+  bool looks_last_ = false;  // knows that nothing more is sent
   timer_t timer_{};
   std::uint64_t doom_ns_ = 0;  // to be set going by the next message
 };
@@ -210,6 +211,8 @@ class Scene {
   virtual void recover(Life& life, std::uint32_t /*dead*/) { (void)life; }
   // Once all have left.
   virtual void judge(const Context& context) = 0;
+  // What the ring itself shows, to stderr; for a round that is found wrong, or does not end.
+  virtual void tell(const Context& /*context*/) const {}
   virtual void end(const Context& /*context*/) {}
 };
 

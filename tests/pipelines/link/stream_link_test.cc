@@ -8,6 +8,8 @@
 #include <string>
 
 #include "pipelines/link/link_observer.h"
+#include "pipelines/link/link_reader.h"
+#include "pipelines/link/link_writer.h"
 #include "pipelines/link/role_watch.h"
 #include "tests/pipelines/link/guarded_fixture.h"
 #include "tests/pipelines/link/link_fixture.h"
@@ -126,6 +128,8 @@ TEST_CASE("stream link: another kind is refused, and observers count bytes") {
   CHECK(create_link(directory, "odd", stream_link_shape(1000)).error().code ==
         ErrorCode::kInvalidArgument);
   REQUIRE(create_link(directory, kName, stream_link_shape(1024)).ok());
+  CHECK(LinkWriter::attach(directory, kName).error().code == ErrorCode::kVersion);
+  CHECK(LinkReader::attach(directory, kName).error().code == ErrorCode::kVersion);
   StreamWriter writer = must(StreamWriter::attach(directory, kName));
   CHECK(write_some(writer, 300) == 300);
   const LinkReport report = must(LinkObserver::attach(directory, kName)).report();

@@ -23,5 +23,15 @@ TEST_CASE("segment_name: another segment's lock file is not taken for ours") {
   CHECK_FALSE(data_inode_of_lock("", "a").has_value());
 }
 
+TEST_CASE("segment_name: a lock file tells its segment, and other files tell none") {
+  CHECK(segment_of_lock(".a.b.17.lock") == "a.b");
+  CHECK(segment_of_lock(lock_file_name("x", 5)) == "x");
+  for (const char* other :
+       {"", ".", "..", "a.17.lock", ".lock", ".a.lock", ".a.x.lock", "a.guard"}) {
+    CAPTURE(other);
+    CHECK(segment_of_lock(other).empty());
+  }
+}
+
 }  // namespace
 }  // namespace slipring

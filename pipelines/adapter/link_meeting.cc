@@ -1,4 +1,4 @@
-#include "pipelines/adapter/stream_meeting.h"
+#include "pipelines/adapter/link_meeting.h"
 
 #include "pipelines/link/link_observer.h"
 
@@ -9,27 +9,46 @@ namespace {
 constexpr int kAttempts = 100;
 constexpr Error kRestless{ErrorCode::kBusy, 0, "meet on a link that is replaced again and again"};
 
+template <typename End>
+constexpr SegmentKind kKind = SegmentKind::kStreamLink;
+template <>
+constexpr SegmentKind kKind<LinkWriter> = SegmentKind::kRecordLink;
+template <>
+constexpr SegmentKind kKind<LinkReader> = SegmentKind::kRecordLink;
+
+template <typename End>
+Result<End> attach(const SegmentDirectory& directory, std::string_view name) noexcept {
+  Result<End> end = End::attach(directory, name);
+  if (!end || end->shape().kind == kKind<End>) return end;
+  return Error{ErrorCode::kVersion, 0, "not a link of records",
+               static_cast<std::uint64_t>(end->shape().kind),
+               static_cast<std::uint64_t>(kKind<End>)};
+}
+
 // Attaches, and makes the link where there is none.  kNotFound: look again.
 template <typename End>
 Result<End> attach_or_make(const SegmentDirectory& directory, std::string_view name,
-                           const StreamMeetingOptions& options) noexcept {
-  Result<End> end = End::attach(directory, name);
+                           const MeetingOptions& options) noexcept {
+  Result<End> end = attach<End>(directory, name);
   if (end || end.error().code != ErrorCode::kNotFound) return end;
-  const Status made =
-      create_link(directory, name, stream_link_shape(options.capacity_bytes), options.segment);
+  LinkShape shape;
+  shape.kind = kKind<End>;
+  shape.capacity_bytes = options.capacity_bytes;
+  const Status made = create_link(directory, name, shape, options.segment);
   if (!made && made.error().code != ErrorCode::kExists) return made.error();
-  return End::attach(directory, name);
+  return attach<End>(directory, name);
 }
 
 }  // namespace
 
-Result<StreamWriter> meet_as_writer(const SegmentDirectory& directory, std::string_view name,
-                                    const StreamMeetingOptions& options) noexcept {
+template <typename Writer>
+Result<Writer> meet_as_writer(const SegmentDirectory& directory, std::string_view name,
+                              const MeetingOptions& options) noexcept {
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     std::uint64_t inode = 0;
     if (Result<SegmentFile> seen = SegmentFile::open(directory, name); seen) inode = seen->inode();
     {
-      Result<StreamWriter> writer = attach_or_make<StreamWriter>(directory, name, options);
+      Result<Writer> writer = attach_or_make<Writer>(directory, name, options);
       if (!writer && writer.error().code == ErrorCode::kNotFound) continue;
       if (!writer || !writer->is_peer_closed()) return writer;
     }
@@ -39,14 +58,24 @@ Result<StreamWriter> meet_as_writer(const SegmentDirectory& directory, std::stri
   return kRestless;
 }
 
-Result<StreamReader> meet_as_reader(const SegmentDirectory& directory, std::string_view name,
-                                    const StreamMeetingOptions& options) noexcept {
+template <typename Reader>
+Result<Reader> meet_as_reader(const SegmentDirectory& directory, std::string_view name,
+                              const MeetingOptions& options) noexcept {
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    Result<StreamReader> reader = attach_or_make<StreamReader>(directory, name, options);
+    Result<Reader> reader = attach_or_make<Reader>(directory, name, options);
     if (reader || reader.error().code != ErrorCode::kNotFound) return reader;
   }
   return kRestless;
 }
+
+template Result<StreamWriter> meet_as_writer(const SegmentDirectory&, std::string_view,
+                                             const MeetingOptions&) noexcept;
+template Result<LinkWriter> meet_as_writer(const SegmentDirectory&, std::string_view,
+                                           const MeetingOptions&) noexcept;
+template Result<StreamReader> meet_as_reader(const SegmentDirectory&, std::string_view,
+                                             const MeetingOptions&) noexcept;
+template Result<LinkReader> meet_as_reader(const SegmentDirectory&, std::string_view,
+                                           const MeetingOptions&) noexcept;
 
 Result<bool> remove_if_over(const SegmentDirectory& directory, std::string_view name,
                             std::uint64_t inode) noexcept {

@@ -1,0 +1,103 @@
+#include <optional>
+#include <utility>
+
+#include "pipelines/adapter/carry.h"
+#include "pipelines/adapter/pump.h"
+#include "tools/cli/terminal.h"
+#include "tools/pipe/pump_report.h"
+#include "tools/pipe/route.h"
+
+namespace slipring::tools {
+namespace {
+
+// Our end of a stream, and the look at the other one.
+template <typename End>
+struct StreamSide {
+  std::string name;
+  std::optional<End> end;
+  std::optional<RoleWatch> other;
+};
+
+template <typename End>
+ExitStatus join(const Route& route, Result<End> met, StreamSide<End>& side, Role other_role) {
+  const bool writes = other_role == Role::kReader;
+  if (!met) {
+    return complain_meeting(route.command, side.name, writes ? "writer" : "reader", Carried::kBytes,
+                            met.error());
+  }
+  side.end.emplace(std::move(met).value());
+  Result<RoleWatch> watch = RoleWatch::open(route.directory, side.name, other_role);
+  if (!watch) return complain(route.command, "cannot look at " + side.name, watch.error());
+  side.other.emplace(std::move(watch).value());
+  return ExitStatus::kOk;
+}
+
+// Lays the role down, for good or for a successor; who leaves last removes the name.
+template <typename End>
+void leave(const SegmentDirectory& directory, StreamSide<End>& side, bool for_good) {
+  if (!side.end) return;
+  if (for_good) side.end->close();
+  side.end.reset();
+  // A failure leaves a name that `slipring rm` takes.
+  if (for_good && side.other) {
+    static_cast<void>(remove_if_over(directory, side.name, side.other->inode()));
+  }
+}
+
+// Everything that one call holds.
+struct Sides {
+  StreamSide<StreamReader> source_stream;
+  StreamSide<StreamWriter> sink_stream;
+  Descriptor source;
+  Descriptor sink;
+};
+
+ExitStatus open_source(const Route& route, Sides& sides) {
+  if (route.from.kind == Endpoint::Kind::kRing) {
+    sides.source_stream.name = route.from.path;
+    return join(route,
+                meet_as_reader<StreamReader>(route.directory, route.from.path, route.meeting),
+                sides.source_stream, Role::kWriter);
+  }
+  Result<Descriptor> opened = open_endpoint(route.from, Direction::kSource);
+  if (!opened) return complain(route.command, "cannot read " + route.from_text, opened.error());
+  sides.source = std::move(opened).value();
+  return ExitStatus::kOk;
+}
+
+ExitStatus open_sink(const Route& route, Sides& sides) {
+  if (route.to.kind == Endpoint::Kind::kRing) {
+    sides.sink_stream.name = route.to.path;
+    return join(route, meet_as_writer<StreamWriter>(route.directory, route.to.path, route.meeting),
+                sides.sink_stream, Role::kReader);
+  }
+  Result<Descriptor> opened = open_endpoint(route.to, Direction::kSink);
+  if (!opened) return complain(route.command, "cannot write " + route.to_text, opened.error());
+  sides.sink = std::move(opened).value();
+  return ExitStatus::kOk;
+}
+
+Result<PumpReport> move_bytes(Sides& sides, const PumpOptions& options) {
+  StreamSide<StreamReader>& from = sides.source_stream;
+  StreamSide<StreamWriter>& to = sides.sink_stream;
+  if (from.end && to.end) return relay(*from.end, *from.other, *to.end, *to.other, options);
+  if (from.end) return drain(*from.end, sides.sink.get(), *from.other, options);
+  if (to.end) return fill(*to.end, sides.source.get(), *to.other, options);
+  return carry(sides.source.get(), sides.sink.get(), options);
+}
+
+}  // namespace
+
+std::optional<Result<PumpReport>> carry_bytes(const Route& route, ExitStatus& status) {
+  Sides sides;
+  status = open_source(route, sides);
+  if (status == ExitStatus::kOk) status = open_sink(route, sides);
+  if (status != ExitStatus::kOk) return std::nullopt;
+  Result<PumpReport> report = move_bytes(sides, route.pump);
+  leave(route.directory, sides.source_stream, !route.pump.stays && is_all_read(report));
+  // Closing says that this was all of it; after a failure it was not.
+  leave(route.directory, sides.sink_stream, !route.pump.stays && report.ok());
+  return report;
+}
+
+}  // namespace slipring::tools

@@ -1,0 +1,100 @@
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "pipelines/adapter/descriptor_messages.h"
+#include "pipelines/adapter/link_messages.h"
+#include "pipelines/adapter/message_ends.h"
+#include "pipelines/adapter/message_pump.h"
+#include "tools/cli/terminal.h"
+#include "tools/pipe/pump_report.h"
+#include "tools/pipe/route.h"
+
+namespace slipring::tools {
+namespace {
+
+// An end, and the link that it may be of.
+template <typename End>
+struct Side {
+  std::unique_ptr<End> end;
+  std::string link_name;  // empty: not of a link
+  std::uint64_t inode = 0;
+};
+
+// Joins a link; LinkEnd is LinkSource or LinkSink, Met what it is made of.
+template <typename LinkEnd, typename Met, typename End>
+ExitStatus join(const Route& route, const std::string& name, Result<Met> met, Role other_role,
+                Side<End>& side) {
+  if (!met) {
+    const char* role = other_role == Role::kReader ? "writer" : "reader";
+    return complain_meeting(route.command, name, role, Carried::kMessages, met.error());
+  }
+  Result<RoleWatch> watch = RoleWatch::open(route.directory, name, other_role);
+  if (!watch) return complain(route.command, "cannot look at " + name, watch.error());
+  side.link_name = name;
+  side.inode = watch->inode();
+  side.end =
+      std::make_unique<LinkEnd>(std::move(met).value(), std::move(watch).value(), route.pump);
+  return ExitStatus::kOk;
+}
+
+ExitStatus open_source(const Route& route, Side<MessageSource>& side) {
+  const Endpoint& from = route.from;
+  if (from.kind == Endpoint::Kind::kRing) {
+    return join<LinkSource>(route, from.path,
+                            meet_as_reader<LinkReader>(route.directory, from.path, route.meeting),
+                            Role::kWriter, side);
+  }
+  if (route.framing == Framing::kBytes) {
+    complain(route.command,
+             "how are messages told apart in " + route.from_text + "?  Say --lines or --frames");
+    return ExitStatus::kUsage;
+  }
+  Result<Descriptor> opened = open_endpoint(from, Direction::kSource);
+  if (!opened) return complain(route.command, "cannot read " + route.from_text, opened.error());
+  side.end = std::make_unique<DescriptorSource>(std::move(opened).value(), route.framing,
+                                                route.max_message_bytes);
+  return ExitStatus::kOk;
+}
+
+ExitStatus open_sink(const Route& route, Side<MessageSink>& side) {
+  const Endpoint& to = route.to;
+  if (to.kind == Endpoint::Kind::kRing) {
+    return join<LinkSink>(route, to.path,
+                          meet_as_writer<LinkWriter>(route.directory, to.path, route.meeting),
+                          Role::kReader, side);
+  }
+  Result<Descriptor> opened = open_endpoint(to, Direction::kSink);
+  if (!opened) return complain(route.command, "cannot write " + route.to_text, opened.error());
+  side.end = std::make_unique<DescriptorSink>(std::move(opened).value(), route.framing,
+                                              route.max_message_bytes);
+  return ExitStatus::kOk;
+}
+
+// Lays the role down, for good or for a successor; who leaves last removes the name.
+template <typename End>
+void leave(const Route& route, Side<End>& side, bool for_good) {
+  if (for_good) side.end->close();
+  side.end.reset();
+  // A failure leaves a name that `slipring rm` takes.
+  if (for_good && !side.link_name.empty()) {
+    static_cast<void>(remove_if_over(route.directory, side.link_name, side.inode));
+  }
+}
+
+}  // namespace
+
+std::optional<Result<PumpReport>> carry_messages(const Route& route, ExitStatus& status) {
+  Side<MessageSource> source;
+  Side<MessageSink> sink;
+  status = open_source(route, source);
+  if (status == ExitStatus::kOk) status = open_sink(route, sink);
+  if (status != ExitStatus::kOk) return std::nullopt;
+  Result<PumpReport> report = pump_messages(*source.end, *sink.end, route.pump);
+  leave(route, source, !route.pump.stays && is_all_read(report));
+  // Closing says that this was all of it; after a failure it was not.
+  leave(route, sink, !route.pump.stays && report.ok());
+  return report;
+}
+
+}  // namespace slipring::tools

@@ -1,0 +1,42 @@
+// From where to where one call of `pipe`, `put` or `get` carries, and how.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "pipelines/adapter/endpoint.h"
+#include "pipelines/adapter/link_meeting.h"
+#include "pipelines/adapter/message_framer.h"
+#include "pipelines/adapter/pump_options.h"
+#include "platform/memory/segment_directory.h"
+#include "tools/cli/exit_status.h"
+
+namespace slipring::tools {
+
+struct Route {
+  std::string_view command;  // whom complaints name
+  std::string from_text;     // as it was asked for
+  std::string to_text;
+  Endpoint from;
+  Endpoint to;
+  const SegmentDirectory& directory;
+  MeetingOptions meeting;
+  Framing framing = Framing::kBytes;
+  std::uint64_t max_message_bytes = kDefaultMaxMessageBytes;
+  PumpOptions pump;
+};
+
+// Each opens both ends, carries until one of them ends, and leaves links as they should be left.
+// Nothing after a complaint that it cannot begin, with its status.
+std::optional<Result<PumpReport>> carry_bytes(const Route& route, ExitStatus& status);
+// What keeps boundaries by itself stays as it is; elsewhere `framing` puts them, and a source needs
+// one.
+std::optional<Result<PumpReport>> carry_messages(const Route& route, ExitStatus& status);
+
+// Stopped, or after a failure, the rest is left to a successor.
+[[nodiscard]] bool is_all_read(const Result<PumpReport>& report) noexcept;
+
+}  // namespace slipring::tools
