@@ -91,6 +91,8 @@ TEST_CASE("conventions: what is missing is named, with the status for it") {
       {{"pipe", "-"}, 2, "TO is required"},
       {{"pipe", "/nowhere/file", "-"}, 3, "/nowhere/file"},
       {{"oob"}, 2, "PIPELINE.LANE is required"},
+      {{"abort"}, 2, "NAME is required"},
+      {{"abort", "nothing"}, 3, "no segment 'nothing'"},
       {{"completion"}, 2, "SHELL is required"},
       {{"man", "nothing"}, 3, "no command 'nothing'"},
   };
@@ -117,6 +119,7 @@ TEST_CASE("conventions: with --json stdout is one document of schema 1 a line") 
       {"ls"},
       {"stat", "--once"},
       {"stat", "-i", "0.01", "-n", "3"},
+      {"abort", "a"},
       {"verify"},
       {"reap"},
       {"doctor"},
