@@ -130,6 +130,14 @@ class BasicPoolOwner {
     return Transfer::kBlocked;
   }
 
+  // As try_acquire(), of this very buffer: for a successor whose own records say what its
+  // predecessor was filling.  False when it is not free.
+  [[nodiscard]] bool try_acquire_slot(std::uint32_t slot) noexcept {
+    if (slot >= count_ || used_[slot] || outstanding(slot) != 0) return false;
+    used_[slot] = true;
+    return true;
+  }
+
   // The bytes of a buffer that the owner uses.
   [[nodiscard]] std::span<std::byte> bytes(std::uint32_t slot) const noexcept {
     check(slot < count_, "a buffer beyond the pool");
@@ -153,6 +161,16 @@ class BasicPoolOwner {
     const std::uint64_t generation = Atomics::load(lent_[slot], std::memory_order_relaxed) + 1;
     Atomics::store(lent_[slot], generation, std::memory_order_release);  // pool.A pairs with pool.B
     return {slot, static_cast<std::uint32_t>(generation)};
+  }
+
+  // Takes back a handle that was lent and never sent; the buffer stays the owner's.  Whoever lends
+  // before the bytes are complete, so that they outlive it, has this for the case that they never
+  // will be.  Requires: used by the owner, lent, and its handle in no message.
+  void withdraw(std::uint32_t slot) noexcept {
+    check(slot < count_ && used_[slot], "withdrawing a buffer that the owner does not use");
+    // relaxed, both: the handle was never sent, so nobody can look at this word for its sake.
+    const std::uint64_t lent = Atomics::load(lent_[slot], std::memory_order_relaxed);
+    Atomics::store(lent_[slot], lent - 1, std::memory_order_relaxed);
   }
 
   // Ends the owner's own use.

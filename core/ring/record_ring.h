@@ -80,8 +80,7 @@ class BasicRecordProducer {
     return Transfer::kDone;
   }
 
-  // Whether try_reserve(size_bytes) would not answer kBlocked.  Changes nothing, so that a waiter
-  // may ask.
+  // Whether try_reserve(size_bytes) would not answer kBlocked.  Changes nothing: a waiter may ask.
   [[nodiscard]] bool has_space(std::uint64_t size_bytes) const noexcept {
     const std::uint64_t whole = record_detail::whole_bytes(size_bytes);
     return credit_.would_cover(begin_of(whole) + whole, tail_);
@@ -149,6 +148,7 @@ class BasicRecordProducer {
   void abort_published() noexcept { credit_.abort_before(tail_); }
 
   [[nodiscard]] std::uint64_t position() const noexcept { return tail_; }
+  [[nodiscard]] std::uint64_t done() const noexcept { return credit_.done(tail_); }
   [[nodiscard]] bool is_open() const noexcept { return open_; }
   [[nodiscard]] std::uint64_t capacity_bytes() const noexcept { return capacity_; }
   [[nodiscard]] std::uint64_t max_payload_bytes() const noexcept {
@@ -339,6 +339,7 @@ class BasicRecordConsumer {
   [[nodiscard]] std::uint64_t done() const noexcept { return cursor_.done(); }
   // Whether the producer has aborted something that is not finished yet, held messages included.
   [[nodiscard]] bool has_abort() const noexcept { return cursor_.abort_before() > cursor_.done(); }
+  [[nodiscard]] std::uint64_t abort_before() const noexcept { return cursor_.abort_before(); }
   // The credit that the producer was last given; who wakes producers compares it.
   [[nodiscard]] std::uint64_t credit_given() const noexcept { return cursor_.credit_given(); }
 

@@ -332,6 +332,8 @@ class BasicSlotConsumer {
   [[nodiscard]] std::uint64_t done() const noexcept { return cursor_.done(); }
   // Whether the producer has aborted something that is not finished yet, held messages included.
   [[nodiscard]] bool has_abort() const noexcept { return cursor_.abort_before() > cursor_.done(); }
+  // First position that the producer still wants, as it says itself; 0 before its first abort.
+  [[nodiscard]] std::uint64_t abort_before() const noexcept { return cursor_.abort_before(); }
   // The credit that the producer was last given; who wakes producers compares it.
   [[nodiscard]] std::uint64_t credit_given() const noexcept { return cursor_.credit_given(); }
 

@@ -40,6 +40,7 @@ enum class SegmentKind : std::uint32_t {
   kBoard = 3,       // a stage's counters
   kValueLink = 4,   // spsc_ring.h
   kStreamLink = 5,  // byte_stream.h
+  kLaneSet = 6,     // record links side by side: many writers, one reader
 };
 
 struct Region {

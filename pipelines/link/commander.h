@@ -12,6 +12,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "core/error/result.h"
 #include "pipelines/link/link_observer.h"
@@ -22,10 +24,9 @@ namespace slipring {
 
 // A command that has been given.
 struct AbortTicket {
-  std::uint32_t count = 0;      // which one it is
-  LinkBoundary boundary;        // all before it is to be dropped, nothing behind it
-  std::uint64_t issued_ns = 0;  // CLOCK_MONOTONIC
-  DropCounts dropped_before;    // in all, when it was given
+  std::vector<AbortCommand> lanes;  // of a link of one writer, one
+  std::uint64_t issued_ns = 0;      // CLOCK_MONOTONIC
+  DropCounts dropped_before;        // in all, when it was given
 };
 
 class LinkCommander {
@@ -34,9 +35,10 @@ class LinkCommander {
   static Result<LinkCommander> attach(const SegmentDirectory& directory,
                                       std::string_view name) noexcept;
 
-  // Commands that all that is published be dropped.  Errors: kBusy (another commander, by its pid
-  // in `found`, which may be stopped; or the broker does not answer), kPermission, kNotFound (the
-  // link was removed, or its broker is gone), kLockLimit, kSystem.
+  // Commands that all that is published, in every lane of a set, be dropped.  Errors: kBusy
+  // (another commander, by its pid in `found`, which may be stopped; or the broker does not
+  // answer), kPermission, kNotFound (the link was removed, or its broker is gone), kLockLimit,
+  // kSystem.
   Result<AbortTicket> abort() noexcept;
 
   // The reader has dropped what the command named, or had read it before.
@@ -50,12 +52,13 @@ class LinkCommander {
   LinkCommander(const SegmentDirectory& directory, std::string_view name,
                 LinkObserver link) noexcept
       : directory_(&directory), name_(name), link_(std::move(link)) {}
-  Result<AbortTicket> command_named() noexcept;
-  Result<AbortTicket> command_guarded() noexcept;
+  Status command_named() noexcept;
+  [[nodiscard]] const ControlPage& control_page(std::uint32_t lane) const noexcept;
 
   const SegmentDirectory* directory_;
   std::string name_;
   LinkObserver link_;
+  Mapping control_;  // of a named link
 };
 
 }  // namespace slipring

@@ -39,9 +39,12 @@ enum class GuardKind : std::uint16_t {
 // What a role of 0 asks for: to look, and to write nothing.
 inline constexpr std::uint32_t kObserverRole = static_cast<std::uint32_t>(Role::kCreator);
 
+// A writer takes whichever lane the broker gives it, on a set or not.
+inline constexpr std::uint32_t kAnyLane = UINT32_MAX;
+
 struct GuardAsk {
   std::uint32_t role;
-  std::uint32_t reserved;
+  std::uint32_t lane;  // 0 where there are no lanes; a writer's may be kAnyLane
 };
 
 // Whose memory it is, as the broker has it from the kernel.
@@ -67,6 +70,8 @@ struct GuardGrant {
   GuardOwner owners[2];      // of the writer's memory, and of the reader's
   std::uint32_t next_generation;
   std::uint32_t descriptor_count;
+  std::uint32_t lane_count;  // 0: a link of one writer
+  std::uint32_t lane;
 };
 
 struct GuardRefuse {
@@ -87,19 +92,12 @@ struct GuardNews {
   GuardOwner owner;
 };
 
-struct GuardAborted {
-  std::uint32_t count;  // which command it became
-  std::uint32_t message_number;
-  std::uint64_t before;
-};
-
 static_assert(sizeof(GuardAsk) == 8);
 static_assert(sizeof(GuardOwner) == 16);
-static_assert(sizeof(GuardGrant) == 104);
+static_assert(sizeof(GuardGrant) == 112);
 static_assert(sizeof(GuardRefuse) == 24);
 static_assert(sizeof(GuardGeneration) == 8);
 static_assert(sizeof(GuardNews) == 24);
-static_assert(sizeof(GuardAborted) == 16);
 
 template <typename Body>
 [[nodiscard]] std::span<const std::byte> guard_bytes(const Body& body) noexcept {
@@ -130,6 +128,7 @@ struct GuardSeat {
 };
 static_assert(sizeof(GuardSeat) == kAbiLineBytes);
 
+// One for each lane, side by side.
 struct GuardPage {
   GuardSeat seats[2];   // the writer's, the reader's
   ControlPage control;  // the commander here is the broker

@@ -18,7 +18,7 @@ namespace {
 Result<GuardShape> guard_shape(const LinkShape& shape, std::uint64_t page_bytes) noexcept {
   GuardShape whole;
   whole.shape = shape;
-  if (shape.kind == SegmentKind::kBoard) {
+  if (shape.kind == SegmentKind::kBoard && !is_lane_set(shape)) {
     whole.is_board = true;
     whole.parts.writer_bytes = round_up(sizeof(BoardPage), page_bytes);
     return whole;
@@ -42,6 +42,11 @@ Result<GuardShape> guard_shape_of(const GuardGrant& grant) noexcept {
   shape.pool_buffer_count = grant.pool_buffer_count;
   shape.pool_buffer_bytes = grant.pool_buffer_bytes;
   shape.credit_count = grant.credit_count;
+  shape.lane_count = grant.lane_count;
+  if (grant.lane != 0 && grant.lane >= grant.lane_count) {
+    return Error{ErrorCode::kCorruptPeer, 0, "the link has no such lane", grant.lane,
+                 grant.lane_count};
+  }
   Result<GuardShape> whole = guard_shape(shape, page);
   if (whole) return whole;
   return Error{ErrorCode::kCorruptPeer, 0, whole.error().doing, whole.error().found,
@@ -58,11 +63,13 @@ GuardGrant grant_of(const GuardShape& shape) noexcept {
   grant.pool_buffer_count = shape.shape.pool_buffer_count;
   grant.pool_buffer_bytes = shape.shape.pool_buffer_bytes;
   grant.credit_count = shape.shape.credit_count;
+  grant.lane_count = shape.shape.lane_count;
   return grant;
 }
 
-std::uint64_t guard_page_bytes() noexcept {
-  return round_up(sizeof(GuardPage), page_size_bytes());
+std::uint64_t guard_page_bytes(const LinkShape& shape) noexcept {
+  const std::uint64_t lane_count = is_lane_set(shape) ? shape.lane_count : 1;
+  return round_up(lane_count * sizeof(GuardPage), page_size_bytes());
 }
 
 void hand_over_board(std::span<const std::byte> predecessor, std::span<std::byte> own) noexcept {

@@ -27,8 +27,8 @@ Result<GuardShape> guard_shape_of(const GuardGrant& grant) noexcept;
 // The shape's part of a grant.
 [[nodiscard]] GuardGrant grant_of(const GuardShape& shape) noexcept;
 
-// Of the broker's page, in whole pages.
-[[nodiscard]] std::uint64_t guard_page_bytes() noexcept;
+// Of the broker's page, in whole pages.  Requires: of a valid shape.
+[[nodiscard]] std::uint64_t guard_page_bytes(const LinkShape& shape) noexcept;
 
 // A successor's board from its predecessor's.  Requires: both hold a BoardPage; `own` is zero.
 void hand_over_board(std::span<const std::byte> predecessor, std::span<std::byte> own) noexcept;

@@ -1,14 +1,14 @@
 #include "pipelines/link/guarded_broker.h"
 
+#include <errno.h>
 #include <fcntl.h>
-#include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <utility>
 
-#include "platform/memory/mapping.h"
 #include "platform/memory/page_size.h"
-#include "platform/wait/clock.h"
 #include "platform/wait/futex.h"
 
 namespace slipring {
@@ -18,118 +18,76 @@ namespace {
   return static_cast<std::uint16_t>(kind);
 }
 
-[[nodiscard]] std::uint64_t realtime_ns() noexcept {
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
-         static_cast<std::uint64_t>(now.tv_nsec);
-}
-
-// relaxed: observers need no order, and the news have their own.
-void show(std::atomic<std::uint32_t>& word, std::uint32_t value) noexcept {
-  word.store(value, std::memory_order_relaxed);  // relaxed: as above
-}
-
 [[nodiscard]] Result<Peer> another_handle(const Peer& process) noexcept {
   Descriptor copy(::fcntl(process.poll_fd(), F_DUPFD_CLOEXEC, 0));
   if (!copy.is_open()) return Error{ErrorCode::kSystem, errno, "keep hold of a process"};
   return Peer::adopt(std::move(copy), process.pid());
 }
 
-// Cannot be said: alive.
-[[nodiscard]] bool has_ended(const Peer& process) noexcept {
-  Result<bool> ended = process.has_ended();
-  return ended && *ended;
+[[nodiscard]] SeatPlace other_end(const SeatPlace& place) noexcept {
+  return {place.lane, other_role(place.role)};
+}
+
+// How a place is called in an event of the server.
+[[nodiscard]] std::uint32_t tag_of(const SeatPlace& place) noexcept {
+  return place.lane * kRoleCount + static_cast<std::uint32_t>(place.role);
+}
+[[nodiscard]] SeatPlace place_of(std::uint64_t tag) noexcept {
+  return {static_cast<std::uint32_t>(tag / kRoleCount), static_cast<Role>(tag % kRoleCount)};
+}
+
+// A connection for each end, and for those that look on.
+[[nodiscard]] RendezvousOptions with_lanes(RendezvousOptions options,
+                                           const LinkShape& shape) noexcept {
+  options.connection_count_max += std::size_t{2} * shape.lane_count;
+  options.per_user_count_max += std::size_t{2} * shape.lane_count;
+  return options;
 }
 
 }  // namespace
 
-GuardedBroker::GuardedBroker(std::string name, const GuardShape& shape, RendezvousServer server,
-                             SealedMemory page) noexcept
-    : name_(std::move(name)),
-      shape_(shape),
-      created_ns_(realtime_ns()),
-      page_(std::move(page)),
-      server_(std::move(server)) {}
+GuardedBroker::GuardedBroker(std::string name, GuardedSeats seats, RendezvousServer server) noexcept
+    : name_(std::move(name)), seats_(std::move(seats)), server_(std::move(server)) {}
 
 Result<GuardedBroker> GuardedBroker::create(const SegmentDirectory& directory,
                                             std::string_view name, const LinkShape& shape,
                                             const GuardOptions& options) noexcept {
   Result<GuardShape> whole = guard_shape(shape, page_size_bytes());
   if (!whole) return whole.error();
-  Result<SealedMemory> page = make_sealed_memory(guard_page_bytes(), MemoryLock::kTry);
-  if (!page) return page.error();
-  // The roles' memory before anybody has made some: zeros, which nobody can write.
-  const std::string shown_name(name);
-  // What is polled before is there; a pool's buffers are named by messages only.
-  Result<Descriptor> writer =
-      make_zero_memory(whole->parts.writer_bytes,
-                       whole->is_board ? whole->parts.writer_bytes : whole->parts.buffers_offset,
-                       shown_name.c_str());
-  if (!writer) return writer.error();
-  Result<Descriptor> reader =
-      whole->is_board ? Result<Descriptor>(Descriptor())
-                      : make_zero_memory(whole->parts.reader_bytes, UINT64_MAX, shown_name.c_str());
-  if (!reader) return reader.error();
-  // Ends would refuse what is protected less than this kernel can: say so now.
-  const std::uint64_t reader_bytes = whole->is_board ? 0 : whole->parts.reader_bytes;
-  for (const auto& [fd, size_bytes] : {std::pair(page->descriptor.get(), guard_page_bytes()),
-                                       std::pair(writer->get(), whole->parts.writer_bytes),
-                                       std::pair(reader->get(), reader_bytes)}) {
-    if (size_bytes == 0) continue;
-    if (Result<MemoryFacts> facts = verify_memory(fd, ::geteuid(), size_bytes); !facts) {
-      Error error = facts.error();
-      if (error.code == ErrorCode::kCorruptPeer) error.code = ErrorCode::kSystem;
-      error.doing = "seal a link's memory";
-      return error;
-    }
-  }
-  Result<RendezvousServer> server = RendezvousServer::create(directory, name, options.rendezvous);
+  Result<GuardedSeats> seats = GuardedSeats::make(*whole, std::string(name));
+  if (!seats) return seats.error();
+  Result<RendezvousServer> server =
+      RendezvousServer::create(directory, name, with_lanes(options.rendezvous, shape));
   if (!server) return server.error();
-  GuardedBroker broker(std::string(name), *whole, std::move(server).value(),
-                       std::move(page).value());
+  GuardedBroker broker(std::string(name), std::move(seats).value(), std::move(server).value());
   GuardAccess ours;
   ours.user = ::geteuid();
-  broker.observer_access_ = options.observer.value_or(ours);
-  broker.commander_access_ = options.commander.value_or(ours);
-  broker.seat(Role::kWriter).access = options.writer.value_or(ours);
-  broker.seat(Role::kReader).access = options.reader.value_or(ours);
-  broker.seat(Role::kWriter).memory = std::move(writer).value();
-  broker.seat(Role::kReader).memory = std::move(reader).value();
-  const auto best = static_cast<std::uint32_t>(best_protection_level());
-  for (const Role role : {Role::kWriter, Role::kReader}) show(broker.shown(role).protection, best);
+  broker.observers_.access = options.observer.value_or(ours);
+  broker.commanders_.access = options.commander.value_or(ours);
+  broker.rule(Role::kWriter).access = options.writer.value_or(ours);
+  broker.rule(Role::kReader).access = options.reader.value_or(ours);
+  broker.lanes_per_process_ = options.lanes_per_process;
+  broker.lanes_per_user_ = options.lanes_per_user;
   return broker;
 }
 
-GuardSeat& GuardedBroker::shown(Role role) noexcept {
-  return reinterpret_cast<GuardPage*>(page_.own.writable_bytes().data())->seats[seat_of(role)];
-}
-
 void GuardedBroker::expect(Role role, Peer process) noexcept {
-  seat(role).expected.emplace(std::move(process));
+  std::vector<Peer>& expected = rule(role).expected;
+  const bool is_one_only = role == Role::kReader || !is_lane_set(shape());
+  std::erase_if(expected, [&](const Peer& earlier) {
+    Result<bool> ended = earlier.has_ended();
+    return is_one_only || (ended && *ended);
+  });
+  expected.push_back(std::move(process));
 }
 
-bool GuardedBroker::may_take(const GuardAccess& access, const std::optional<Peer>& expected,
-                             const PeerCredentials& who) const noexcept {
+bool GuardedBroker::may_take(const Rule& rule, const PeerCredentials& who) noexcept {
+  const GuardAccess& access = rule.access;
   if (access.user && who.user != *access.user) return false;
   if (access.group && who.group != *access.group) return false;
-  return !access.only_process || (expected && expected->is_same_as(who.process));
-}
-
-std::optional<Role> GuardedBroker::role_of(Id id) const noexcept {
-  for (const Role role : {Role::kWriter, Role::kReader}) {
-    const Seat& held = seats_[seat_of(role)];
-    if (held.hold != Hold::kFree && held.holder_id == id) return role;
-  }
-  return std::nullopt;
-}
-
-GuardGrant GuardedBroker::grant_now() const noexcept {
-  GuardGrant grant = grant_of(shape_);
-  grant.created_ns = created_ns_;
-  grant.owners[0] = seats_[0].owner;
-  grant.owners[1] = seats_[1].owner;
-  return grant;
+  return !access.only_process ||
+         std::any_of(rule.expected.begin(), rule.expected.end(),
+                     [&](const Peer& process) { return process.is_same_as(who.process); });
 }
 
 void GuardedBroker::turn() noexcept {
@@ -144,16 +102,17 @@ void GuardedBroker::turn() noexcept {
         lost(event->id);
         break;
       case Kind::kWritable:
-        if (const auto role = role_of(event->id)) tell_news(*role);
+        if (const auto place = seats_.find(event->id)) tell_news(*place);
         break;
       case Kind::kWatched:
-        look_for_death(static_cast<Role>(event->id));
+        look_for_death(place_of(event->id));
         break;
     }
   }
 }
 
 void GuardedBroker::hear(Id id, Packet& packet) noexcept {
+  const auto place = seats_.find(id);
   switch (static_cast<GuardKind>(packet.kind)) {
     case GuardKind::kAsk:
       if (const auto ask = guard_body<GuardAsk>(packet.bytes())) return answer_ask(id, *ask);
@@ -161,16 +120,16 @@ void GuardedBroker::hear(Id id, Packet& packet) noexcept {
     case GuardKind::kRegion:
       return take_region(id, packet);
     case GuardKind::kGot:
-      if (const auto role = role_of(id)) {
-        if (seat(*role).untaken_count != 0) --seat(*role).untaken_count;
-        return tell_news(*role);
+      if (place) {
+        if (seats_.at(*place).untaken_count != 0) --seats_.at(*place).untaken_count;
+        return tell_news(*place);
       }
       break;
     case GuardKind::kAbort:
-      if (packet.body_bytes == 0 && !role_of(id)) return answer_abort(id);
+      if (packet.body_bytes == 0 && !place) return answer_abort(id);
       break;
     case GuardKind::kBye:
-      if (const auto role = role_of(id)) free_role(*role);
+      if (place) free_role(*place);
       break;
     default:
       break;
@@ -190,42 +149,113 @@ void GuardedBroker::refuse(Id id, const Error& why) noexcept {
 void GuardedBroker::answer_ask(Id id, const GuardAsk& ask) noexcept {
   const PeerCredentials* who = server_.peer(id);
   if (who == nullptr) return;
-  if (ask.role == kObserverRole && !role_of(id)) {
-    if (may_take(observer_access_, std::nullopt, *who) || who->user == 0) return grant_look(id);
+  const bool has_role = seats_.find(id).has_value();
+  if (ask.role == kObserverRole && !has_role && ask.lane < seats_.lane_count()) {
+    if (may_take(observers_, *who) || who->user == 0) return grant_look(id, ask.lane);
     return refuse(id, {ErrorCode::kPermission, 0, ""});
   }
   const auto role = static_cast<Role>(ask.role);
-  const bool is_role = role == Role::kWriter || (role == Role::kReader && !shape_.is_board);
-  if (!is_role || role_of(id)) return refuse(id, {ErrorCode::kInvalidArgument, 0, "", ask.role});
-  if (!may_take(seat(role).access, seat(role).expected, *who)) {
-    return refuse(id, {ErrorCode::kPermission, 0, "", who->user});
+  const bool is_role = role == Role::kWriter || (role == Role::kReader && !seats_.shape().is_board);
+  const bool is_lane =
+      ask.lane < seats_.lane_count() || (ask.lane == kAnyLane && role == Role::kWriter);
+  if (!is_role || !is_lane || has_role) {
+    return refuse(id, {ErrorCode::kInvalidArgument, 0, "", is_role ? ask.lane : ask.role});
   }
-  look_for_death(role);
-  if (seat(role).hold != Hold::kFree) {
-    return refuse(id, {ErrorCode::kBusy, 0, "", seat(role).holder.process_id});
-  }
-  grant_role(id, role, *who);
+  if (!may_take(rule(role), *who)) return refuse(id, {ErrorCode::kPermission, 0, "", who->user});
+  Result<SeatPlace> place = place_for(ask, *who);
+  if (!place) return refuse(id, place.error());
+  grant_role(id, *place, *who);
 }
 
-void GuardedBroker::grant_role(Id id, Role role, const PeerCredentials& who) noexcept {
-  Seat& taken = seat(role);
+Result<SeatPlace> GuardedBroker::place_for(const GuardAsk& ask,
+                                           const PeerCredentials& who) noexcept {
+  const SeatPlace place{ask.lane == kAnyLane ? 0 : ask.lane, static_cast<Role>(ask.role)};
+  if (is_lane_set(shape()) && place.role == Role::kWriter) return lane_for(who);
+  if (is_lane_set(shape())) {
+    if (Status one = check_one_reader(place.lane, who); !one) return one.error();
+  }
+  look_for_death(place);
+  if (seats_.at(place).hold == SeatHold::kFree) return place;
+  return Error{ErrorCode::kBusy, 0, "", seats_.at(place).holder.process_id};
+}
+
+// The first lane that nobody living holds and whose messages are read, whichever was asked for.
+Result<SeatPlace> GuardedBroker::lane_for(const PeerCredentials& who) noexcept {
+  std::uint64_t unread_count = 0;
+  std::optional<SeatPlace> found;
+  for (std::uint32_t lane = 0; lane < seats_.lane_count(); ++lane) {
+    const SeatPlace place{lane, Role::kWriter};
+    look_for_death(place);
+    if (found || seats_.at(place).hold != SeatHold::kFree) continue;
+    Result<bool> read = seats_.is_read(lane);
+    if (!read) return read.error();
+    if (*read) {
+      found = place;
+    } else {
+      ++unread_count;
+    }
+  }
+  if (Status shared = check_share(who); !shared) return shared.error();
+  if (found) return *found;
+  const ErrorCode why = unread_count != 0 ? ErrorCode::kNoSpace : ErrorCode::kBusy;
+  return Error{why, 0, "", unread_count, seats_.lane_count()};
+}
+
+// The dead have been looked for.
+Status GuardedBroker::check_share(const PeerCredentials& who) noexcept {
+  std::uint32_t of_process = 0;
+  std::uint32_t of_user = 0;
+  for (std::uint32_t lane = 0; lane < seats_.lane_count(); ++lane) {
+    const BrokerSeat& seat = seats_.at({lane, Role::kWriter});
+    if (seat.hold == SeatHold::kFree) continue;
+    if (seat.holder.user == who.user) ++of_user;
+    if (seat.process->is_same_as(who.process)) ++of_process;
+  }
+  if (lanes_per_process_ != 0 && of_process >= lanes_per_process_) {
+    return Error{ErrorCode::kBusy, EDQUOT, "", of_process, lanes_per_process_};
+  }
+  if (lanes_per_user_ != 0 && of_user >= lanes_per_user_) {
+    return Error{ErrorCode::kBusy, EDQUOT, "", of_user, lanes_per_user_};
+  }
+  return {};
+}
+
+// A reader takes lane 0 first; as long as another process has any lane, nobody else gets one.
+Status GuardedBroker::check_one_reader(std::uint32_t lane, const PeerCredentials& who) noexcept {
+  for (std::uint32_t other = 0; other < seats_.lane_count(); ++other) {
+    const SeatPlace place{other, Role::kReader};
+    look_for_death(place);
+    const BrokerSeat& seat = seats_.at(place);
+    const bool is_held = seat.hold != SeatHold::kFree;
+    if (is_held && !seat.process->is_same_as(who.process)) {
+      return Error{ErrorCode::kBusy, 0, "", seat.holder.process_id};
+    }
+    if (!is_held && other == 0 && lane != 0) {
+      return Error{ErrorCode::kInvalidArgument, 0, "", lane};
+    }
+  }
+  return {};
+}
+
+void GuardedBroker::grant_role(Id id, const SeatPlace& place, const PeerCredentials& who) noexcept {
+  BrokerSeat& taken = seats_.at(place);
   Result<Peer> process = another_handle(who.process);
   if (!process) return refuse(id, process.error());
-  GuardGrant grant = grant_now();
-  grant.role = static_cast<std::uint32_t>(role);
+  GuardGrant grant = seats_.grant(place.lane);
+  grant.role = static_cast<std::uint32_t>(place.role);
   // relaxed: our own word.
-  grant.news_count = shown(role).news_count.load(std::memory_order_relaxed);
+  grant.news_count = seats_.shown(place).news_count.load(std::memory_order_relaxed);
   grant.next_generation = taken.owner.generation + 1;
   std::array<int, 3> descriptors{};
   std::size_t count = 0;
-  descriptors[count++] = page_.descriptor.get();
-  if (!shape_.is_board) descriptors[count++] = seat(other_role(role)).memory.get();
-  if (taken.owner.generation != 0) descriptors[count++] = taken.memory.get();
+  descriptors[count++] = seats_.page_fd();
+  if (!seats_.shape().is_board) descriptors[count++] = seats_.at(other_end(place)).memory->get();
+  if (taken.owner.generation != 0) descriptors[count++] = taken.memory->get();
   grant.descriptor_count = static_cast<std::uint32_t>(count);
   const Status sent = server_.send(id, number_of(GuardKind::kGrant), guard_bytes(grant),
                                    {descriptors.data(), count});
   if (!sent) return server_.close(id);
-  taken.hold = Hold::kCopying;
+  taken.hold = SeatHold::kCopying;
   taken.holder_id = id;
   taken.holder = {static_cast<std::uint32_t>(who.user), static_cast<std::uint32_t>(who.group),
                   static_cast<std::uint32_t>(who.process.pid()), grant.next_generation};
@@ -234,50 +264,38 @@ void GuardedBroker::grant_role(Id id, Role role, const PeerCredentials& who) noe
   taken.untaken_count = 0;
 }
 
-void GuardedBroker::grant_look(Id id) noexcept {
-  GuardGrant grant = grant_now();
+void GuardedBroker::grant_look(Id id, std::uint32_t lane) noexcept {
+  GuardGrant grant = seats_.grant(lane);
   grant.role = kObserverRole;
-  const std::array<int, 3> descriptors = {page_.descriptor.get(), seats_[0].memory.get(),
-                                          seats_[1].memory.get()};
-  const std::size_t count = shape_.is_board ? 2 : 3;
-  grant.descriptor_count = static_cast<std::uint32_t>(count);
-  const Status sent = server_.send(id, number_of(GuardKind::kGrant), guard_bytes(grant),
-                                   {descriptors.data(), count});
+  const GuardedSeats::Descriptors descriptors = seats_.descriptors(lane);
+  grant.descriptor_count = static_cast<std::uint32_t>(descriptors.count);
+  const Status sent =
+      server_.send(id, number_of(GuardKind::kGrant), guard_bytes(grant), descriptors.all());
   if (!sent) server_.close(id);
 }
 
 void GuardedBroker::take_region(Id id, Packet& packet) noexcept {
-  const auto role = role_of(id);
+  const auto place = seats_.find(id);
   const auto body = guard_body<GuardGeneration>(packet.bytes());
-  if (!role || seat(*role).hold != Hold::kCopying || !body || packet.descriptor_count != 1 ||
-      body->generation != seat(*role).holder.generation) {
+  if (!place || seats_.at(*place).hold != SeatHold::kCopying || !body ||
+      packet.descriptor_count != 1 || body->generation != seats_.at(*place).holder.generation) {
     server_.close(id);
     return lost(id);
   }
-  Seat& taken = seat(*role);
+  const LinkParts& parts = seats_.shape().parts;
   const std::uint64_t size_bytes =
-      *role == Role::kWriter ? shape_.parts.writer_bytes : shape_.parts.reader_bytes;
+      place->role == Role::kWriter ? parts.writer_bytes : parts.reader_bytes;
   Result<MemoryFacts> facts =
-      verify_memory(packet.descriptors[0].get(), taken.holder.user, size_bytes);
+      verify_memory(packet.descriptors[0].get(), seats_.at(*place).holder.user, size_bytes);
   if (!facts) {
     // Nobody has seen it, so that nothing is lost with it.
-    free_role(*role);
+    free_role(*place);
     return refuse(id, facts.error());
   }
-  taken.memory = std::move(packet.descriptors[0]);
-  taken.owner = taken.holder;
-  taken.protection = facts->protection;
-  taken.hold = Hold::kAttached;
-  GuardSeat& page = shown(*role);
-  show(page.process_id, taken.owner.process_id);
-  show(page.user, taken.owner.user);
-  show(page.group, taken.owner.group);
-  show(page.protection, static_cast<std::uint32_t>(taken.protection));
-  show(page.is_held, 1);
-  show(page.generation, taken.owner.generation);
+  seats_.accept(*place, std::move(packet.descriptors[0]), facts->protection);
   // The other end first: what the newcomer publishes is then sure to be found.
-  seat(other_role(*role)).has_news = true;
-  tell_news(other_role(*role));
+  seats_.at(other_end(*place)).has_news = true;
+  tell_news(other_end(*place));
   const GuardGeneration accepted{body->role, body->generation};
   const Status sent = server_.send(id, number_of(GuardKind::kAccepted), guard_bytes(accepted));
   // An end that does not hear it gives up; its memory is as good as its predecessor's.
@@ -290,32 +308,27 @@ void GuardedBroker::take_region(Id id, Packet& packet) noexcept {
 void GuardedBroker::answer_abort(Id id) noexcept {
   const PeerCredentials* who = server_.peer(id);
   if (who == nullptr) return;
-  if (!may_take(commander_access_, std::nullopt, *who) && who->user != 0) {
+  if (!may_take(commanders_, *who) && who->user != 0) {
     return refuse(id, {ErrorCode::kPermission, 0, "", who->user});
   }
-  if (shape_.is_board) return refuse(id, {ErrorCode::kInvalidArgument, 0, ""});
-  // Where to cut is not the commander's to say: a position inside a record would be taken for one.
-  MappingOptions options;
-  options.memory_lock = MemoryLock::kOff;
-  Result<Mapping> writer =
-      Mapping::map(seat(Role::kWriter).memory.get(), 0, shape_.parts.ring_offset, options);
-  if (!writer) return refuse(id, writer.error());
-  const LinkBoundary boundary = published_boundary(shape_.shape, writer->bytes());
-  ControlPage& page = reinterpret_cast<GuardPage*>(page_.own.writable_bytes().data())->control;
-  const std::uint32_t count =
-      post_command(page, boundary, monotonic_ns(), static_cast<std::uint32_t>(who->process.pid()));
-  futex_wake(page.count, kAllSleepers);
-  const GuardAborted told{count, boundary.message_number, boundary.position};
+  if (seats_.shape().is_board) return refuse(id, {ErrorCode::kInvalidArgument, 0, ""});
+  const auto process_id = static_cast<std::uint32_t>(who->process.pid());
+  for (std::uint32_t lane = 0; lane < seats_.lane_count(); ++lane) {
+    if (Status told = seats_.command(lane, process_id); !told) return refuse(id, told.error());
+  }
   // Who does not hear it sees its connection end; the reader has been told.
-  if (!server_.send(id, number_of(GuardKind::kAborted), guard_bytes(told))) server_.close(id);
+  if (!server_.send(id, number_of(GuardKind::kAborted), {})) server_.close(id);
 }
 
-void GuardedBroker::tell_news(Role role) noexcept {
-  Seat& told = seat(role);
-  if (!told.has_news || told.untaken_count == kMaxUntakenNews || told.hold == Hold::kFree) return;
-  const Seat& about = seat(other_role(role));
-  const GuardNews body{static_cast<std::uint32_t>(other_role(role)), 0, about.owner};
-  const std::array<int, 1> descriptors = {about.memory.get()};
+void GuardedBroker::tell_news(const SeatPlace& place) noexcept {
+  BrokerSeat& told = seats_.at(place);
+  if (!told.has_news || told.untaken_count == kMaxUntakenNews || told.hold == SeatHold::kFree) {
+    return;
+  }
+  const SeatPlace other = other_end(place);
+  const BrokerSeat& about = seats_.at(other);
+  const GuardNews body{static_cast<std::uint32_t>(other.role), 0, about.owner};
+  const std::array<int, 1> descriptors = {about.memory->get()};
   const Status sent =
       server_.send(told.holder_id, number_of(GuardKind::kNews), guard_bytes(body), descriptors);
   if (!sent) {
@@ -325,7 +338,7 @@ void GuardedBroker::tell_news(Role role) noexcept {
   }
   told.has_news = false;
   ++told.untaken_count;
-  GuardSeat& page = shown(role);
+  GuardSeat& page = seats_.shown(place);
   // relaxed load: our own word.
   page.news_count.store(page.news_count.load(std::memory_order_relaxed) + 1,
                         std::memory_order_release);  // guard.A pairs with guard.B
@@ -333,44 +346,34 @@ void GuardedBroker::tell_news(Role role) noexcept {
 }
 
 void GuardedBroker::lost(Id id) noexcept {
-  const auto role = role_of(id);
-  if (!role) return;
-  if (seat(*role).hold == Hold::kCopying) {
+  const auto place = seats_.find(id);
+  if (!place) return;
+  if (seats_.at(*place).hold == SeatHold::kCopying) {
     // Its memory was never the role's: whatever it still does there, nobody sees it.
-    return free_role(*role);
+    return free_role(*place);
   }
-  if (has_ended(*seat(*role).process)) return free_role(*role);
+  if (seats_.has_died(*place)) return free_role(*place);
   // The kernel closes a dying process's sockets before it says that the process has ended.  A
   // failure only delays what is shown: a claim looks for itself.
-  static_cast<void>(
-      server_.watch(seat(*role).process->poll_fd(), static_cast<std::uint32_t>(*role)));
+  static_cast<void>(server_.watch(seats_.at(*place).process->poll_fd(), tag_of(*place)));
 }
 
-void GuardedBroker::look_for_death(Role role) noexcept {
-  Seat& held = seat(role);
-  if (held.hold != Hold::kFree && has_ended(*held.process)) free_role(role);
+void GuardedBroker::look_for_death(const SeatPlace& place) noexcept {
+  if (seats_.has_died(place)) free_role(place);
 }
 
-void GuardedBroker::free_role(Role role) noexcept {
-  Seat& held = seat(role);
-  server_.forget(held.process->poll_fd());
-  held.process.reset();
-  held.hold = Hold::kFree;
-  held.holder_id = 0;
-  show(shown(role).is_held, 0);
+void GuardedBroker::free_role(const SeatPlace& place) noexcept {
+  server_.forget(seats_.at(place).process->poll_fd());
+  seats_.free(place);
 }
 
-Result<std::unique_ptr<GuardedView>> GuardedBroker::view() const noexcept {
-  const std::array<int, 3> descriptors = {page_.descriptor.get(), seats_[0].memory.get(),
-                                          seats_[1].memory.get()};
-  return GuardedView::make(grant_now(), {descriptors.data(), shape_.is_board ? 2U : 3U});
+Result<std::unique_ptr<GuardedView>> GuardedBroker::view(std::uint32_t lane) const noexcept {
+  return GuardedView::make(seats_.grant(lane), seats_.descriptors(lane).all());
 }
 
 void GuardedBroker::refresh(GuardedView& view) const noexcept {
   if (!view.is_old()) return;
-  const std::array<int, 3> descriptors = {page_.descriptor.get(), seats_[0].memory.get(),
-                                          seats_[1].memory.get()};
-  view.refresh(grant_now(), {descriptors.data(), shape_.is_board ? 2U : 3U});
+  view.refresh(seats_.grant(view.lane()), seats_.descriptors(view.lane()).all());
 }
 
 }  // namespace slipring

@@ -1,4 +1,4 @@
-// The broker of one guarded link: who may take which role, and who has which memory.
+// The broker of one guarded link, or lane set: who may take which role, and who has which memory.
 //
 // Protocol.  GUARD.md.  Whoever makes a link is its broker, usually the runner.  It never sees a
 // message, and never writes to a role's memory: it checks with the kernel who asks, grants a role
@@ -10,24 +10,28 @@
 // time, or when the kernel says that its process has ended.  A connection that was lost says
 // nothing: its process may live, and go on storing.  Nothing is taken from the living.
 //
+// Of a lane set, a writer gets the first lane that is free and read: what its last writer published
+// is finished, so that the memory of a lane's writer never holds another's messages.  The reading
+// role is that of one process in all lanes.
+//
 // Crash.  With the broker go its socket and its right to hand memory on; ends that are attached
 // keep what they have.
 #pragma once
 
 #include <sys/types.h>
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/error/result.h"
 #include "pipelines/link/guard_protocol.h"
 #include "pipelines/link/guard_shape.h"
 #include "pipelines/link/guarded_end.h"
-#include "platform/memory/sealed_memory.h"
+#include "pipelines/link/guarded_seats.h"
 #include "platform/memory/segment_directory.h"
 #include "platform/process/peer.h"
 #include "platform/rendezvous/server.h"
@@ -51,6 +55,10 @@ struct GuardOptions {
   std::optional<GuardAccess> reader;
   std::optional<GuardAccess> observer;
   std::optional<GuardAccess> commander;  // who may have the reader drop what is queued
+  // Of a lane set: lanes that one process, or one user, may have; 0: all.
+  std::uint32_t lanes_per_process = 0;
+  std::uint32_t lanes_per_user = 0;
+  // The bounds on connections count beside what the lanes of a set need.
   RendezvousOptions rendezvous;
 };
 
@@ -71,69 +79,58 @@ class GuardedBroker {
   }
   void turn() noexcept;
 
-  // From now on the role, as far as its access says only_process, is for this process.
+  // From now on the role, as far as its access says only_process, is for this process; the writing
+  // role of a lane set for this one, too.
   void expect(Role role, Peer process) noexcept;
 
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
-  [[nodiscard]] const LinkShape& shape() const noexcept { return shape_.shape; }
-  // Of the memory of both roles.
+  [[nodiscard]] const LinkShape& shape() const noexcept { return seats_.shape().shape; }
+  // Of the memory of all roles.
   [[nodiscard]] std::uint64_t total_bytes() const noexcept {
-    return shape_.parts.writer_bytes + shape_.parts.reader_bytes;
+    return seats_.lane_count() *
+           (seats_.shape().parts.writer_bytes + seats_.shape().parts.reader_bytes);
   }
   // A look without the socket, for the broker's own thread.  Errors: as Mapping::map().
-  Result<std::unique_ptr<GuardedView>> view() const noexcept;
+  Result<std::unique_ptr<GuardedView>> view(std::uint32_t lane = 0) const noexcept;
   void refresh(GuardedView& view) const noexcept;
 
  private:
   using Id = RendezvousServer::Id;
 
-  enum class Hold : std::uint8_t {
-    kFree,
-    kCopying,   // granted; the holder has not handed its memory in
-    kAttached,  // its memory is the role's
-  };
-  struct Seat {
-    Hold hold = Hold::kFree;
-    Id holder_id = 0;             // of its connection, which may be gone
-    std::optional<Peer> process;  // of the holder
-    GuardOwner holder{};          // who it is; generation: of the memory that it is to hand in
-    GuardOwner owner{};           // of the memory below
-    Descriptor memory;
-    ProtectionLevel protection = ProtectionLevel::kSealed;
+  // Who may take a role, and, where that is asked for, which processes those are.
+  struct Rule {
     GuardAccess access;
-    std::optional<Peer> expected;
-    bool has_news = false;            // about the other role, not told yet
-    std::uint32_t untaken_count = 0;  // told, and not acknowledged
+    std::vector<Peer> expected;
   };
 
-  GuardedBroker(std::string name, const GuardShape& shape, RendezvousServer server,
-                SealedMemory page) noexcept;
-  [[nodiscard]] GuardSeat& shown(Role role) noexcept;
-  [[nodiscard]] Seat& seat(Role role) noexcept { return seats_[seat_of(role)]; }
-  [[nodiscard]] bool may_take(const GuardAccess& access, const std::optional<Peer>& expected,
-                              const PeerCredentials& who) const noexcept;
-  [[nodiscard]] std::optional<Role> role_of(Id id) const noexcept;
-  [[nodiscard]] GuardGrant grant_now() const noexcept;
+  GuardedBroker(std::string name, GuardedSeats seats, RendezvousServer server) noexcept;
+  [[nodiscard]] Rule& rule(Role role) noexcept { return rules_[seat_of(role)]; }
+  [[nodiscard]] static bool may_take(const Rule& rule, const PeerCredentials& who) noexcept;
 
   void hear(Id id, Packet& packet) noexcept;
   void answer_ask(Id id, const GuardAsk& ask) noexcept;
-  void grant_role(Id id, Role role, const PeerCredentials& who) noexcept;
-  void grant_look(Id id) noexcept;
+  [[nodiscard]] Result<SeatPlace> place_for(const GuardAsk& ask,
+                                            const PeerCredentials& who) noexcept;
+  [[nodiscard]] Result<SeatPlace> lane_for(const PeerCredentials& who) noexcept;
+  [[nodiscard]] Status check_one_reader(std::uint32_t lane, const PeerCredentials& who) noexcept;
+  [[nodiscard]] Status check_share(const PeerCredentials& who) noexcept;
+  void grant_role(Id id, const SeatPlace& place, const PeerCredentials& who) noexcept;
+  void grant_look(Id id, std::uint32_t lane) noexcept;
   void take_region(Id id, Packet& packet) noexcept;
   void answer_abort(Id id) noexcept;
   void refuse(Id id, const Error& why) noexcept;
   void lost(Id id) noexcept;
-  void look_for_death(Role role) noexcept;
-  void free_role(Role role) noexcept;
-  void tell_news(Role role) noexcept;
+  void look_for_death(const SeatPlace& place) noexcept;
+  void free_role(const SeatPlace& place) noexcept;
+  void tell_news(const SeatPlace& place) noexcept;
 
   std::string name_;
-  GuardShape shape_;
-  std::uint64_t created_ns_ = 0;
-  GuardAccess observer_access_;
-  GuardAccess commander_access_;
-  std::array<Seat, 2> seats_;
-  SealedMemory page_;
+  GuardedSeats seats_;
+  Rule rules_[2];  // the writer's, the reader's
+  Rule observers_;
+  Rule commanders_;
+  std::uint32_t lanes_per_process_ = 0;
+  std::uint32_t lanes_per_user_ = 0;
   RendezvousServer server_;  // last: its name goes before what it hands out
 };
 

@@ -1,5 +1,6 @@
 #include "pipelines/link/guarded_end.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 #include <array>
@@ -49,21 +50,29 @@ Status hear(const Connection& connection, Packet& packet, std::uint64_t deadline
 [[nodiscard]] Error refusal_in(const Packet& packet) noexcept {
   const auto refuse = guard_body<GuardRefuse>(packet.bytes());
   if (!refuse || refuse->code > static_cast<std::uint32_t>(ErrorCode::kSystem)) return kNonsense;
-  return {static_cast<ErrorCode>(refuse->code), refuse->os_errno,
-          "ask the link's broker for a role", refuse->found, refuse->wanted};
+  Error error{static_cast<ErrorCode>(refuse->code), refuse->os_errno,
+              "ask the link's broker for a role", refuse->found, refuse->wanted};
+  if (error.os_errno == EDQUOT) {
+    error.doing = "take one more lane than the set's broker allows";
+  } else if (error.code == ErrorCode::kNoSpace) {
+    error.doing = "take a lane while the free ones hold unread messages";
+  } else if (error.code == ErrorCode::kBusy && error.wanted != 0) {
+    error.doing = "take a lane while living writers hold them all";
+  }
+  return error;
 }
 
-// Connects, asks, and hears the answer.
-Status ask(const Connection& connection, std::uint32_t role, GuardGrant& grant, Packet& packet,
+// Asks, and hears the answer.
+Status ask(const Connection& connection, const GuardAsk& body, GuardGrant& grant, Packet& packet,
            std::uint64_t deadline_ns) noexcept {
-  const GuardAsk body{role, 0};
   if (Status sent = connection.send(number_of(GuardKind::kAsk), guard_bytes(body)); !sent) {
     return sent;
   }
   if (Status heard = hear(connection, packet, deadline_ns); !heard) return heard;
   if (packet.kind == number_of(GuardKind::kRefuse)) return refusal_in(packet);
   const auto granted = guard_body<GuardGrant>(packet.bytes());
-  if (packet.kind != number_of(GuardKind::kGrant) || !granted || granted->role != role ||
+  if (packet.kind != number_of(GuardKind::kGrant) || !granted || granted->role != body.role ||
+      (body.lane != kAnyLane && granted->lane != body.lane) ||
       granted->descriptor_count != packet.descriptor_count) {
     return kNonsense;
   }
@@ -84,10 +93,10 @@ Result<Mapping> map_role(const Descriptor& memory, const GuardOwner& owner, uid_
   return map_verified(memory.get(), size_bytes, memory_lock);
 }
 
-Result<Mapping> map_page(const Descriptor& memory, uid_t broker) noexcept {
-  Result<MemoryFacts> facts = verify_memory(memory.get(), broker, guard_page_bytes());
+Result<Mapping> map_page(const Descriptor& memory, const LinkShape& shape, uid_t broker) noexcept {
+  Result<MemoryFacts> facts = verify_memory(memory.get(), broker, guard_page_bytes(shape));
   if (!facts) return facts.error();
-  return map_verified(memory.get(), guard_page_bytes(), MemoryLock::kTry);
+  return map_verified(memory.get(), guard_page_bytes(shape), MemoryLock::kTry);
 }
 
 }  // namespace
@@ -98,14 +107,15 @@ GuardedEnd::~GuardedEnd() {
 }
 
 Result<GuardedHold> GuardedEnd::take_role(const SegmentDirectory& directory, std::string_view name,
-                                          Role role, MemoryLock memory_lock) noexcept {
+                                          Role role, MemoryLock memory_lock,
+                                          std::uint32_t lane) noexcept {
   const std::uint64_t deadline_ns = deadline_after(kGuardAnswerNs);
   Result<Connection> connection = Connection::connect(directory, name, deadline_ns);
   if (!connection) return connection.error();
   GuardGrant grant{};
   Packet packet;
-  if (Status asked = ask(*connection, static_cast<std::uint32_t>(role), grant, packet, deadline_ns);
-      !asked) {
+  const GuardAsk wanted{static_cast<std::uint32_t>(role), lane};
+  if (Status asked = ask(*connection, wanted, grant, packet, deadline_ns); !asked) {
     return asked.error();
   }
   Result<GuardShape> shape = guard_shape_of(grant);
@@ -119,11 +129,12 @@ Result<GuardedHold> GuardedEnd::take_role(const SegmentDirectory& directory, std
       grant.next_generation == 0) {
     return kNonsense;
   }
-  Result<Mapping> page = map_page(packet.descriptors[0], broker);
+  Result<Mapping> page = map_page(packet.descriptors[0], shape->shape, broker);
   if (!page) return page.error();
 
-  GuardedHold hold{shape->shape, shape->parts, nullptr, {}, {}};
-  hold.end.reset(new GuardedEnd(std::move(connection).value(), std::move(page).value(), role));
+  GuardedHold hold{shape->shape, shape->parts, grant.lane, nullptr, {}, {}};
+  hold.end.reset(
+      new GuardedEnd(std::move(connection).value(), std::move(page).value(), role, grant.lane));
   hold.end->generation_ = grant.next_generation;
   if (memory_lock == MemoryLock::kOff) hold.end->memory_lock_ = MemoryLock::kOff;
   hold.end->news_seen_ = grant.news_count;
@@ -239,39 +250,64 @@ bool GuardedEnd::take_news(Mapping& peer) noexcept {
 
 // ---- observers ----
 
-Result<std::unique_ptr<GuardedView>> GuardedView::attach(const SegmentDirectory& directory,
-                                                         std::string_view name) noexcept {
-  const std::uint64_t deadline_ns = deadline_after(kGuardAnswerNs);
-  Result<Connection> connection = Connection::connect(directory, name, deadline_ns);
-  if (!connection) return connection.error();
-  GuardGrant grant{};
-  Packet packet;
-  if (Status asked = ask(*connection, kObserverRole, grant, packet, deadline_ns); !asked) {
-    return asked.error();
+namespace {
+
+struct PacketFds {
+  std::array<int, kMaxPacketDescriptors> fds{};
+  std::size_t count = 0;
+  [[nodiscard]] std::span<const int> all() const noexcept { return {fds.data(), count}; }
+};
+
+[[nodiscard]] PacketFds fds_in(const Packet& packet) noexcept {
+  PacketFds found;
+  for (; found.count < packet.descriptor_count; ++found.count) {
+    found.fds[found.count] = packet.descriptors[found.count].get();
   }
-  std::array<int, kMaxPacketDescriptors> descriptors{};
-  for (std::size_t i = 0; i < packet.descriptor_count; ++i) {
-    descriptors[i] = packet.descriptors[i].get();
-  }
-  Result<std::unique_ptr<GuardedView>> view =
-      make(grant, {descriptors.data(), packet.descriptor_count});
-  if (!view) return view.error();
-  (*view)->connection_.emplace(std::move(connection).value());
-  return view;
+  return found;
 }
 
-Result<GuardAborted> GuardedView::abort(const SegmentDirectory& directory,
-                                        std::string_view name) noexcept {
+}  // namespace
+
+Result<std::unique_ptr<GuardedView>> GuardedView::attach(const SegmentDirectory& directory,
+                                                         std::string_view name) noexcept {
+  Result<std::vector<std::unique_ptr<GuardedView>>> views = attach_lanes(directory, name);
+  if (!views) return views.error();
+  return std::move(views->front());
+}
+
+Result<std::vector<std::unique_ptr<GuardedView>>> GuardedView::attach_lanes(
+    const SegmentDirectory& directory, std::string_view name) noexcept {
   const std::uint64_t deadline_ns = deadline_after(kGuardAnswerNs);
   Result<Connection> connection = Connection::connect(directory, name, deadline_ns);
   if (!connection) return connection.error();
-  if (Status sent = connection->send(number_of(GuardKind::kAbort), {}); !sent) return sent.error();
+  std::vector<std::unique_ptr<GuardedView>> views;
+  auto line = std::make_shared<Line>();
+  do {
+    const auto lane = static_cast<std::uint32_t>(views.size());
+    GuardGrant grant{};
+    Packet packet;
+    if (Status asked = ask(*connection, {kObserverRole, lane}, grant, packet, deadline_ns);
+        !asked) {
+      return asked.error();
+    }
+    Result<std::unique_ptr<GuardedView>> view = make(grant, fds_in(packet).all());
+    if (!view) return view.error();
+    (*view)->line_ = line;
+    views.push_back(std::move(view).value());
+  } while (views.size() < views.front()->shape().lane_count);
+  line->connection.emplace(std::move(connection).value());
+  return views;
+}
+
+Status GuardedView::abort(const SegmentDirectory& directory, std::string_view name) noexcept {
+  const std::uint64_t deadline_ns = deadline_after(kGuardAnswerNs);
+  Result<Connection> connection = Connection::connect(directory, name, deadline_ns);
+  if (!connection) return connection.error();
+  if (Status sent = connection->send(number_of(GuardKind::kAbort), {}); !sent) return sent;
   Packet packet;
-  if (Status heard = hear(*connection, packet, deadline_ns); !heard) return heard.error();
+  if (Status heard = hear(*connection, packet, deadline_ns); !heard) return heard;
   if (packet.kind == number_of(GuardKind::kRefuse)) return refusal_in(packet);
-  const auto told = guard_body<GuardAborted>(packet.bytes());
-  if (packet.kind != number_of(GuardKind::kAborted) || !told) return kNonsense;
-  return *told;
+  return packet.kind == number_of(GuardKind::kAborted) ? Status() : Status(kNonsense);
 }
 
 Result<std::unique_ptr<GuardedView>> GuardedView::make(const GuardGrant& grant,
@@ -287,11 +323,12 @@ Status GuardedView::take(const GuardGrant& grant, std::span<const int> descripto
   if (descriptors.size() != (shape->is_board ? 2U : 3U)) return kNonsense;
   shape_ = shape->shape;
   parts_ = shape->parts;
+  lane_ = grant.lane;
   created_ns_ = grant.created_ns;
   MappingOptions options;
   options.memory_lock = MemoryLock::kOff;
   if (!page_.is_mapped()) {
-    Result<Mapping> page = Mapping::map(descriptors[0], 0, guard_page_bytes(), options);
+    Result<Mapping> page = Mapping::map(descriptors[0], 0, guard_page_bytes(shape_), options);
     if (!page) return page.error();
     page_ = std::move(page).value();
   }
@@ -325,27 +362,25 @@ void GuardedView::refresh(const GuardGrant& grant, std::span<const int> descript
 }
 
 void GuardedView::refresh() noexcept {
-  if (!connection_) return;
-  if (!has_asked_) {
+  if (!line_ || !line_->connection) return;
+  if (!line_->asked_lane) {
     if (!is_old()) return;
-    const GuardAsk body{kObserverRole, 0};
-    has_asked_ = connection_->send(number_of(GuardKind::kAsk), guard_bytes(body)).ok();
+    const GuardAsk body{kObserverRole, lane_};
+    if (!line_->connection->send(number_of(GuardKind::kAsk), guard_bytes(body)).ok()) return;
+    line_->asked_lane = lane_;
   }
+  if (line_->asked_lane != lane_) return;
   Packet packet;
-  Result<Reception> got = connection_->receive(packet);
+  Result<Reception> got = line_->connection->receive(packet);
   if (!got || *got == Reception::kClosed) {
-    connection_.reset();
+    line_->connection.reset();
     return;
   }
   if (*got == Reception::kNothing) return;
-  has_asked_ = false;
+  line_->asked_lane.reset();
   const auto grant = guard_body<GuardGrant>(packet.bytes());
-  if (packet.kind != number_of(GuardKind::kGrant) || !grant) return;
-  std::array<int, kMaxPacketDescriptors> descriptors{};
-  for (std::size_t i = 0; i < packet.descriptor_count; ++i) {
-    descriptors[i] = packet.descriptors[i].get();
-  }
-  refresh(*grant, {descriptors.data(), packet.descriptor_count});
+  if (packet.kind != number_of(GuardKind::kGrant) || !grant || grant->lane != lane_) return;
+  refresh(*grant, fds_in(packet).all());
 }
 
 }  // namespace slipring

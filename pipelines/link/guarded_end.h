@@ -21,6 +21,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "core/error/result.h"
 #include "pipelines/link/guard_protocol.h"
@@ -45,12 +46,15 @@ class GuardedEnd {
   GuardedEnd(const GuardedEnd&) = delete;
   GuardedEnd& operator=(const GuardedEnd&) = delete;
 
-  // Asks for a role and takes it.  A board has no reader.  Errors: kNotFound (os_errno ENOENT: no
+  // Asks for a role and takes it.  A board has no reader.  Of a lane set, a writer takes kAnyLane,
+  // and its reader lane 0 before the others.  Errors: kNotFound (os_errno ENOENT: no
   // guarded link of that name; ECONNREFUSED: its broker is gone), kBusy (a living holder; its pid
-  // in `found`), kPermission (not for us), kClosed (the broker died meanwhile), kCorruptPeer, and
-  // as make_sealed_memory().
+  // in `found`; os_errno EDQUOT: our share of a set's lanes is used up), kNoSpace (the free lanes
+  // hold unread messages), kPermission (not for us), kClosed (the broker died meanwhile),
+  // kCorruptPeer, and as make_sealed_memory().
   static Result<GuardedHold> take_role(const SegmentDirectory& directory, std::string_view name,
-                                       Role role, MemoryLock memory_lock) noexcept;
+                                       Role role, MemoryLock memory_lock,
+                                       std::uint32_t lane = 0) noexcept;
 
   // Whether the other role's memory has been replaced.  One load.
   [[nodiscard]] bool has_news() const noexcept {
@@ -63,11 +67,16 @@ class GuardedEnd {
   bool take_news(Mapping& peer) noexcept;
 
   [[nodiscard]] const ControlPage& control_page() const noexcept {
-    return reinterpret_cast<const GuardPage*>(page_.bytes().data())->control;
+    return reinterpret_cast<const GuardPage*>(page_.bytes().data())[lane_].control;
   }
 
   // Who wrote what is shown in the other role's memory.
   [[nodiscard]] const LinkPeer& peer() const noexcept { return peer_; }
+  // Whether a living process holds the other role, as far as the broker has noticed.
+  [[nodiscard]] bool is_peer_held() const noexcept {
+    // relaxed: what is shown is never ahead of the kernel.
+    return shown(other_role(role_)).is_held.load(std::memory_order_relaxed) != 0;
+  }
   // How well our own memory is protected.
   [[nodiscard]] ProtectionLevel protection() const noexcept { return protection_; }
   [[nodiscard]] std::uint32_t generation() const noexcept { return generation_; }
@@ -80,11 +89,12 @@ class GuardedEnd {
   [[nodiscard]] int news_fd() const noexcept { return connection_.fd(); }
 
  private:
-  GuardedEnd(Connection connection, Mapping page, Role role) noexcept
-      : connection_(std::move(connection)), page_(std::move(page)), role_(role) {}
-  [[nodiscard]] const GuardSeat& seat() const noexcept {
-    return reinterpret_cast<const GuardPage*>(page_.bytes().data())->seats[seat_of(role_)];
+  GuardedEnd(Connection connection, Mapping page, Role role, std::uint32_t lane) noexcept
+      : connection_(std::move(connection)), page_(std::move(page)), role_(role), lane_(lane) {}
+  [[nodiscard]] const GuardSeat& shown(Role role) const noexcept {
+    return reinterpret_cast<const GuardPage*>(page_.bytes().data())[lane_].seats[seat_of(role)];
   }
+  [[nodiscard]] const GuardSeat& seat() const noexcept { return shown(role_); }
   Status hand_in(GuardedHold& hold, const GuardGrant& grant, int predecessor_fd,
                  MemoryLock memory_lock, const std::string& shown_name) noexcept;
   Status await_accepted(Packet& packet, std::uint64_t deadline_ns) noexcept;
@@ -94,6 +104,7 @@ class GuardedEnd {
   Connection connection_;
   Mapping page_;
   Role role_;
+  std::uint32_t lane_;
   LinkPeer peer_;
   ProtectionLevel protection_ = ProtectionLevel::kNone;
   std::uint32_t generation_ = 0;
@@ -110,6 +121,7 @@ class GuardedEnd {
 struct GuardedHold {
   LinkShape shape;
   LinkParts parts;
+  std::uint32_t lane = 0;
   std::unique_ptr<GuardedEnd> end;  // outlives the mappings
   Mapping own;
   Mapping peer;  // empty for a board
@@ -121,20 +133,22 @@ struct GuardedHold {
   return error.code == ErrorCode::kNotFound || error.code == ErrorCode::kInvalidArgument;
 }
 
-// What an observer sees.  One thread.
+// What an observer sees: of a lane set, of one lane.  One thread.
 class GuardedView {
  public:
   // Errors: as GuardedEnd::take_role().
   static Result<std::unique_ptr<GuardedView>> attach(const SegmentDirectory& directory,
                                                      std::string_view name) noexcept;
+  // Of all lanes, by one connection; of a link of one writer, or a board, one view.
+  static Result<std::vector<std::unique_ptr<GuardedView>>> attach_lanes(
+      const SegmentDirectory& directory, std::string_view name) noexcept;
   // From the broker's own hands: the page and the roles' memory, whose descriptors are borrowed.
   static Result<std::unique_ptr<GuardedView>> make(const GuardGrant& grant,
                                                    std::span<const int> descriptors) noexcept;
 
   // Asks the broker to have the reader drop what is queued.  Errors: kPermission, kBusy (it does
   // not answer), kInvalidArgument (of a board), and as Connection::connect().
-  static Result<GuardAborted> abort(const SegmentDirectory& directory,
-                                    std::string_view name) noexcept;
+  static Status abort(const SegmentDirectory& directory, std::string_view name) noexcept;
 
   // Looks for newer memory; what is not there yet comes with a later look.
   void refresh() noexcept;
@@ -147,18 +161,28 @@ class GuardedView {
   [[nodiscard]] const LinkParts& parts() const noexcept { return parts_; }
   [[nodiscard]] std::uint64_t created_ns() const noexcept { return created_ns_; }
   [[nodiscard]] bool is_board() const noexcept { return shape_.kind == SegmentKind::kBoard; }
+  [[nodiscard]] std::uint32_t lane() const noexcept { return lane_; }
+  [[nodiscard]] const ControlPage& control_page() const noexcept {
+    return reinterpret_cast<const GuardPage*>(page_.bytes().data())[lane_].control;
+  }
   // The role's memory, up to the ring.
   [[nodiscard]] const Mapping& region(Role role) const noexcept { return regions_[seat_of(role)]; }
   [[nodiscard]] const GuardSeat& seat(Role role) const noexcept {
-    return reinterpret_cast<const GuardPage*>(page_.bytes().data())->seats[seat_of(role)];
+    return reinterpret_cast<const GuardPage*>(page_.bytes().data())[lane_].seats[seat_of(role)];
   }
 
  private:
+  // The views of a set's lanes share it; one question at a time is on its way.
+  struct Line {
+    std::optional<Connection> connection;
+    std::optional<std::uint32_t> asked_lane;
+  };
+
   GuardedView() = default;
   Status take(const GuardGrant& grant, std::span<const int> descriptors) noexcept;
 
-  std::optional<Connection> connection_;
-  bool has_asked_ = false;
+  std::shared_ptr<Line> line_;
+  std::uint32_t lane_ = 0;
   LinkShape shape_;
   LinkParts parts_;
   std::uint64_t created_ns_ = 0;

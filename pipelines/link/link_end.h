@@ -51,6 +51,14 @@ class LinkEnd {
   [[nodiscard]] LinkPeer peer_identity() const noexcept {
     return hold_.guard ? hold_.guard->peer() : LinkPeer{};
   }
+  // Who holds the other end's role, or held it last.  On a named link the lock's holder, if that is
+  // the process which the end says it is; otherwise what it said, and `is_known` is false.  Asks
+  // the kernel.
+  [[nodiscard]] LinkPeer look_at_peer() const noexcept;
+  // Whether a living process holds the other end's role, as far as the kernel, or a guarded link's
+  // broker, has noticed.  Errors: as LockFile::probe().
+  [[nodiscard]] Result<bool> is_peer_held() const noexcept;
+  [[nodiscard]] std::uint32_t lane() const noexcept { return hold_.lane; }
   [[nodiscard]] ProtectionLevel protection() const noexcept {
     return hold_.guard ? hold_.guard->protection() : ProtectionLevel::kNone;
   }
@@ -92,6 +100,8 @@ class LinkEnd {
   // After whatever the other side may be waiting for.
   void ring() noexcept { doorbell_.ring_if_armed(); }
   void ring_always() noexcept { doorbell_.ring_always(); }
+  // The other end's eventfd, signalled with every ring from now on; borrowed.
+  void attach_event(int event_fd) noexcept { doorbell_.attach_event(event_fd); }
   // What to sleep on until the other side rings.
   [[nodiscard]] WaitPoint wait_point() noexcept {
     WaitPoint point = WaitPoint::of(peer().bell, own().arm);

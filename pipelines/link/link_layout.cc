@@ -13,6 +13,8 @@ enum Parameter : std::uint32_t {
   kPoolBufferBytes,
   kCreditCount,
   kParameterCount,
+  kLaneCount = kParameterCount,  // lane sets only
+  kSetParameterCount,
 };
 
 [[nodiscard]] constexpr std::uint64_t round_up(std::uint64_t size_bytes, std::uint64_t page_bytes) {
@@ -53,6 +55,23 @@ inline constexpr std::uint64_t kMaxRingBytes = std::uint64_t{1} << 44;
   return spsc_validate(value_geometry(shape));
 }
 
+[[nodiscard]] std::uint64_t lanes_of(const LinkShape& shape) noexcept {
+  return is_lane_set(shape) ? shape.lane_count : 1;
+}
+
+[[nodiscard]] Status validate_lanes(const LinkShape& shape) noexcept {
+  if (!is_lane_set(shape)) return {};
+  if (shape.lane_count > kMaxSetLanes) {
+    return Error{ErrorCode::kInvalidArgument, 0, "a set has 1 to 32 lanes", shape.lane_count,
+                 kMaxSetLanes};
+  }
+  if (shape.kind != SegmentKind::kRecordLink) {
+    return Error{ErrorCode::kInvalidArgument, 0, "the lanes of a set are record links",
+                 static_cast<std::uint64_t>(shape.kind), 0};
+  }
+  return {};
+}
+
 }  // namespace
 
 const char* name_of(SegmentKind kind) noexcept {
@@ -67,6 +86,8 @@ const char* name_of(SegmentKind kind) noexcept {
       return "values";
     case SegmentKind::kStreamLink:
       return "stream";
+    case SegmentKind::kLaneSet:
+      return "lanes";
   }
   return "unknown";
 }
@@ -79,6 +100,7 @@ Status require_messages(const LinkShape& shape) noexcept {
 }
 
 Status validate_shape(const LinkShape& shape) noexcept {
+  if (Status valid = validate_lanes(shape); !valid) return valid;
   if (shape.kind == SegmentKind::kRecordLink) {
     if (shape.pool_buffer_count != 0) {
       return Error{ErrorCode::kInvalidArgument, 0, "a record link has no buffer pool",
@@ -120,23 +142,25 @@ LinkParts parts_of(const LinkShape& shape, std::uint64_t page_bytes) noexcept {
       parts.buffers_offset +
       round_up(std::uint64_t{shape.pool_buffer_count} * shape.pool_buffer_bytes, page_bytes);
   parts.reader_bytes = round_up(kTableOffset + table_bytes, page_bytes);
-  parts.control_bytes = round_up(sizeof(ControlPage), page_bytes);
+  parts.control_bytes = round_up(lanes_of(shape) * sizeof(ControlPage), page_bytes);
   return parts;
 }
 
 SegmentHeader make_link_header(const LinkShape& shape, std::string_view name,
                                std::uint64_t page_bytes) noexcept {
-  SegmentHeader header = begin_header(shape.kind, name, page_bytes);
-  header.parameter_count = kParameterCount;
+  SegmentHeader header = begin_header(segment_kind(shape), name, page_bytes);
+  header.parameter_count = is_lane_set(shape) ? kSetParameterCount : kParameterCount;
   header.parameters[kCapacityBytes] = shape.capacity_bytes;
   header.parameters[kSlotCount] = shape.slot_count;
   header.parameters[kSlotBytes] = shape.slot_bytes;
   header.parameters[kPoolBufferCount] = shape.pool_buffer_count;
   header.parameters[kPoolBufferBytes] = shape.pool_buffer_bytes;
   header.parameters[kCreditCount] = shape.credit_count;
+  if (is_lane_set(shape)) header.parameters[kLaneCount] = shape.lane_count;
   const LinkParts parts = parts_of(shape, page_bytes);
-  add_region(header, Role::kWriter, parts.writer_bytes);
-  add_region(header, Role::kReader, parts.reader_bytes);
+  const std::uint64_t lane_count = lanes_of(shape);
+  add_region(header, Role::kWriter, lane_count * parts.writer_bytes);
+  add_region(header, Role::kReader, lane_count * parts.reader_bytes);
   add_region(header, Role::kCommander, parts.control_bytes);
   return header;
 }
@@ -167,21 +191,30 @@ LinkBoundary published_boundary(const LinkShape& shape,
 }
 
 Result<LinkShape> shape_of(const SegmentHeader& header) noexcept {
+  const bool is_set = header.kind == SegmentKind::kLaneSet;
   const bool is_link =
-      header.kind == SegmentKind::kRecordLink || header.kind == SegmentKind::kSlotLink ||
+      is_set || header.kind == SegmentKind::kRecordLink || header.kind == SegmentKind::kSlotLink ||
       header.kind == SegmentKind::kValueLink || header.kind == SegmentKind::kStreamLink;
-  if (!is_link || header.parameter_count != kParameterCount || header.region_count != 3) {
+  const std::uint32_t parameter_count = is_set ? kSetParameterCount : kParameterCount;
+  if (!is_link || header.parameter_count != parameter_count || header.region_count != 3) {
     return Error{ErrorCode::kCorruptPeer, 0, "segment is not a link",
                  static_cast<std::uint64_t>(header.kind), 0};
   }
   LinkShape shape;
-  shape.kind = header.kind;
+  shape.kind = is_set ? SegmentKind::kRecordLink : header.kind;
   shape.capacity_bytes = header.parameters[kCapacityBytes];
   shape.slot_count = header.parameters[kSlotCount];
   shape.slot_bytes = static_cast<std::uint32_t>(header.parameters[kSlotBytes]);
   shape.pool_buffer_count = static_cast<std::uint32_t>(header.parameters[kPoolBufferCount]);
   shape.pool_buffer_bytes = header.parameters[kPoolBufferBytes];
   shape.credit_count = header.parameters[kCreditCount];
+  if (is_set) {
+    const std::uint64_t lane_count = header.parameters[kLaneCount];
+    if (lane_count == 0 || lane_count > kMaxSetLanes) {
+      return Error{ErrorCode::kCorruptPeer, 0, "a set has 1 to 32 lanes", lane_count, kMaxSetLanes};
+    }
+    shape.lane_count = static_cast<std::uint32_t>(lane_count);
+  }
   if (Status valid = validate_shape(shape); !valid) {
     return Error{ErrorCode::kCorruptPeer, 0, valid.error().doing, valid.error().found,
                  valid.error().wanted};
@@ -190,11 +223,12 @@ Result<LinkShape> shape_of(const SegmentHeader& header) noexcept {
   const Region& writer = header.regions[0];
   const Region& reader = header.regions[1];
   const Region& control = header.regions[2];
-  if (writer.role != Role::kWriter || writer.size_bytes != parts.writer_bytes ||
-      reader.role != Role::kReader || reader.size_bytes != parts.reader_bytes ||
+  const std::uint64_t writer_bytes = lanes_of(shape) * parts.writer_bytes;
+  if (writer.role != Role::kWriter || writer.size_bytes != writer_bytes ||
+      reader.role != Role::kReader || reader.size_bytes != lanes_of(shape) * parts.reader_bytes ||
       control.role != Role::kCommander || control.size_bytes != parts.control_bytes) {
     return Error{ErrorCode::kCorruptPeer, 0, "the link's regions do not fit its shape",
-                 writer.size_bytes, parts.writer_bytes};
+                 writer.size_bytes, writer_bytes};
   }
   return shape;
 }

@@ -8,6 +8,9 @@
 // The ring and the pool buffers start on pages of their own.  On a link with a pool every message
 // begins with the BufferHandle {slot:32, generation:32} of the buffer that it sends, or with slot
 // kNoBuffer when it sends none, so that a successor knows what is under way.
+//
+// A lane set (lane_reader.h) is such regions side by side: all lanes' writer's regions, then all
+// reader's.  Each lane's writer is a role of its own.
 #pragma once
 
 #include <atomic>
@@ -32,6 +35,11 @@
 namespace slipring {
 
 inline constexpr std::uint32_t kNoBufferSlot = UINT32_MAX;
+
+// Lanes of a set: two futexes each, to be slept on at once.
+inline constexpr std::uint32_t kMaxSetLanes = 32;
+// The byte of the lock file that the writer of lane 0 holds; the others follow.
+inline constexpr std::uint32_t kFirstLaneByte = 8;
 
 enum class EndState : std::uint32_t {
   kNever = 0,   // nobody has attached yet
@@ -65,6 +73,9 @@ struct EndPage {
   // visible here) and its user.  Meaningful while corrupt_count is not 0.
   std::atomic<std::uint32_t> offender_process_id;
   std::atomic<std::uint32_t> offender_user;
+  // Of the process, as it says itself.
+  std::atomic<std::uint32_t> user;
+  std::atomic<std::uint32_t> group;
   alignas(kAbiLineBytes) EndCounters counters;
   DropWords drops;  // the reader's; of the writer's only a mark
 };
@@ -83,7 +94,7 @@ static_assert(kEndPageOffset + sizeof(EndPage) <= kTableOffset);
   return *reinterpret_cast<EndPage*>(region.data() + kEndPageOffset);
 }
 
-// "slots", "records", "values", "stream", "board": as the command line and JSON have it.
+// "slots", "records", "values", "stream", "board", "lanes": as the command line and JSON have it.
 [[nodiscard]] const char* name_of(SegmentKind kind) noexcept;
 
 // What a link is made of, as its creator asks and as its header says.
@@ -97,7 +108,23 @@ struct LinkShape {
   // At most so many messages under way, and a full link answers instead of blocking; 0: no limit,
   // and a writer that waits is blocked until there is space.
   std::uint64_t credit_count = 0;
+  // 0: a link of one writer.  Otherwise a set of so many lanes, each of the shape that the rest
+  // describes; record links only.
+  std::uint32_t lane_count = 0;
 };
+
+[[nodiscard]] inline bool is_lane_set(const LinkShape& shape) noexcept {
+  return shape.lane_count != 0;
+}
+// As the segment's header has it.
+[[nodiscard]] inline SegmentKind segment_kind(const LinkShape& shape) noexcept {
+  return is_lane_set(shape) ? SegmentKind::kLaneSet : shape.kind;
+}
+// The byte of the lock file that the writer's certificate is about.
+[[nodiscard]] inline std::uint32_t writer_byte(const LinkShape& shape,
+                                               std::uint32_t lane) noexcept {
+  return is_lane_set(shape) ? kFirstLaneByte + lane : static_cast<std::uint32_t>(Role::kWriter);
+}
 
 // Whether positions and capacity are bytes, and not slots.
 [[nodiscard]] inline bool is_counted_in_bytes(const LinkShape& shape) noexcept {
@@ -115,7 +142,7 @@ struct LinkParts {
   std::uint64_t buffers_offset = 0;
   std::uint64_t writer_bytes = 0;
   std::uint64_t reader_bytes = 0;
-  std::uint64_t control_bytes = 0;
+  std::uint64_t control_bytes = 0;  // of all lanes of a set, a page each
 };
 
 [[nodiscard]] inline SlotGeometry slot_geometry(const LinkShape& shape) noexcept {
@@ -137,6 +164,7 @@ struct LinkParts {
 // Errors: kInvalidArgument with the offending value.
 [[nodiscard]] Status validate_shape(const LinkShape& shape) noexcept;
 
+// Of a lane set: of each lane, whose region begins at lane × writer_bytes (reader_bytes).
 // Requires: validate_shape(shape) is ok; page_bytes is a power of two.
 [[nodiscard]] LinkParts parts_of(const LinkShape& shape, std::uint64_t page_bytes) noexcept;
 

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "core/error/result.h"
 #include "pipelines/link/guarded_end.h"
@@ -50,8 +51,15 @@ struct LinkReport {
   std::uint32_t pool_lent_count = 0;
   DropReport drops;  // by the reader
   bool is_guarded = false;
+  // Of a lane set: of all lanes together, the counts added; the process is one of theirs.
   EndReport writer;
   EndReport reader;
+  // Of a lane set: each writer's own.
+  struct Lane {
+    EndReport writer;
+    std::uint64_t fill = 0;  // bytes
+  };
+  std::vector<Lane> lanes;
 };
 
 class LinkObserver {
@@ -61,33 +69,50 @@ class LinkObserver {
                                      std::string_view name) noexcept;
 
   [[nodiscard]] LinkReport report() const noexcept;
+  // A link of one writer is one lane.
+  [[nodiscard]] std::uint32_t lane_count() const noexcept {
+    return static_cast<std::uint32_t>(lanes_.size());
+  }
   // What the writer's page says is published now.
-  [[nodiscard]] LinkBoundary boundary() const noexcept {
-    return published_boundary(shape_, region(Role::kWriter).bytes());
+  [[nodiscard]] LinkBoundary boundary(std::uint32_t lane = 0) const noexcept {
+    return published_boundary(shape_, lanes_[lane].region(Role::kWriter).bytes());
   }
   // What the reader has dropped, alone.
-  [[nodiscard]] DropReport drops() const noexcept;
+  [[nodiscard]] DropReport drops(std::uint32_t lane = 0) const noexcept;
   [[nodiscard]] const LinkShape& shape() const noexcept { return shape_; }
 
-  // Looks at the broker's view, which the caller keeps up to date.  Requires: of a link.
+  // Looks at these views: of a link of one writer one, of a lane set one a lane.  Those that a
+  // broker made the caller keeps up to date.  Requires: of a link.
+  static LinkObserver of(std::vector<std::unique_ptr<GuardedView>> views) noexcept;
   static LinkObserver of(std::unique_ptr<GuardedView> view) noexcept;
-  // Of a guarded link, to be kept up to date; nullptr on a named one.
-  [[nodiscard]] GuardedView* view() noexcept { return view_.get(); }
+  // Of a guarded link of one writer, to be kept up to date; nullptr on a named one.
+  [[nodiscard]] GuardedView* view() noexcept { return lanes_.front().view.get(); }
+  [[nodiscard]] const GuardedView* view(std::uint32_t lane) const noexcept {
+    return lanes_[lane].view.get();
+  }
 
  private:
-  LinkObserver(SegmentFile file, const SegmentHeader& header, const LinkShape& shape,
-               Mapping writer, Mapping reader) noexcept;
-  explicit LinkObserver(std::unique_ptr<GuardedView> view) noexcept;
-  [[nodiscard]] const Mapping& region(Role role) const noexcept;
-  [[nodiscard]] EndReport report_end(const Mapping& region, Role role) const noexcept;
+  // What is seen of one writer and the reader; a link of one writer is one lane.
+  struct Lane {
+    std::unique_ptr<GuardedView> view;  // of a guarded link
+    Mapping writer;  // of a named one, the region up to the ring only: no frame is mapped
+    Mapping reader;
+    [[nodiscard]] const Mapping& region(Role role) const noexcept;
+  };
 
-  std::optional<SegmentFile> file_;    // of a named link
-  std::unique_ptr<GuardedView> view_;  // of a guarded one
+  LinkObserver(const LinkShape& shape, std::uint64_t total_bytes, std::uint64_t created_ns) noexcept
+      : shape_(shape), total_bytes_(total_bytes), created_ns_(created_ns) {}
+  static Result<LinkObserver> attach_named(const SegmentDirectory& directory,
+                                           std::string_view name) noexcept;
+  Status add_lane(const SegmentHeader& header, const LinkParts& parts, std::uint32_t lane) noexcept;
+  [[nodiscard]] LinkReport report_lane(std::uint32_t lane) const noexcept;
+  [[nodiscard]] EndReport report_end(std::uint32_t lane, Role role) const noexcept;
+
+  std::optional<SegmentFile> file_;  // of a named link
   LinkShape shape_;
   std::uint64_t total_bytes_ = 0;
   std::uint64_t created_ns_ = 0;
-  Mapping writer_;  // the region up to the ring only: no frame is mapped
-  Mapping reader_;
+  std::vector<Lane> lanes_;
 };
 
 }  // namespace slipring

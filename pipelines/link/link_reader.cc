@@ -12,8 +12,12 @@ Result<LinkReader> LinkReader::attach(const SegmentDirectory& directory, std::st
                                       MemoryLock memory_lock) noexcept {
   Result<LinkHold> hold = take_role(directory, name, Role::kReader, memory_lock);
   if (!hold) return hold.error();
-  if (Status kind = require_messages(hold->shape); !kind) return kind.error();
-  LinkReader reader(std::move(hold).value());
+  return attach(std::move(hold).value());
+}
+
+Result<LinkReader> LinkReader::attach(LinkHold hold) noexcept {
+  if (Status kind = require_messages(hold.shape); !kind) return kind.error();
+  LinkReader reader(std::move(hold));
   if (Status attached = reader.attach_ring(); !attached) return attached.error();
   if (Status attached = reader.attach_pool(); !attached) return attached.error();
   reader.restore_number();

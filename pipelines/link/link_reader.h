@@ -35,6 +35,9 @@ class LinkReader {
   static Result<LinkReader> attach(const SegmentDirectory& directory, std::string_view name,
                                    MemoryLock memory_lock = MemoryLock::kTry) noexcept;
 
+  // Of a role that was taken already.  Errors: kCorruptPeer.
+  static Result<LinkReader> attach(LinkHold hold) noexcept;
+
   // The next message; several may be held.  kBlocked when there is none.  Looks at the control lane
   // first: what a command has dropped since is never handed out.
   [[nodiscard]] Transfer try_peek(Message& message) noexcept;
@@ -72,6 +75,14 @@ class LinkReader {
   [[nodiscard]] bool has_abort() const noexcept {
     return slots_ ? slots_->has_abort() : records_->has_abort();
   }
+  // First position that the writer still wants, as it says itself; 0 before its first abort.
+  [[nodiscard]] std::uint64_t abort_before() const noexcept {
+    return slots_ ? slots_->abort_before() : records_->abort_before();
+  }
+  // First position not yet finished, by predecessors neither.
+  [[nodiscard]] std::uint64_t done() const noexcept {
+    return slots_ ? slots_->done() : records_->done();
+  }
   // The writer has finished for good; what it published before may still be there.
   [[nodiscard]] bool is_peer_closed() const noexcept { return end_.is_peer_closed(); }
   // The writer has closed and everything has been looked at.
@@ -85,6 +96,16 @@ class LinkReader {
 
   // Who writes, authenticated when it attached; unknown on a named link, or before anybody did.
   [[nodiscard]] LinkPeer sender() const noexcept { return end_.peer_identity(); }
+  // Who holds the writing role, or held it last: on a named link by its lock, if `is_known`, and
+  // otherwise as it said itself.  Asks the kernel.
+  [[nodiscard]] LinkPeer look_at_writer() const noexcept { return end_.look_at_peer(); }
+  // Whether a living process holds the writing role.  Asks the kernel, or a guarded link's broker
+  // what it has noticed.  Errors: kSystem.
+  [[nodiscard]] Result<bool> has_writer() const noexcept { return end_.is_peer_held(); }
+  // Writers so far, as they say themselves; 0: none yet.
+  [[nodiscard]] std::uint32_t writer_incarnation() const noexcept {
+    return end_.peer_incarnation();
+  }
   // Who made try_peek() answer kCorruptPeer; nothing before that.
   [[nodiscard]] const std::optional<LinkPeer>& offender() const noexcept { return end_.offender(); }
   // Of our own memory, from everybody else.
@@ -101,6 +122,8 @@ class LinkReader {
   // How many have held the other end so far, as they say themselves.
   [[nodiscard]] std::uint32_t peer_incarnation() const noexcept { return end_.peer_incarnation(); }
   [[nodiscard]] bool is_locked() const noexcept { return end_.is_locked(); }
+  // For an other end that sleeps in epoll: its eventfd, which every ring signals; borrowed.
+  void attach_event(int event_fd) noexcept { end_.attach_event(event_fd); }
   // For whoever waits on this end, perhaps together with others.
   void count_sleep(std::uint64_t more = 1) noexcept { end_.count_sleep(more); }
 
@@ -121,9 +144,6 @@ class LinkReader {
   [[nodiscard]] Transfer look(Message& message) noexcept;
   [[nodiscard]] std::uint64_t next() const noexcept {
     return slots_ ? slots_->position() : records_->position();
-  }
-  [[nodiscard]] std::uint64_t done() const noexcept {
-    return slots_ ? slots_->done() : records_->done();
   }
   void restore_number() noexcept;
   [[nodiscard]] LinkBoundary writer_abort() const noexcept;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <memory>
 #include <utility>
 
 #include "platform/process/certificate_wait.h"
@@ -80,43 +81,193 @@ Result<SegmentHeader> read_header(const SegmentFile& file) noexcept {
 
 namespace {
 
-Result<LinkHold> take_named_role(const SegmentDirectory& directory, std::string_view name,
-                                 Role role, MemoryLock memory_lock) noexcept {
+constexpr Error kNoLaneSet{ErrorCode::kVersion, 0, "not a set of lanes", 0,
+                           static_cast<std::uint64_t>(SegmentKind::kLaneSet)};
+
+constexpr Error kNoLink{ErrorCode::kVersion, 0, "not a link but a set of lanes",
+                        static_cast<std::uint64_t>(SegmentKind::kLaneSet),
+                        static_cast<std::uint64_t>(SegmentKind::kRecordLink)};
+
+struct OpenLink {
+  SegmentFile file;
+  SegmentHeader header;
+  LinkShape shape;
+  LinkParts parts;
+};
+
+Result<OpenLink> open_link(const SegmentDirectory& directory, std::string_view name) noexcept {
   Result<SegmentFile> file = SegmentFile::open(directory, name);
   if (!file) return file.error();
   Result<SegmentHeader> header = read_header(*file);
   if (!header) return header.error();
   Result<LinkShape> shape = shape_of(*header);
   if (!shape) return shape.error();
-  Result<Certificate> certificate =
-      Certificate::acquire(file->lock_file(), static_cast<std::uint32_t>(role));
-  if (!certificate) return certificate.error();
-  Result<Descriptor> writable = file->open_writable(directory);
-  if (!writable) return writable.error();
+  return OpenLink{std::move(file).value(), *header, *shape, parts_of(*shape, header->page_bytes)};
+}
 
-  const Region& own_region = header->regions[role == Role::kWriter ? 0 : 1];
-  const Region& peer_region = header->regions[role == Role::kWriter ? 1 : 0];
+[[nodiscard]] std::uint64_t offset_of(const OpenLink& link, Role role,
+                                      std::uint32_t lane) noexcept {
+  return role == Role::kWriter
+             ? link.header.regions[0].offset_bytes + lane * link.parts.writer_bytes
+             : link.header.regions[1].offset_bytes + lane * link.parts.reader_bytes;
+}
+[[nodiscard]] std::uint64_t bytes_of(const OpenLink& link, Role role) noexcept {
+  return role == Role::kWriter ? link.parts.writer_bytes : link.parts.reader_bytes;
+}
+
+// Maps what the role has of a link, or of a lane of a set.  `writable` is a descriptor of the file.
+Result<LinkHold> hold_role(const OpenLink& link, int writable, Role role, std::uint32_t lane,
+                           std::shared_ptr<Certificate> certificate,
+                           MemoryLock memory_lock) noexcept {
   MappingOptions options;
   options.memory_lock = memory_lock;
   options.access = Access::kReadWrite;
   Result<Mapping> own =
-      Mapping::map(writable->get(), own_region.offset_bytes, own_region.size_bytes, options);
+      Mapping::map(writable, offset_of(link, role, lane), bytes_of(link, role), options);
   if (!own) return own.error();
   options.access = Access::kReadOnly;
-  Result<Mapping> peer =
-      Mapping::map(file->read_only_fd(), peer_region.offset_bytes, peer_region.size_bytes, options);
+  const Role other = other_role(role);
+  Result<Mapping> peer = Mapping::map(link.file.read_only_fd(), offset_of(link, other, lane),
+                                      bytes_of(link, other), options);
   if (!peer) return peer.error();
-  const Region& control_region = header->regions[2];
-  Result<Mapping> control = Mapping::map(file->read_only_fd(), control_region.offset_bytes,
+  const Region& control_region = link.header.regions[2];
+  Result<Mapping> control = Mapping::map(link.file.read_only_fd(), control_region.offset_bytes,
                                          control_region.size_bytes, options);
   if (!control) return control.error();
-  return LinkHold{*shape,
-                  parts_of(*shape, header->page_bytes),
-                  std::move(certificate).value(),
+  return LinkHold{link.shape,
+                  link.parts,
+                  lane,
+                  std::move(certificate),
                   nullptr,
                   std::move(own).value(),
                   std::move(peer).value(),
                   std::move(control).value()};
+}
+
+// Whether all that the lane's last writer published has been finished.  Requires: nobody but the
+// caller holds the lane's writing role.
+Result<bool> is_read(const OpenLink& link, std::uint32_t lane) noexcept {
+  MappingOptions options;
+  options.memory_lock = MemoryLock::kOff;
+  const int fd = link.file.read_only_fd();
+  Result<Mapping> writer =
+      Mapping::map(fd, offset_of(link, Role::kWriter, lane), link.header.page_bytes, options);
+  if (!writer) return writer.error();
+  Result<Mapping> reader =
+      Mapping::map(fd, offset_of(link, Role::kReader, lane), link.header.page_bytes, options);
+  if (!reader) return reader.error();
+  // relaxed: taking the certificate ordered us after the last writer.
+  const std::uint64_t tail = reinterpret_cast<const ProducerPage*>(writer->bytes().data())
+                                 ->tail.load(std::memory_order_relaxed);
+  return reinterpret_cast<const ConsumerPage*>(reader->bytes().data())
+             ->done.load(std::memory_order_acquire) == tail;  // cursor.D pairs with cursor.C
+}
+
+// A lane that nobody living holds, and whose mail is read: until then its messages are those of its
+// last writer, and nobody else's.
+Result<LinkHold> take_free_lane(const SegmentDirectory& directory, const OpenLink& link,
+                                MemoryLock memory_lock) noexcept {
+  Result<Descriptor> writable = link.file.open_writable(directory);
+  if (!writable) return writable.error();
+  std::uint64_t unread_count = 0;
+  for (std::uint32_t lane = 0; lane < link.shape.lane_count; ++lane) {
+    Result<Certificate> certificate =
+        Certificate::acquire(link.file.lock_file(), writer_byte(link.shape, lane));
+    if (!certificate) {
+      if (certificate.error().code == ErrorCode::kBusy) continue;
+      return certificate.error();
+    }
+    Result<bool> read = is_read(link, lane);
+    if (!read) return read.error();
+    if (*read) {
+      return hold_role(link, writable->get(), Role::kWriter, lane,
+                       std::make_shared<Certificate>(std::move(certificate).value()), memory_lock);
+    }
+    ++unread_count;
+  }
+  if (unread_count != 0) {
+    return Error{ErrorCode::kNoSpace, 0, "take a lane while the free ones hold unread messages",
+                 unread_count, link.shape.lane_count};
+  }
+  return Error{ErrorCode::kBusy, 0, "take a lane while living writers hold them all", 0,
+               link.shape.lane_count};
+}
+
+Result<LinkHold> take_named_role(const SegmentDirectory& directory, std::string_view name,
+                                 Role role, MemoryLock memory_lock) noexcept {
+  Result<OpenLink> link = open_link(directory, name);
+  if (!link) return link.error();
+  if (is_lane_set(link->shape)) {
+    if (role == Role::kWriter) return take_free_lane(directory, *link, memory_lock);
+    return kNoLink;
+  }
+  Result<Certificate> certificate =
+      Certificate::acquire(link->file.lock_file(), static_cast<std::uint32_t>(role));
+  if (!certificate) return certificate.error();
+  Result<Descriptor> writable = link->file.open_writable(directory);
+  if (!writable) return writable.error();
+  return hold_role(*link, writable->get(), role, 0,
+                   std::make_shared<Certificate>(std::move(certificate).value()), memory_lock);
+}
+
+Result<std::vector<LinkHold>> take_named_lanes(const SegmentDirectory& directory,
+                                               std::string_view name,
+                                               MemoryLock memory_lock) noexcept {
+  Result<OpenLink> link = open_link(directory, name);
+  if (!link) return link.error();
+  if (!is_lane_set(link->shape)) return kNoLaneSet;
+  Result<Certificate> taken =
+      Certificate::acquire(link->file.lock_file(), static_cast<std::uint32_t>(Role::kReader));
+  if (!taken) return taken.error();
+  const auto certificate = std::make_shared<Certificate>(std::move(taken).value());
+  Result<Descriptor> writable = link->file.open_writable(directory);
+  if (!writable) return writable.error();
+  std::vector<LinkHold> lanes;
+  for (std::uint32_t lane = 0; lane < link->shape.lane_count; ++lane) {
+    Result<LinkHold> hold =
+        hold_role(*link, writable->get(), Role::kReader, lane, certificate, memory_lock);
+    if (!hold) return hold.error();
+    lanes.push_back(std::move(hold).value());
+  }
+  return lanes;
+}
+
+}  // namespace
+
+Result<Probe> probe_peer(const LinkHold& hold) noexcept {
+  check(hold.certificate != nullptr, "the certificates of a guarded link");
+  const bool is_reader = hold.certificate->role_byte() == static_cast<std::uint32_t>(Role::kReader);
+  return hold.certificate->probe(is_reader ? writer_byte(hold.shape, hold.lane)
+                                           : static_cast<std::uint32_t>(Role::kReader));
+}
+
+namespace {
+
+LinkHold hold_of(GuardedHold& guarded) noexcept {
+  return LinkHold{guarded.shape,
+                  guarded.parts,
+                  guarded.lane,
+                  nullptr,
+                  std::move(guarded.end),
+                  std::move(guarded.own),
+                  std::move(guarded.peer),
+                  Mapping()};
+}
+
+// Lane 0 first: a set's broker keeps other readers out of the rest as long as somebody holds it.
+Result<std::vector<LinkHold>> take_guarded_lanes(const SegmentDirectory& directory,
+                                                 std::string_view name,
+                                                 MemoryLock memory_lock) noexcept {
+  std::vector<LinkHold> lanes;
+  do {
+    const auto lane = static_cast<std::uint32_t>(lanes.size());
+    Result<GuardedHold> hold =
+        GuardedEnd::take_role(directory, name, Role::kReader, memory_lock, lane);
+    if (!hold) return hold.error();
+    if (!is_lane_set(hold->shape)) return kNoLaneSet;
+    lanes.push_back(hold_of(*hold));
+  } while (lanes.size() < lanes.front().shape.lane_count);
+  return lanes;
 }
 
 }  // namespace
@@ -125,17 +276,28 @@ Result<LinkHold> take_role(const SegmentDirectory& directory, std::string_view n
                            MemoryLock memory_lock) noexcept {
   // The guarded one first: who may write to the directory must not be able to put a named link in
   // its place.
-  Result<GuardedHold> guarded = GuardedEnd::take_role(directory, name, role, memory_lock);
+  Result<GuardedHold> guarded = GuardedEnd::take_role(directory, name, role, memory_lock,
+                                                      role == Role::kWriter ? kAnyLane : 0);
   if (guarded) {
     if (guarded->shape.kind == SegmentKind::kBoard) {
       return Error{ErrorCode::kVersion, 0, "not a link but a board"};
     }
-    return LinkHold{
-        guarded->shape,          guarded->parts,           std::nullopt, std::move(guarded->end),
-        std::move(guarded->own), std::move(guarded->peer), Mapping()};
+    if (is_lane_set(guarded->shape) && role == Role::kReader) return kNoLink;
+    return hold_of(*guarded);
   }
   if (!is_no_rendezvous(guarded.error())) return guarded.error();
   Result<LinkHold> named = take_named_role(directory, name, role, memory_lock);
+  if (!named && named.error().code == ErrorCode::kNotFound && guarded.error().os_errno != ENOENT) {
+    return guarded.error();
+  }
+  return named;
+}
+
+Result<std::vector<LinkHold>> take_lanes(const SegmentDirectory& directory, std::string_view name,
+                                         MemoryLock memory_lock) noexcept {
+  Result<std::vector<LinkHold>> guarded = take_guarded_lanes(directory, name, memory_lock);
+  if (guarded || !is_no_rendezvous(guarded.error())) return guarded;
+  Result<std::vector<LinkHold>> named = take_named_lanes(directory, name, memory_lock);
   if (!named && named.error().code == ErrorCode::kNotFound && guarded.error().os_errno != ENOENT) {
     return guarded.error();
   }
@@ -162,6 +324,9 @@ void open_end(EndPage& own, bool is_locked) noexcept {
   own.incarnation.store(own.incarnation.load(std::memory_order_relaxed) + 1,
                         std::memory_order_relaxed);
   own.process_id.store(static_cast<std::uint32_t>(getpid()), std::memory_order_relaxed);
+  own.user.store(geteuid(), std::memory_order_relaxed);   // relaxed: as above
+  own.group.store(getegid(), std::memory_order_relaxed);  // relaxed: as above
+  // relaxed, both: as above
   own.is_locked.store(is_locked ? 1 : 0, std::memory_order_relaxed);
   own.state.store(static_cast<std::uint32_t>(EndState::kOpen), std::memory_order_relaxed);
   disarm(own.arm.armed);

@@ -6,8 +6,8 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string_view>
+#include <vector>
 
 #include "core/error/result.h"
 #include "pipelines/link/guarded_end.h"
@@ -37,22 +37,33 @@ Result<SegmentHeader> read_header(const SegmentFile& file) noexcept;
 struct LinkHold {
   LinkShape shape;
   LinkParts parts;
-  std::optional<Certificate> certificate;  // of a named link
-  std::unique_ptr<GuardedEnd> guard;       // of a guarded one
+  std::uint32_t lane = 0;                    // of a set
+  std::shared_ptr<Certificate> certificate;  // of a named link; one for all that a set's reader has
+  std::unique_ptr<GuardedEnd> guard;         // of a guarded one
   Mapping own;
   Mapping peer;
   Mapping control;  // of a named link; a guarded one has its broker's page
 
   [[nodiscard]] const ControlPage& control_page() const noexcept {
     return guard ? guard->control_page()
-                 : *reinterpret_cast<const ControlPage*>(control.bytes().data());
+                 : reinterpret_cast<const ControlPage*>(control.bytes().data())[lane];
   }
 };
 
-// Takes a role of the guarded link of that name or, where there is none, of the named one.
-// Errors: kBusy with the holder's pid in `found`; kVersion, kCorruptPeer, kLockLimit, kNotFound, …
+// Takes a role of the guarded link of that name or, where there is none, of the named one.  The
+// writer of a lane set gets a lane that nobody living holds and in which no mail is left unread.
+// Errors: kBusy with the holder's pid in `found` (0: all lanes of a set are held); kNoSpace (the
+// lanes that are free, so many as `found` says, have mail that nobody has read); kVersion,
+// kCorruptPeer, kLockLimit, kNotFound, …
 Result<LinkHold> take_role(const SegmentDirectory& directory, std::string_view name, Role role,
                            MemoryLock memory_lock) noexcept;
+
+// Takes the reading role of a lane set: of every lane.  Errors: as take_role().
+Result<std::vector<LinkHold>> take_lanes(const SegmentDirectory& directory, std::string_view name,
+                                         MemoryLock memory_lock) noexcept;
+
+// Who holds the other end's role of a named link now, by its certificate.
+Result<Probe> probe_peer(const LinkHold& hold) noexcept;
 
 // Sleeps until nobody holds the role any more, its holder having died or laid it down: for a
 // successor that stands by, which then attaches.  Of several one is quicker, and the others get

@@ -21,9 +21,11 @@ namespace slipring {
 class LinkWriter {
  public:
   // Takes the writing role, of a fresh link or of a dead predecessor: what it had published stays,
-  // what it had not vanishes, and pool buffers that it had lent and never sent come back.
-  // Errors: kBusy (a living writer; its pid in `found`), kNotFound, kVersion, kCorruptPeer,
-  // kLockLimit, kPermission, kSystem.
+  // what it had not vanishes, and pool buffers that it had lent and never sent come back.  Of a
+  // lane set (lane_reader.h) it takes a lane that nobody living holds and whose messages are read.
+  // Errors: kBusy (a living writer; its pid in `found`, or 0: every lane has one), kNoSpace (the
+  // free lanes hold unread messages), kNotFound, kVersion, kCorruptPeer, kLockLimit, kPermission,
+  // kSystem.
   static Result<LinkWriter> attach(const SegmentDirectory& directory, std::string_view name,
                                    MemoryLock memory_lock = MemoryLock::kTry) noexcept;
 
@@ -61,6 +63,15 @@ class LinkWriter {
 
   // Who reads, authenticated when it attached; unknown on a named link, or before anybody did.
   [[nodiscard]] LinkPeer receiver() const noexcept { return end_.peer_identity(); }
+  // Whether a living process holds the reading role.  Asks the kernel, or a guarded link's broker
+  // what it has noticed.  Errors: kSystem.
+  [[nodiscard]] Result<bool> has_reader() const noexcept { return end_.is_peer_held(); }
+  // Readers so far, as they say themselves; 0: none yet.
+  [[nodiscard]] std::uint32_t reader_incarnation() const noexcept {
+    return end_.peer_incarnation();
+  }
+  // Which lane of its set; 0 on a link of one writer.
+  [[nodiscard]] std::uint32_t lane() const noexcept { return end_.lane(); }
   // Who made try_reserve() answer kCorruptPeer; nothing before that.
   [[nodiscard]] const std::optional<LinkPeer>& offender() const noexcept { return end_.offender(); }
   // Of our own memory, from everybody else.
@@ -69,6 +80,10 @@ class LinkWriter {
   // Of the ring: it moves with every publication.
   [[nodiscard]] std::uint64_t position() const noexcept {
     return slots_ ? slots_->position() : records_->position();
+  }
+  // Of these, what the reader has finished.
+  [[nodiscard]] std::uint64_t done() const noexcept {
+    return slots_ ? slots_->done() : records_->done();
   }
 
   // The pool's owner; nullptr on a link without a pool.
@@ -81,6 +96,8 @@ class LinkWriter {
   // How many have held the other end so far, as they say themselves.
   [[nodiscard]] std::uint32_t peer_incarnation() const noexcept { return end_.peer_incarnation(); }
   [[nodiscard]] bool is_locked() const noexcept { return end_.is_locked(); }
+  // For an other end that sleeps in epoll: its eventfd, which every ring signals; borrowed.
+  void attach_event(int event_fd) noexcept { end_.attach_event(event_fd); }
   // For whoever waits on this end, perhaps together with others.
   void count_sleep(std::uint64_t more = 1) noexcept { end_.count_sleep(more); }
   // Times try_reserve() answered kBlocked, over all incarnations.

@@ -144,6 +144,8 @@ class StreamReader {
   [[nodiscard]] WaitPoint control_point() noexcept { return end_.control().wait_point(); }
   [[nodiscard]] const ControlLane& control() const noexcept { return end_.control(); }
   [[nodiscard]] bool has_abort() const noexcept { return ring_.has_abort(); }
+  // First byte that the writer still wants, as it says itself; 0 before its first abort.
+  [[nodiscard]] std::uint64_t abort_before() const noexcept { return ring_.abort_before(); }
   // Finished for good: the writer learns that nobody will read on.
   void close() noexcept { end_.close(); }
 

@@ -75,6 +75,9 @@ struct StagePlan {
   std::vector<std::uint32_t> cpus;  // ascending; empty: wherever the kernel likes
   WaitPolicy wait = WaitPolicy::kAdaptive;
   std::vector<OptionPlan> options;  // in the file's order
+  // What its program wants, as it says itself (pipelines/stage/stage.h).
+  bool keeps_descriptors = false;
+  bool waits_in_epoll = false;
   int line = 0;
   int program_line = 0;
   int cpu_line = 0;

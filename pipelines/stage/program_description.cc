@@ -124,6 +124,9 @@ std::optional<ProgramDescription> parse_description(std::string_view text) {
       const std::string_view name = next_word(line);
       if (!is_pipeline_name(name)) return std::nullopt;
       description.options.emplace_back(name);
+    } else if (first == "wants") {
+      description.keeps_descriptors = description.keeps_descriptors || line == "keeper";
+      description.waits_in_epoll = description.waits_in_epoll || line == "bell";
     }
   }
   if (!says_program) return std::nullopt;

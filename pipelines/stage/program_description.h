@@ -28,6 +28,8 @@ struct DescribedPort {
 struct ProgramDescription {
   std::vector<DescribedPort> ports;
   std::vector<std::string> options;
+  bool keeps_descriptors = false;  // wants a descriptor store
+  bool waits_in_epoll = false;     // wants an event bell
 };
 
 // Reads the lines that Stage prints; nothing when they are not such a description.  Lines of kinds

@@ -53,13 +53,15 @@ void check_programs(PipelinePlan& plan, const RunOptions& options, std::vector<F
   append(findings, resolve_programs(plan, places));
   std::map<std::string, DescribeAnswer> answers;  // several stages may be of one program
   for (std::size_t i = 0; i < plan.stages.size(); ++i) {
-    const StagePlan& stage = plan.stages[i];
+    StagePlan& stage = plan.stages[i];
     if (stage.program_path.empty()) continue;
     auto answer = answers.find(stage.program_path);
     if (answer == answers.end()) {
       answer = answers.emplace(stage.program_path, ask_program(stage.program_path)).first;
     }
     if (answer->second.description) {
+      stage.keeps_descriptors = answer->second.description->keeps_descriptors;
+      stage.waits_in_epoll = answer->second.description->waits_in_epoll;
       append(findings, check_stage_program(plan, i, *answer->second.description));
       continue;
     }

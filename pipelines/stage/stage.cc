@@ -1,10 +1,12 @@
 #include "pipelines/stage/stage.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 #include <algorithm>
 #include <charconv>
@@ -75,6 +77,8 @@ void print_description(const StageDescription& description) {
            static_cast<int>(option.default_value.size()), option.default_value.data(),
            static_cast<int>(option.purpose.size()), option.purpose.data());
   }
+  if (description.keeps_descriptors) printf("wants keeper\n");
+  if (description.waits_in_epoll) printf("wants bell\n");
 }
 
 void print_help(const StageDescription& description) {
@@ -200,6 +204,8 @@ bool Stage::take_setting(std::string_view word) {
                                          : PortKind::kCommands;
     wanted_.push_back(
         {kind, std::string(value.substr(0, colon)), std::string(value.substr(colon + 1))});
+  } else if (key == "keeper" || key == "kept" || key == "bell" || key == "ring") {
+    return take_inherited(key, value);
   } else if (key == "memlock" && (value == "require" || value == "try" || value == "off")) {
     memory_lock_ = value == "require" ? MemoryLock::kRequire
                    : value == "try"   ? MemoryLock::kTry
@@ -212,6 +218,61 @@ bool Stage::take_setting(std::string_view word) {
                                                      : WaitStrategy::kSleep;
   } else {
     complain("unknown setting: " + std::string(word) + "; see --help");
+    return false;
+  }
+  return true;
+}
+
+// The descriptors themselves are what the runner says; that they are open is checked.
+bool Stage::take_inherited(std::string_view key, std::string_view value) {
+  const bool is_named = key == "kept" || key == "ring";
+  const std::size_t colon = is_named ? value.find(':') : 0;
+  const std::string_view digits =
+      is_named && colon != std::string_view::npos ? value.substr(colon + 1) : value;
+  int fd = -1;
+  const auto [end, fault] = std::from_chars(digits.data(), digits.data() + digits.size(), fd);
+  const bool is_number = fault == std::errc{} && end == digits.data() + digits.size() && fd > 2;
+  if (!is_number || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
+    complain("--" + std::string(key) + "=" + std::string(value) +
+             " names no descriptor that was inherited; the runner gives it, leave it away by hand");
+    return false;
+  }
+  if (key == "ring") {
+    rung_bells_.emplace_back(std::string(value.substr(0, colon)), fd);
+    return true;
+  }
+  Descriptor descriptor(fd);
+  if (key == "keeper") {
+    Result<DescriptorKeeper> keeper = DescriptorKeeper::adopt(std::move(descriptor));
+    if (!keeper) {
+      complain("the descriptor store cannot be used: " + describe_error(keeper.error()));
+      return false;
+    }
+    for (KeptDescriptor& kept : keeper_.take_inherited()) {
+      keeper->inherit(std::move(kept.name), std::move(kept.descriptor));
+    }
+    keeper_ = std::move(keeper).value();
+  } else if (key == "kept") {
+    keeper_.inherit(std::string(value.substr(0, colon)), std::move(descriptor));
+  } else {
+    Result<EventBell> bell = EventBell::adopt(std::move(descriptor));
+    if (!bell) {
+      complain("the event bell cannot be used: " + describe_error(bell.error()));
+      return false;
+    }
+    bell_.emplace(std::move(bell).value());
+  }
+  return true;
+}
+
+bool Stage::attach_bells() {
+  for (const auto& [port, fd] : rung_bells_) {
+    LinkReader* reader = input(port);
+    LinkWriter* writer = output(port);
+    if (reader != nullptr) reader->attach_event(fd);
+    if (writer != nullptr) writer->attach_event(fd);
+    if (reader != nullptr || writer != nullptr) continue;
+    complain("--ring=" + port + ": nothing is joined to that port");
     return false;
   }
   return true;
@@ -304,6 +365,7 @@ bool Stage::attach(int& exit_status) {
       return false;
     }
   }
+  if (!attach_bells()) return false;
   if (is_sandboxed_ && !shut_in(directory->fd())) return false;
   points_.reserve(2 * (inputs_.size() + outputs_.size() + commands_.size()));
   exit_status = 0;
@@ -436,6 +498,21 @@ void Stage::collect_points(std::initializer_list<LinkWriter*> outputs) noexcept 
   for (InputEnd& end : inputs_) add_news(end.reader.news_point());
   for (InputEnd& end : commands_) add_news(end.reader.news_point());
   for (OutputEnd& end : outputs_) add_news(end.writer.news_point());
+}
+
+// Who is at the other ends of our links has our bell, if we have one.  A command's writer has not:
+// were it waited for, every sleep would be a short one.
+void Stage::collect_bell_points(std::initializer_list<LinkWriter*> outputs) noexcept {
+  points_.clear();
+  for (InputEnd& end : inputs_) points_.push_back(end.reader.message_point());
+  for (LinkWriter* output : outputs) points_.push_back(output->space_point());
+  for (WaitPoint& point : points_) point.signals_event = bell_.has_value();
+}
+
+int Stage::epoll_events(int epoll_fd, std::span<epoll_event> events, int bound_ms) noexcept {
+  const int count = epoll_wait(epoll_fd, events.data(), static_cast<int>(events.size()), bound_ms);
+  check(count >= 0 || errno == EINTR, "epoll_wait with valid arguments");
+  return std::max(count, 0);
 }
 
 void Stage::note_sleeps(std::uint64_t more) noexcept {

@@ -4,6 +4,7 @@
 // The runner starts a stage as
 //   PROGRAM --stage=NAME --board=SEGMENT --in=PORT:SEGMENT --out=PORT:SEGMENT --oob=PORT:SEGMENT
 //           --memlock=require|try|off --wait=poll|adaptive|sleep --sandbox=on|off
+//           [--keeper=FD] [--kept=NAME:FD ...] [--bell=FD] [--ring=PORT:FD ...]
 //           -- --OPTION=VALUE ...
 // and a person may do the same by hand.  PROGRAM --describe prints the ports and options that the
 // program knows, a line each, which the runner compares with the pipeline file before it starts
@@ -12,6 +13,11 @@
 // A stage finishes a message after it has published what it made of it; killed in between, its
 // successor sees the message again, marked `redelivered`.  A stage that ends with status 0 has
 // finished; anything else is a failure, which the runner answers by its restart policy.
+//
+// A stage that serves sockets as well says so in its description.  It is then given a descriptor
+// store (descriptor_keeper.h), so that its connections survive it, and an event bell, which the
+// stages at the other ends of its links ring, so that one epoll_wait() hears links and sockets.
+// The numbers behind --keeper, --kept, --bell and --ring are descriptors that it inherits.
 //
 // Hosted code, for one thread.
 #pragma once
@@ -30,8 +36,13 @@
 #include "pipelines/link/board.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
+#include "pipelines/stage/descriptor_keeper.h"
 #include "pipelines/stage/oob.h"
+#include "platform/wait/arming.h"
+#include "platform/wait/event_bell.h"
 #include "platform/wait/waiter.h"
+
+struct epoll_event;
 
 namespace slipring {
 
@@ -55,6 +66,8 @@ struct StageDescription {
   std::string_view purpose;
   std::vector<PortDescription> ports;
   std::vector<OptionDescription> options;
+  bool keeps_descriptors = false;  // wants a descriptor store
+  bool waits_in_epoll = false;     // wants an event bell
 };
 
 enum class Severity : std::uint8_t { kInfo, kWarning, kError };
@@ -128,6 +141,25 @@ class Stage {
     return outcome;
   }
 
+  // Sleeps in epoll_wait() on the instance and on every input and the given outputs, at most
+  // `bound_ms`, unless ready() holds already; answers how many events there are.  No spinning: that
+  // is the caller's, who knows what comes next.  Commands, and news of links, are met at the bound.
+  template <typename Ready>
+  int wait_in_epoll(int epoll_fd, std::span<epoll_event> events, Ready&& ready, int bound_ms,
+                    std::initializer_list<LinkWriter*> outputs = {}) noexcept {
+    look_for_news();
+    collect_bell_points(outputs);
+    const Arming arming(points_, bell_ ? &*bell_ : nullptr);
+    const bool is_ready = stop_requested() || has_command() || ready();
+    if (!is_ready) note_sleeps(1);
+    return epoll_events(epoll_fd, events, is_ready ? 0 : arming.bound_ms(bound_ms));
+  }
+  // To add to that instance for EPOLLIN; -1: the stage was given none, and sleeps blindly.
+  [[nodiscard]] int bell_fd() const noexcept { return bell_ ? bell_->fd() : -1; }
+
+  // The stage's descriptor store; without a runner one that keeps nothing.
+  [[nodiscard]] DescriptorKeeper& keeper() noexcept { return keeper_; }
+
   // try_reserve() that waits while the link is full.  `interrupted` as ready() above.  A link with
   // credit is not waited for: kInterrupted at once when it is full.
   template <typename Interrupted>
@@ -173,8 +205,12 @@ class Stage {
   [[nodiscard]] bool shut_in(int directory_fd) const;
   [[nodiscard]] bool take_setting(std::string_view word);
   [[nodiscard]] bool take_option(std::string_view word);
+  [[nodiscard]] bool take_inherited(std::string_view key, std::string_view value);
+  [[nodiscard]] bool attach_bells();
   [[nodiscard]] bool check_ports() const;
   void collect_points(std::initializer_list<LinkWriter*> outputs) noexcept;
+  void collect_bell_points(std::initializer_list<LinkWriter*> outputs) noexcept;
+  static int epoll_events(int epoll_fd, std::span<epoll_event> events, int bound_ms) noexcept;
   // Of every end, whether waited for or not: a peer's successor sleeps lightly until we look.
   void look_for_news() noexcept;
   void note_sleeps(std::uint64_t more) noexcept;
@@ -201,6 +237,11 @@ class Stage {
   std::deque<OutputEnd> outputs_;
   std::deque<InputEnd> commands_;
   std::vector<WaitPoint> points_;
+  DescriptorKeeper keeper_;
+  std::optional<EventBell> bell_;  // ours, rung by the others
+  // The others', by the port that joins us to them; one bell may stand behind several ports.  They
+  // stay open to the end.
+  std::vector<std::pair<std::string, int>> rung_bells_;
 };
 
 // "cannot attach settop.ts: busy: …" with numbers, errno and remedy, for people.

@@ -24,7 +24,7 @@ constexpr int kMaxEvents = 32;
 constexpr int kMaxReadsATurn = 16;
 
 // What an epoll event is about.
-enum class Source : std::uint32_t { kProcess, kOutput };
+enum class Source : std::uint32_t { kProcess, kOutput, kStore };
 
 std::uint64_t tag_of(Source source, std::size_t index) {
   return static_cast<std::uint64_t>(source) << 32 | static_cast<std::uint32_t>(index);
@@ -139,6 +139,64 @@ Status Supervisor::watch(std::size_t index, Descriptor output) {
   return {};
 }
 
+// What outlives the stage's processes, made once.
+Status Supervisor::make_endowment(std::size_t index) {
+  Process& process = processes_[index];
+  if (plan_->stages[index].keeps_descriptors && !process.store) {
+    Result<DescriptorStore> store = DescriptorStore::make();
+    if (!store) return store.error();
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u64 = tag_of(Source::kStore, index);
+    if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, store->poll_fd(), &event) != 0) {
+      return Error{ErrorCode::kSystem, errno, "watch a stage's descriptor store"};
+    }
+    process.store.emplace(std::move(store).value());
+  }
+  if (plan_->stages[index].waits_in_epoll && !process.bell) {
+    Result<EventBell> bell = EventBell::create();
+    if (!bell) return bell.error();
+    process.bell.emplace(std::move(bell).value());
+  }
+  return {};
+}
+
+// What the process inherits: its end of the store and all that is kept there, its bell, and those
+// of the stages around it.
+Status Supervisor::endow(std::size_t index, std::vector<std::string>& words,
+                         std::vector<int>& inherited) {
+  for (std::size_t i = 0; i < processes_.size(); ++i) {
+    if (const Status made = make_endowment(i); !made) return made;
+  }
+  Process& process = processes_[index];
+  if (process.store) {
+    if (const Status ready = process.store->prepare(words, inherited); !ready) return ready;
+  }
+  if (process.bell) {
+    words.push_back("--bell=" + std::to_string(process.bell->fd()));
+    inherited.push_back(process.bell->fd());
+  }
+  const auto add_bell = [&](const PortPlan& own, const PortPlan& other) {
+    if (own.stage_index != index || other.stage_index == kNoStage) return;
+    const std::optional<EventBell>& bell = processes_[other.stage_index].bell;
+    if (!bell) return;
+    words.push_back("--ring=" + own.port + ":" + std::to_string(bell->fd()));
+    inherited.push_back(bell->fd());
+  };
+  for (const LinkPlan& link : plan_->links) {
+    add_bell(link.from, link.to);
+    add_bell(link.to, link.from);
+  }
+  return {};
+}
+
+void Supervisor::turn_store(std::size_t index) {
+  Process& process = processes_[index];
+  process.store->turn();
+  const std::string complaint = process.store->take_complaint();
+  if (!complaint.empty()) report_->stage_said(plan_->stages[index].name, "warning: " + complaint);
+}
+
 Status Supervisor::start(std::size_t index) {
   const StagePlan& stage = plan_->stages[index];
   int pipe_fds[2] = {-1, -1};
@@ -151,8 +209,12 @@ Status Supervisor::start(std::size_t index) {
   if (fcntl(read_end.get(), F_SETFL, O_NONBLOCK) != 0) {
     return Error{ErrorCode::kSystem, errno, "set up a stage's output"};
   }
-  const std::vector<std::string> arguments = stage_arguments(*plan_, index);
+  std::vector<std::string> arguments;
+  std::vector<int> inherited;
+  if (const Status endowed = endow(index, arguments, inherited); !endowed) return endowed;
+  for (std::string& word : stage_arguments(*plan_, index)) arguments.push_back(std::move(word));
   ChildOptions options;
+  options.kept_fds = inherited;
   options.program = stage.program_path;
   options.arguments = arguments;
   options.stdout_fd = write_end.get();
@@ -162,6 +224,7 @@ Status Supervisor::start(std::size_t index) {
   if (!started) return started.error();
   Process& process = processes_[index];
   process.peer.emplace(std::move(started).value());
+  if (process.store) process.store->started();
   if (when_started_) when_started_(index, *process.peer);
   process.started_ns = monotonic_ns();
   process.restart_at_ns = 0;
@@ -266,6 +329,7 @@ void Supervisor::take_death(std::size_t index) {
   const ExitStatus status = reaped ? **reaped : ExitStatus{false, 1, false};
   process.peer.reset();
   process.died_ns = monotonic_ns();
+  if (process.store) process.store->ended();
   // What it said last is still in the pipe.
   read_output(index);
   close_output(index);
@@ -321,10 +385,16 @@ void Supervisor::turn() {
   for (int i = 0; i < count; ++i) {
     const std::uint64_t tag = events[static_cast<std::size_t>(i)].data.u64;
     const auto index = static_cast<std::size_t>(tag & UINT32_MAX);
-    if (static_cast<Source>(tag >> 32) == Source::kOutput) {
-      read_output(index);
-    } else {
-      take_death(index);
+    switch (static_cast<Source>(tag >> 32)) {
+      case Source::kOutput:
+        read_output(index);
+        break;
+      case Source::kProcess:
+        take_death(index);
+        break;
+      case Source::kStore:
+        turn_store(index);
+        break;
     }
   }
   const std::uint64_t now_ns = monotonic_ns();

@@ -11,6 +11,9 @@
 // status 2 (the stage refuses its configuration), or a program that cannot be executed any more end
 // the stage for good.
 //
+// What a stage keeps beyond its process's life is here as well: its descriptor store, and the event
+// bell that the stages around it ring.
+//
 // A stage's process leads a group of its own; what is left of the group when the stage has ended is
 // killed, so that nothing of it survives.
 #pragma once
@@ -26,11 +29,13 @@
 #include <vector>
 
 #include "core/error/result.h"
+#include "pipelines/stage/descriptor_store.h"
 #include "pipelines/stage/live_state.h"
 #include "pipelines/stage/pipeline_plan.h"
 #include "pipelines/stage/run_report.h"
 #include "platform/process/descriptor.h"
 #include "platform/process/peer.h"
+#include "platform/wait/event_bell.h"
 
 namespace slipring {
 
@@ -114,6 +119,8 @@ class Supervisor {
     std::optional<Peer> peer;
     Descriptor output;  // the pipe's end that we read
     std::string line;   // of the output, not ended yet
+    std::optional<DescriptorStore> store;
+    std::optional<EventBell> bell;
     RestartJudge judge;
     std::uint64_t started_ns = 0;
     std::uint64_t died_ns = 0;
@@ -123,6 +130,10 @@ class Supervisor {
 
   Supervisor(const PipelinePlan& plan, RunReport& report, Descriptor epoll);
   [[nodiscard]] Status start(std::size_t index);
+  [[nodiscard]] Status make_endowment(std::size_t index);
+  [[nodiscard]] Status endow(std::size_t index, std::vector<std::string>& words,
+                             std::vector<int>& inherited);
+  void turn_store(std::size_t index);
   [[nodiscard]] Status watch(std::size_t index, Descriptor output);
   void start_again(std::size_t index);
   void read_output(std::size_t index);

@@ -158,6 +158,7 @@ std::span<const Translation> translations() {
       {"recvmsg", ECONNRESET, ErrorCode::kClosed, "that is what it means"},
       {"flock", EWOULDBLOCK, ErrorCode::kBusy, "that is what it means"},
       {"fcntl(F_ADD_SEALS)", EINVAL, ErrorCode::kCorruptPeer, "the broker demands what it can do"},
+      {"fcntl(F_ADD_SEALS)", EINVAL, ErrorCode::kSystem, "nor does it begin with less"},
       {"unlinkat", ENOENT, ErrorCode::kExists, "the stale name is gone, and taken again"},
       {"mkdir", EEXIST, ErrorCode::kNotFound, "made by another, and gone again"},
       {"openat(O_TMPFILE)", EISDIR, ErrorCode::kUnsupported, "how old kernels say it"},

@@ -117,21 +117,21 @@ std::string amount(const LinkShape& shape, const DropCounts& counts) {
 }
 
 void print_result(const AbortRequest& request, const LinkShape& shape, const Outcome& outcome) {
-  const std::uint64_t before = outcome.ticket.boundary.position;
+  const AbortCommand& first = outcome.ticket.lanes.front();
+  const std::uint64_t before = first.boundary.position;
   if (!request.json) {
     if (outcome.observed_after_ns) {
-      print(request.name + " dropped " + amount(shape, outcome.dropped) + " before position " +
-            std::to_string(before) + ", " + latency(*outcome.observed_after_ns) +
-            " after the command\n");
+      print(request.name + " dropped " + amount(shape, outcome.dropped) +
+            (is_lane_set(shape) ? "" : " before position " + std::to_string(before)) + ", " +
+            latency(*outcome.observed_after_ns) + " after the command\n");
     }
     return;
   }
   JsonWriter json;
   json.begin_document();
   json.member("name", request.name);
-  json.member("kind", name_of(shape.kind));
-  json.member("command", outcome.ticket.count);
-  json.member("before", before);
+  json.member("kind", name_of(segment_kind(shape)));
+  if (!is_lane_set(shape)) json.member("before", before);
   json.member("queued", outcome.queued);
   if (request.wait) json.member("observed", outcome.observed_after_ns.has_value());
   if (outcome.observed_after_ns) {
@@ -159,9 +159,10 @@ ExitStatus abort_queued(const AbortRequest& request) {
   const LinkReport report = commander->link().report();
   Outcome outcome;
   outcome.ticket = *ticket;
-  if (ticket->boundary.position > report.done) {
-    outcome.queued = ticket->boundary.position - report.done;
-  }
+  // Of a set: what all lanes hold, the positions added up.
+  std::uint64_t end = 0;
+  for (const AbortCommand& lane : ticket->lanes) end += lane.boundary.position;
+  if (end > report.done) outcome.queued = end - report.done;
   if (presence_of(report.reader) != Presence::kHeld) {
     remark(kCommand,
            "nobody reads " + request.name + " now; the command stays there for whoever reads next");

@@ -19,6 +19,15 @@ EndFacts facts_of(std::string_view role, const EndReport& end) {
   return {role, presence_of(end), end.process_id, end.incarnation, end.protection};
 }
 
+// Of a lane set, its writers are one end.
+void add_ends(SegmentFacts& facts) {
+  facts.ends.push_back(facts_of("writer", facts.link->writer));
+  for (const LinkReport::Lane& lane : facts.link->lanes) {
+    if (lane.writer.holder != Holder::kNobody) ++facts.ends.back().holder_count;
+  }
+  facts.ends.push_back(facts_of("reader", facts.link->reader));
+}
+
 Condition condition_of(ErrorCode code) noexcept {
   switch (code) {
     case ErrorCode::kVersion:
@@ -52,24 +61,27 @@ EndReport report_of(const BoardObserver& board) {
 // Asks the broker; one that is gone, or does not answer, is a fault to show.
 Status look_at_guarded(const SegmentDirectory& directory, SegmentFacts& facts) {
   facts.is_guarded = true;
-  Result<std::unique_ptr<GuardedView>> view = GuardedView::attach(directory, facts.name);
-  if (!view) {
-    Error error = view.error();
+  Result<std::vector<std::unique_ptr<GuardedView>>> views =
+      GuardedView::attach_lanes(directory, facts.name);
+  if (!views) {
+    Error error = views.error();
     // A socket at which nobody listens is no missing segment.
     if (error.os_errno == ECONNREFUSED) error.code = ErrorCode::kClosed;
     return error;
   }
-  facts.kind = (*view)->shape().kind;
-  facts.created_ns = (*view)->created_ns();
-  facts.total_bytes = (*view)->parts().writer_bytes + (*view)->parts().reader_bytes;
+  const GuardedView& view = *views->front();
+  facts.kind = segment_kind(view.shape());
+  facts.created_ns = view.created_ns();
+  facts.total_bytes = view.parts().writer_bytes;
   facts.mode = 0400;
-  if ((*view)->is_board()) {
-    facts.ends.push_back(facts_of("stage", report_of(BoardObserver::of(std::move(view).value()))));
+  if (view.is_board()) {
+    facts.ends.push_back(
+        facts_of("stage", report_of(BoardObserver::of(std::move(views->front())))));
     return {};
   }
-  facts.link = LinkObserver::of(std::move(view).value()).report();
-  facts.ends.push_back(facts_of("writer", facts.link->writer));
-  facts.ends.push_back(facts_of("reader", facts.link->reader));
+  facts.link = LinkObserver::of(std::move(views).value()).report();
+  facts.total_bytes = facts.link->total_bytes;
+  add_ends(facts);
   return {};
 }
 
@@ -90,8 +102,7 @@ Status look_at_link(const SegmentDirectory& directory, SegmentFacts& facts) {
   Result<LinkObserver> link = LinkObserver::attach(directory, facts.name);
   if (!link) return link.error();
   facts.link = link->report();
-  facts.ends.push_back(facts_of("writer", facts.link->writer));
-  facts.ends.push_back(facts_of("reader", facts.link->reader));
+  add_ends(facts);
   return {};
 }
 

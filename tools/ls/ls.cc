@@ -25,6 +25,7 @@ Cell end_cell(const EndFacts& end) {
   const std::string pid = end.process_id != 0 ? " " + std::to_string(end.process_id) : "";
   switch (end.presence) {
     case Presence::kHeld:
+      if (end.holder_count > 1) return {std::to_string(end.holder_count) + " writers", Tone::kGood};
       return {"pid" + (pid.empty() ? " elsewhere" : pid), Tone::kGood};
     case Presence::kGone:
       return {"gone" + pid, Tone::kWarning};
@@ -94,6 +95,7 @@ void write_segment(JsonWriter& json, const SegmentFacts& facts) {
     json.member("capacity", facts.link->capacity);
     json.member("fill_unit",
                 is_counted_in_bytes(facts.link->shape) ? "bytes" : slipring::name_of(kind));
+    if (is_lane_set(facts.link->shape)) json.member("lane_count", facts.link->shape.lane_count);
   }
   json.begin_array("ends");
   for (const EndFacts& end : facts.ends) {
@@ -101,6 +103,9 @@ void write_segment(JsonWriter& json, const SegmentFacts& facts) {
     json.member("role", end.role);
     json.member("state", name_of(end.presence));
     json.member("pid", end.process_id);
+    if (facts.kind == SegmentKind::kLaneSet && end.role == "writer") {
+      json.member("holders", end.holder_count);
+    }
     json.member("incarnation", end.incarnation);
     json.member("protection_level", slipring::name_of(end.protection));
     json.end_object();

@@ -40,7 +40,7 @@ void write_link(JsonWriter& json, const Comparison& comparison, const LinkSample
   const std::optional<LinkRates> rates = comparison.rates(link);
   json.begin_object();
   json.member("name", link.name);
-  json.member("kind", slipring::name_of(report.shape.kind));
+  json.member("kind", slipring::name_of(segment_kind(report.shape)));
   json.member("guarded", report.is_guarded);
   json.member("total_bytes", report.total_bytes);
   json.member("fill", report.fill);
@@ -58,6 +58,16 @@ void write_link(JsonWriter& json, const Comparison& comparison, const LinkSample
   }
   write_end(json, "writer", report.writer, rates ? &rates->writer : nullptr);
   write_end(json, "reader", report.reader, rates ? &rates->reader : nullptr);
+  if (is_lane_set(report.shape)) {
+    json.begin_array("lanes");
+    for (const LinkReport::Lane& lane : report.lanes) {
+      json.begin_object();
+      json.member("fill", lane.fill);
+      write_end(json, "writer", lane.writer, nullptr);
+      json.end_object();
+    }
+    json.end_array();
+  }
   json.end_object();
 }
 

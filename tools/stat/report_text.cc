@@ -65,6 +65,13 @@ void add_notes(const LinkSample& link, Table& table) {
   if (report.is_guarded) {
     add(slipring::name_of(std::max(report.writer.protection, report.reader.protection)));
   }
+  if (is_lane_set(report.shape)) {
+    const auto is_held = [](const LinkReport::Lane& lane) {
+      return presence_of(lane.writer) == Presence::kHeld;
+    };
+    add(std::to_string(std::count_if(report.lanes.begin(), report.lanes.end(), is_held)) + " of " +
+        std::to_string(report.shape.lane_count) + " lanes held");
+  }
   if (report.shape.credit_count != 0) {
     add("credit " + std::to_string(report.shape.credit_count));
   }

@@ -242,6 +242,42 @@ TEST_CASE("buffer_pool: a dead owner's uses end, and what it never sent comes ba
   CHECK(successor.try_acquire(slot) == Transfer::kBlocked);
 }
 
+TEST_CASE("buffer_pool: what was being filled is had again by its number, with the same handle") {
+  PoolMemory memory(3);
+  std::uint32_t slot = 0;
+  BufferHandle first{};
+  {
+    PoolOwner dying = memory.owner();
+    REQUIRE(dying.try_acquire(slot) == Transfer::kDone);
+    first = dying.lend(slot);
+    write_pattern(dying.bytes(slot), 7);
+  }
+  PoolOwner owner = memory.owner();
+  CHECK_FALSE(owner.try_acquire_slot(slot));  // lent, for all that anybody knows
+  CHECK(owner.recover({}) == 1);
+  CHECK(owner.try_acquire_slot(slot));
+  CHECK_FALSE(owner.try_acquire_slot(slot));
+  CHECK_FALSE(owner.try_acquire_slot(3));
+  CHECK(has_pattern(owner.bytes(slot), 7));
+  const BufferHandle again = owner.lend(slot);
+  CHECK(again.slot == first.slot);
+  CHECK(again.generation == first.generation);
+  CHECK(memory.reader().holds(again));
+}
+
+TEST_CASE("buffer_pool: a handle that was never sent is taken back, and its buffer is free") {
+  PoolMemory memory(1);
+  PoolOwner owner = memory.owner();
+  std::uint32_t slot = 0;
+  REQUIRE(owner.try_acquire(slot) == Transfer::kDone);
+  const BufferHandle handle = owner.lend(slot);
+  owner.withdraw(slot);
+  CHECK_FALSE(owner.is_lent(slot));
+  CHECK_FALSE(memory.reader().holds(handle));
+  owner.drop(slot);
+  CHECK(owner.try_acquire(slot) == Transfer::kDone);
+}
+
 TEST_CASE("buffer_pool: a dead reader's successor tells returned buffers from unfinished ones") {
   PoolMemory memory(4);
   PoolOwner owner = memory.owner();

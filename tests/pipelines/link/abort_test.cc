@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "pipelines/link/commander.h"
+#include "pipelines/link/lane_reader.h"
 #include "pipelines/link/stream_link.h"
 #include "pipelines/link/value_link.h"
 #include "tests/pipelines/link/guarded_fixture.h"
@@ -104,13 +105,13 @@ TEST_CASE("abort: what was published before the command is dropped, and nothing 
       const DropReport before = writer.drops();
       const std::uint64_t position = writer.position();
       const AbortTicket ticket = command(directory);
-      CHECK(ticket.boundary.position == position);
+      CHECK(ticket.lanes[0].boundary.position == position);
       for (std::uint64_t i = 0; i < later; ++i) send(base + queued + i);
       CHECK(drain(reader) == from_to(base + queued, base + queued + later));
       const DropReport after = writer.drops();
       CHECK(after.dropped.messages - before.dropped.messages == queued - read_before);
       CHECK((after.dropped.bytes != before.dropped.bytes) == (queued != read_before));
-      CHECK(after.obeyed == ticket.count);
+      CHECK(after.obeyed == ticket.lanes[0].count);
       CHECK(after.refused == 0);
       if (queued != read_before) CHECK(after.before == position);
     }
@@ -139,7 +140,7 @@ TEST_CASE("abort: messages that are held stay held, and what was dropped ends wi
     Message fresh;
     REQUIRE(reader.try_peek(fresh) == Transfer::kDone);
     CHECK(number_in(fresh) == 8);
-    CHECK(writer.drops().obeyed == ticket.count);
+    CHECK(writer.drops().obeyed == ticket.lanes[0].count);
     CHECK(writer.drops().dropped.messages == 0);  // not yet: a successor would be sent 0 and 1
     // A second command waits until the first one's messages are finished.
     REQUIRE(put(writer, 9));
@@ -150,11 +151,11 @@ TEST_CASE("abort: messages that are held stay held, and what was dropped ends wi
     CHECK(writer.drops().dropped.messages == 0);
     reader.release(held[1]);
     CHECK(writer.drops().dropped.messages == 6);
-    CHECK(writer.drops().before == ticket.boundary.position);
+    CHECK(writer.drops().before == ticket.lanes[0].boundary.position);
     reader.release(fresh);
     CHECK(drain(reader) == std::vector<std::uint64_t>{10});
     CHECK(writer.drops().dropped.messages == 7);
-    CHECK(writer.drops().obeyed == second.count);
+    CHECK(writer.drops().obeyed == second.lanes[0].count);
     // Everything is free again.
     LinkObserver observer = must(LinkObserver::attach(directory, kName));
     CHECK(observer.report().fill == 0);
@@ -311,7 +312,7 @@ TEST_CASE("abort: while the reader is dead, what is dropped is what its successo
     CHECK(writer.drops().obeyed == 0);
     LinkReader successor = must(LinkReader::attach(directory, kName));
     CHECK(drain(successor) == std::vector<std::uint64_t>{8});
-    CHECK(writer.drops().obeyed == ticket.count);
+    CHECK(writer.drops().obeyed == ticket.lanes[0].count);
     CHECK(writer.drops().dropped.messages == 7);  // what the dead one held included
   }
 }
@@ -447,7 +448,62 @@ TEST_CASE("abort: the role is taken from nobody: a second commander is told who 
   CHECK(commander.abort().ok());
 }
 
+TEST_CASE(
+    "abort: of a lane set every lane's messages are dropped, and each sender is told its own") {
+  Directory folder;
+  SegmentDirectory directory = folder.open();
+  REQUIRE(create_link(directory, kName, lane_set_shape(4, 4096)).ok());
+  LaneReader reader = must(LaneReader::attach(directory, kName));
+  std::vector<LinkWriter> writers;
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    writers.push_back(must(LinkWriter::attach(directory, kName)));
+    for (std::uint64_t number = 0; number < 5 + i; ++number) {
+      REQUIRE(put(writers.back(), number));
+    }
+  }
+  LaneMessage message;
+  REQUIRE(reader.try_peek(message) == Transfer::kDone);
+  CHECK(message.lane == 0);
+  reader.release(message);
+  LinkCommander commander = must(LinkCommander::attach(directory, kName));
+  const AbortTicket ticket = must(commander.abort());
+  CHECK(ticket.lanes.size() == 4);
+  for (LinkWriter& writer : writers) REQUIRE(put(writer, 100));
+  std::uint64_t seen = 0;
+  while (reader.try_peek(message) == Transfer::kDone) {
+    CHECK(number_in(message.message) == 100);
+    reader.release(message);
+    ++seen;
+  }
+  CHECK(seen == 3);
+  CHECK(commander.is_obeyed(ticket));
+  CHECK(commander.dropped(ticket).messages == 4 + 6 + 7);
+  CHECK(writers[0].drops().dropped.messages == 4);
+  CHECK(writers[1].drops().dropped.messages == 6);
+  CHECK(writers[2].drops().dropped.messages == 7);
+}
+
 // ---- guarded ----
+
+TEST_CASE("abort: on a guarded lane set the broker commands every lane") {
+  Directory folder;
+  SegmentDirectory directory = folder.open();
+  const test::BrokerProcess broker(directory, lane_set_shape(2, 4096));
+  LaneReader reader = must(LaneReader::attach(directory, kName));
+  LinkWriter one = must(test::attach_when_free<LinkWriter>(directory));
+  LinkWriter other = must(test::attach_when_free<LinkWriter>(directory));
+  for (std::uint64_t i = 0; i < 5; ++i) REQUIRE((put(one, i) && put(other, i)));
+  const AbortTicket ticket = command(directory);
+  CHECK(ticket.lanes.size() == 2);
+  REQUIRE(put(one, 7));
+  LaneMessage message;
+  REQUIRE(reader.try_peek(message) == Transfer::kDone);
+  CHECK(number_in(message.message) == 7);
+  reader.release(message);
+  CHECK(reader.try_peek(message) == Transfer::kBlocked);
+  CHECK(one.drops().dropped.messages == 5);
+  CHECK(other.drops().dropped.messages == 5);
+}
 
 TEST_CASE("abort: on a guarded link the broker commands, between two successors of each end") {
   for (const LinkShape& shape : {test::records(4096), test::slots(16, 16)}) {
@@ -460,14 +516,14 @@ TEST_CASE("abort: on a guarded link the broker commands, between two successors 
       CHECK(writer.protection() == best_protection_level());
       for (std::uint64_t i = 0; i < 5; ++i) REQUIRE(put(writer, i));
       const AbortTicket early = command(directory);
-      CHECK(early.boundary.position == writer.position());
+      CHECK(early.lanes[0].boundary.position == writer.position());
       LinkReader reader = must(test::attach_when_free<LinkReader>(directory));
       writer.look_for_news();
       REQUIRE(put(writer, 5));
       CHECK(drain(reader) == std::vector<std::uint64_t>{5});
       dropped += 5;
       CHECK(writer.drops().dropped.messages == dropped);
-      CHECK(writer.drops().obeyed == early.count);
+      CHECK(writer.drops().obeyed == early.lanes[0].count);
       for (std::uint64_t i = 0; i < 3; ++i) REQUIRE(put(writer, i));
       command(directory);
       CHECK(drain(reader).empty());

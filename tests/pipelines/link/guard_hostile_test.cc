@@ -255,7 +255,7 @@ class CarelessBroker {
  public:
   explicit CarelessBroker(const SegmentDirectory& directory)
       : server_(must(RendezvousServer::create(directory, "t.link"))),
-        page_(must(make_sealed_memory(guard_page_bytes(), MemoryLock::kOff))),
+        page_(must(make_sealed_memory(guard_page_bytes(test::records(4096)), MemoryLock::kOff))),
         shape_(must(guard_shape(test::slots(8, 16), page_size_bytes()))),
         zeros_(must(make_zero_memory(shape_.parts.reader_bytes))) {}
 

@@ -31,9 +31,9 @@ int serve(Broker& broker, const Line& line) {
 class BrokerProcess {
  public:
   BrokerProcess(const SegmentDirectory& directory, const LinkShape& shape,
-                const GuardOptions& options = {})
+                const GuardOptions& options = {}, const char* name = "t.link")
       : process_([&](Line line) {
-          Result<GuardedBroker> broker = GuardedBroker::create(directory, "t.link", shape, options);
+          Result<GuardedBroker> broker = GuardedBroker::create(directory, name, shape, options);
           line.say(broker.ok() ? 'y' : 'n');
           return broker.ok() ? serve(*broker, line) : 1;
         }) {

@@ -1,0 +1,102 @@
+// The array's front end: clients on sockets, the back end on two links, one thread between them.
+//
+// What outlives the process is described in pipelines/array/ARRAY.md: the clients' sockets and the
+// front's memory are in the runner's descriptor store, and a successor takes both over.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/error/result.h"
+#include "pipelines/array/nbd/connection.h"
+#include "pipelines/array/nbd/front_memory.h"
+#include "pipelines/array/nbd/link_block_port.h"
+#include "pipelines/array/nbd/piece_table.h"
+#include "pipelines/stage/stage.h"
+#include "platform/process/descriptor.h"
+
+namespace slipring::array {
+
+struct FrontOptions {
+  std::string unix_path;             // empty: none
+  std::string tcp_address;           // empty: none
+  std::vector<std::string> exports;  // names; the index is the export's number
+};
+
+// A client that has not chosen an export by then is hung up on.
+inline constexpr std::uint64_t kHagglingNs = 30'000'000'000;
+
+class Front {
+ public:
+  // The stage outlives the front.
+  Front(Stage& stage, FrontOptions options);
+  Front(const Front&) = delete;
+  Front& operator=(const Front&) = delete;
+
+  // Serves until the end of the run; answers the process's exit status.
+  int run();
+
+ private:
+  struct Client {
+    std::unique_ptr<Connection> connection;
+    Descriptor socket;
+    bool is_readable = false;
+    bool is_writable = false;
+    bool waits = false;  // for a place, a buffer, or the client's reading
+    std::uint64_t haggles_until_ns = 0;
+  };
+
+  [[nodiscard]] bool take_over(std::vector<KeptDescriptor>& inherited);
+  [[nodiscard]] bool make_listener(std::vector<KeptDescriptor>& inherited, const char* name,
+                                   const std::string& where, bool is_unix);
+  [[nodiscard]] bool watch(int fd, std::uint32_t events, std::uint64_t tag);
+  void resume_clients(std::vector<KeptDescriptor>& inherited);
+  void describe_exports();
+  [[nodiscard]] bool ask_for(std::uint16_t export_number);
+
+  void take_accepted();
+  void admit(KeptDescriptor accepted);
+  void attach_socket(std::uint32_t index, Descriptor socket);
+  void share_out();
+
+  [[nodiscard]] bool take_replies();
+  void take_description(std::uint32_t piece);
+  [[nodiscard]] bool serve_all();
+  [[nodiscard]] bool serve(std::uint32_t index);
+  void send_all();
+  void close_client(std::uint32_t index);
+  void release_if_over(std::uint32_t index);
+  void look_at_deadlines();
+  void obey(const Command& command);
+  void wait(bool is_busy);
+  void note_numbers();
+  void fail(const char* what);
+
+  Stage& stage_;
+  FrontOptions options_;
+  LinkWriter& requests_;
+  LinkReader& replies_;
+  LinkBlockPort port_;
+  std::optional<FrontMemoryFile> file_;
+  std::optional<PieceTable> pieces_;
+  std::optional<FrontContext> context_;
+  std::array<Client, kConnectionCountMax> clients_;
+  Descriptor epoll_;
+  std::vector<Descriptor> listeners_;
+  std::uint64_t next_deadline_look_ns_ = 0;
+  bool failed_ = false;
+  bool is_starved_ = false;  // some client waits
+  Board::Number clients_number_;
+  Board::Number requests_number_;
+  Board::Number refused_number_;
+  Board::Number hang_ups_number_;
+  Board::Number dropped_number_;
+  Board::Number under_way_number_;
+  Board::Number resumed_number_;
+};
+
+}  // namespace slipring::array

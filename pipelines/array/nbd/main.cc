@@ -1,0 +1,88 @@
+// The front end of the storage array: an NBD server whose blocks are kept by the stages behind it.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pipelines/array/block_request.h"
+#include "pipelines/array/nbd/front.h"
+#include "pipelines/array/nbd/option_haggling.h"
+#include "pipelines/stage/stage.h"
+
+namespace slipring::array {
+namespace {
+
+StageDescription describe() {
+  StageDescription description;
+  description.program = "nbd";
+  description.purpose = "Serves block devices to NBD clients on a unix socket or over TCP.";
+  description.ports = {
+      {"requests", PortKind::kOutput, true,
+       "BlockRequests, slots, with a pool for the data of writes"},
+      {"replies", PortKind::kInput, true, "BlockReplies, slots, with a pool for the data of reads"},
+      {"control", PortKind::kCommands, false, "abort CONNECTION|all"},
+  };
+  description.options = {
+      {"unix", "array.sock", "path of the unix socket, made with mode 0600; empty: none"},
+      {"tcp", "", "HOST:PORT in numbers, e.g. 127.0.0.1:10809; port 0: a free one; empty: none"},
+      {"exports", "disk", "names, parted by commas; the first is the default"},
+  };
+  description.keeps_descriptors = true;
+  description.waits_in_epoll = true;
+  return description;
+}
+
+// Nothing when the words are no list of export names.
+std::vector<std::string> export_names(const std::string& words) {
+  std::vector<std::string> names;
+  std::size_t begin = 0;
+  while (begin <= words.size()) {
+    const std::size_t end = std::min(words.find(',', begin), words.size());
+    if (end == begin || end - begin > 64) return {};
+    names.push_back(words.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return names.size() <= kExportCountMax ? names : std::vector<std::string>();
+}
+
+bool has_pool(const LinkShape& shape, std::size_t message_bytes) {
+  return shape.kind == SegmentKind::kSlotLink && shape.slot_bytes >= message_bytes &&
+         shape.pool_buffer_count != 0 && shape.pool_buffer_bytes >= kBlockBufferBytes;
+}
+
+int serve(Stage& stage) {
+  FrontOptions options{stage.option("unix"), stage.option("tcp"),
+                       export_names(stage.option("exports"))};
+  if (options.exports.empty()) {
+    stage.log(Severity::kError,
+              "option exports: \"%s\" is no list of 1 to %u names of 1 to 64 letters, parted by "
+              "commas",
+              stage.option("exports").c_str(), kExportCountMax);
+    return 2;
+  }
+  if (options.unix_path.empty() && options.tcp_address.empty()) {
+    stage.log(Severity::kError, "no client can come: set the option unix or tcp");
+    return 2;
+  }
+  if (!has_pool(stage.output("requests")->shape(), sizeof(BlockRequest)) ||
+      !has_pool(stage.input("replies")->shape(), sizeof(BlockReply))) {
+    stage.log(Severity::kError,
+              "the links requests and replies must have slots of at least %zu and %zu bytes and "
+              "pools of buffers of at least %u bytes",
+              sizeof(BlockRequest), sizeof(BlockReply), kBlockBufferBytes);
+    return 2;
+  }
+  // Large, and not for the stack.
+  return std::make_unique<Front>(stage, std::move(options))->run();
+}
+
+}  // namespace
+}  // namespace slipring::array
+
+int main(int argc, char** argv) {
+  int exit_status = 0;
+  const std::unique_ptr<slipring::Stage> stage =
+      slipring::Stage::start(argc, argv, slipring::array::describe(), exit_status);
+  if (stage == nullptr) return exit_status;
+  return slipring::array::serve(*stage);
+}

@@ -1,0 +1,159 @@
+#include "pipelines/array/raid/checksum_table.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+
+#include "pipelines/array/raid/block_checksum.h"
+
+namespace slipring::array {
+namespace {
+
+constexpr std::uint64_t kUnitsPerRead = 2048;
+
+// Nothing for a unit that is torn, foreign or of another member.
+[[nodiscard]] std::optional<ChecksumUnit> decode(const std::byte* place, std::uint32_t member) {
+  ChecksumUnit unit{};
+  std::memcpy(&unit, place, sizeof unit);
+  const bool is_blank =
+      std::all_of(place, place + sizeof unit, [](std::byte byte) { return byte == std::byte{0}; });
+  if (is_blank) return unit;
+  const std::uint32_t found = unit.check;
+  unit.check = 0;
+  std::byte bytes[sizeof unit];
+  std::memcpy(bytes, &unit, sizeof unit);
+  if (crc32c(bytes) != found || unit.member != member) return std::nullopt;
+  return unit;
+}
+
+}  // namespace
+
+ChecksumTable::ChecksumTable(std::uint32_t member_count, std::uint64_t row_count,
+                             const DiskAreas& areas)
+    : member_count_(member_count), areas_(areas), tables_(member_count) {
+  for (Table& table : tables_) {
+    table.checksums.assign(row_count, 0);
+    table.is_changed.assign(areas.checksum_units, false);
+    table.is_unknown.assign(areas.checksum_units, false);
+  }
+}
+
+void ChecksumTable::set(std::uint32_t member, std::uint64_t row, std::uint32_t checksum) noexcept {
+  tables_[member].checksums[row] = checksum;
+  tables_[member].is_changed[row / kChecksumsPerUnit] = true;
+}
+
+std::uint64_t ChecksumTable::read_from(DiskSet& disks, std::uint32_t present) {
+  std::uint64_t unknown_count = 0;
+  const std::size_t read_bytes =
+      std::min(kUnitsPerRead, areas_.checksum_units) * kChecksumUnitBytes;
+  BlockMemory bytes(2 * read_bytes);
+  for (std::uint32_t member = 0; member < member_count_; ++member) {
+    for (std::uint64_t first = 0; first < areas_.checksum_units; first += kUnitsPerRead) {
+      const std::uint64_t count = std::min(kUnitsPerRead, areas_.checksum_units - first);
+      DiskCommand reads[2];
+      for (std::uint32_t copy = 0; copy < 2; ++copy) {
+        reads[copy].member = (member + copy) % member_count_;
+        reads[copy].offset_bytes = table_offset(copy) + first * kChecksumUnitBytes;
+        reads[copy].into = bytes.data() + copy * read_bytes;
+        reads[copy].length_bytes = static_cast<std::uint32_t>(count * kChecksumUnitBytes);
+        reads[copy].error = ENXIO;
+        if ((present >> reads[copy].member & 1U) != 0) disks.run({&reads[copy], 1});
+      }
+      for (std::uint64_t unit = 0; unit < count; ++unit) {
+        if (!choose(member, first + unit, unit * kChecksumUnitBytes, reads)) ++unknown_count;
+      }
+    }
+  }
+  return unknown_count;
+}
+
+bool ChecksumTable::choose(std::uint32_t member, std::uint64_t unit, std::size_t at,
+                           std::span<const DiskCommand> reads) {
+  Table& table = tables_[member];
+  std::optional<ChecksumUnit> newest;
+  for (const DiskCommand& read : reads) {
+    if (read.error != 0) continue;
+    const auto found = decode(read.into + at, member);
+    if (found && (!newest || found->generation > newest->generation)) newest = found;
+  }
+  table.is_unknown[unit] = !newest;
+  if (!newest) return false;
+  const std::uint64_t row = unit * kChecksumsPerUnit;
+  const std::uint64_t rows =
+      std::min<std::uint64_t>(kChecksumsPerUnit, table.checksums.size() - row);
+  std::copy_n(newest->checksums, rows, table.checksums.begin() + static_cast<std::ptrdiff_t>(row));
+  return true;
+}
+
+void ChecksumTable::encode(std::uint32_t member, std::uint64_t unit, std::uint64_t generation,
+                           std::byte* place) const noexcept {
+  const Table& table = tables_[member];
+  ChecksumUnit image{};
+  const std::uint64_t row = unit * kChecksumsPerUnit;
+  const std::uint64_t rows =
+      std::min<std::uint64_t>(kChecksumsPerUnit, table.checksums.size() - row);
+  std::copy_n(table.checksums.begin() + static_cast<std::ptrdiff_t>(row), rows, image.checksums);
+  image.member = member;
+  image.generation = generation;
+  std::memcpy(place, &image, sizeof image);
+  image.check = crc32c({place, sizeof image});
+  std::memcpy(place, &image, sizeof image);
+}
+
+std::vector<DiskCommand> ChecksumTable::changes(std::uint32_t present, std::uint64_t generation) {
+  std::vector<DiskCommand> commands;
+  written_.clear();
+  for (std::uint32_t member = 0; member < member_count_; ++member) {
+    const Table& table = tables_[member];
+    for (std::uint64_t first = 0; first < areas_.checksum_units;) {
+      if (!table.is_changed[first] || table.is_unknown[first]) {
+        ++first;
+        continue;
+      }
+      std::uint64_t end = first;
+      while (end < areas_.checksum_units && table.is_changed[end] && !table.is_unknown[end] &&
+             end - first < kUnitsPerRead) {
+        ++end;
+      }
+      const std::size_t size_bytes = (end - first) * kChecksumUnitBytes;
+      BlockMemory& memory = written_.emplace_back(size_bytes);
+      for (std::uint64_t unit = first; unit < end; ++unit) {
+        encode(member, unit, generation, memory.data() + (unit - first) * kChecksumUnitBytes);
+      }
+      for (std::uint32_t copy = 0; copy < 2; ++copy) {
+        const std::uint32_t holder = (member + copy) % member_count_;
+        if ((present >> holder & 1U) == 0) continue;
+        DiskCommand command;
+        command.operation = DiskOperation::kWrite;
+        command.member = holder;
+        command.offset_bytes = table_offset(copy) + first * kChecksumUnitBytes;
+        command.from = memory.data();
+        command.length_bytes = static_cast<std::uint32_t>(size_bytes);
+        commands.push_back(command);
+      }
+      first = end;
+    }
+  }
+  return commands;
+}
+
+void ChecksumTable::written() noexcept {
+  for (Table& table : tables_) std::fill(table.is_changed.begin(), table.is_changed.end(), false);
+  written_.clear();
+}
+
+void ChecksumTable::settle(std::uint32_t member) noexcept {
+  Table& table = tables_[member];
+  std::fill(table.is_unknown.begin(), table.is_unknown.end(), false);
+  std::fill(table.is_changed.begin(), table.is_changed.end(), true);
+}
+
+void ChecksumTable::rewrite(std::uint32_t member) noexcept {
+  for (const std::uint32_t of : {member, (member + member_count_ - 1) % member_count_}) {
+    std::fill(tables_[of].is_changed.begin(), tables_[of].is_changed.end(), true);
+  }
+}
+
+}  // namespace slipring::array

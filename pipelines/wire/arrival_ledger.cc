@@ -1,0 +1,116 @@
+#include "pipelines/wire/arrival_ledger.h"
+
+#include <string>
+#include <utility>
+
+namespace slipring::wire {
+
+Result<ArrivalLedger> ArrivalLedger::open(const SegmentDirectory& directory,
+                                          std::string_view link) noexcept {
+  const std::string name = std::string(link) + ".wire-in";
+  const Status made = create_board(directory, name);
+  if (!made && made.error().code != ErrorCode::kExists) return made.error();
+  Result<Board> board = Board::attach(directory, name);
+  if (!board) return board.error();
+  return ArrivalLedger(std::move(board).value());
+}
+
+ArrivalLedger::ArrivalLedger(Board board) noexcept : board_(std::move(board)) {
+  ring_created_ = board_.number(".ring_created_ns", BoardKind::kGauge);
+  next_parked_ = board_.number(".next_parked", BoardKind::kGauge);
+  forgotten_ = board_.number(".forgotten_count", BoardKind::kCounter);
+  for (std::size_t i = 0; i < entries_.size(); ++i) entries_[i] = entry("now", i);
+  for (std::size_t i = 0; i < parked_.size(); ++i) parked_[i] = entry("parked", i);
+}
+
+ArrivalLedger::Entry ArrivalLedger::entry(std::string_view kind, std::size_t index) noexcept {
+  const std::string prefix = "." + std::string(kind) + std::to_string(index) + "_";
+  const auto number = [&](const char* word) {
+    return board_.number(prefix + word, BoardKind::kGauge);
+  };
+  return {number("a"), number("b"), number("arrived"), number("ring_position")};
+}
+
+Status ArrivalLedger::bind(std::uint64_t ring_created_ns, std::uint64_t ring_position) noexcept {
+  if (ring_created_.get() != ring_created_ns) {
+    ring_created_.set(0);  // a death from here on begins anew, too
+    for (Entry& some : entries_) {
+      for (Board::Number* word : {&some.a, &some.b, &some.arrived, &some.ring_position}) {
+        word->set(0);
+      }
+    }
+    for (Entry& some : parked_) {
+      for (Board::Number* word : {&some.a, &some.b, &some.arrived}) word->set(0);
+    }
+    forgotten_.set(0);
+    ring_created_.set(ring_created_ns);
+  }
+  true_entry_.reset();
+  std::uint64_t last = 0;
+  bool is_used = false;
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    const std::uint64_t noted = entries_[i].ring_position.get();
+    if (noted > last) last = noted;
+    if (entries_[i].session().is_none() || noted == 0) continue;
+    is_used = true;
+    if (noted == ring_position) true_entry_ = i;
+  }
+  // Noted for the first time, and killed before the publication.
+  const bool is_first =
+      entries_[0].ring_position.get() == 0 || entries_[1].ring_position.get() == 0;
+  if (true_entry_ || !is_used || (is_first && ring_position < last)) return {};
+  return Error{ErrorCode::kCorruptPeer, 0,
+               "find out what has arrived: somebody else has published into the link since",
+               ring_position, last};
+}
+
+const ArrivalLedger::Entry* ArrivalLedger::find_parked(const SessionId& session) const noexcept {
+  for (const Entry& some : parked_) {
+    if (some.session() == session) return &some;
+  }
+  return nullptr;
+}
+
+std::optional<std::uint64_t> ArrivalLedger::arrived(const SessionId& session) const noexcept {
+  if (session.is_none()) return std::nullopt;
+  if (true_entry_ && entries_[*true_entry_].session() == session) {
+    return entries_[*true_entry_].arrived.get();
+  }
+  const Entry* parked = find_parked(session);
+  return parked != nullptr ? std::optional(parked->arrived.get()) : std::nullopt;
+}
+
+SessionId ArrivalLedger::session() const noexcept {
+  return true_entry_ ? entries_[*true_entry_].session() : SessionId{};
+}
+
+// Another session begins to publish.
+void ArrivalLedger::park(const Entry& last) noexcept {
+  for (Entry& some : parked_) {
+    if (some.session() != last.session()) continue;
+    some.arrived.set(last.arrived.get());
+    return;
+  }
+  Entry& place = parked_[next_parked_.get() % parked_.size()];
+  next_parked_.add();
+  if (!place.session().is_none()) forgotten_.add();
+  place.a.set(0);
+  place.b.set(0);
+  place.arrived.set(last.arrived.get());
+  place.a.set(last.a.get());
+  place.b.set(last.b.get());
+}
+
+void ArrivalLedger::note(const SessionId& session, std::uint64_t arrived_after,
+                         std::uint64_t ring_position_after) noexcept {
+  const std::size_t next = true_entry_ ? 1 - *true_entry_ : 0;
+  if (true_entry_ && entries_[*true_entry_].session() != session) park(entries_[*true_entry_]);
+  Entry& place = entries_[next];
+  place.a.set(session.a);
+  place.b.set(session.b);
+  place.arrived.set(arrived_after);
+  place.ring_position.set(ring_position_after);
+  true_entry_ = next;
+}
+
+}  // namespace slipring::wire

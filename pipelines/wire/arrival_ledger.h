@@ -1,0 +1,90 @@
+// How far each session has been published into a link, exact over a death at any instruction of the
+// process that publishes.
+//
+// Protocol.  A board beside the link, NAME.wire-in, keeps two entries, each of them a session, a
+// position of that session, and a position of the link's ring: "once the ring stands here, so much
+// of the session has arrived".  Before each publication the older entry is overwritten with what
+// will be true after it; the publication itself is the ring's one store.  So at any time exactly
+// one entry bears the ring's position, and that one is true:
+//
+//   ring at p, entries (x, p) (w, o)      x has arrived
+//   overwrite the second with (y, q)      the ring is still at p: x, however much is written of it
+//   publish                               the ring is at q: y
+//
+// Ring positions only grow, so no two entries ever bear the same.
+// A session begins with its first publication.  Of sessions before it the last eight are parked in
+// entries of their own, and come back exact; of one beyond that nothing is known, and one that
+// says that it resumes is refused rather than believed.
+//
+// Crash.  As above.  Parking writes a place that counts only when its session is no entry's.  A
+// link that is made anew under the name has another time of creation: then the ledger begins anew.
+//
+// Ordering.  All words are one process's at a time and relaxed; a successor holds the board's
+// certificate, which orders it behind its predecessor.  That the stores of one process die in the
+// order in which they were made needs only the compiler: note() is a call into another translation
+// unit, and so is what publishes.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "core/error/result.h"
+#include "pipelines/link/board.h"
+#include "pipelines/wire/frame.h"
+#include "platform/memory/segment_directory.h"
+
+namespace slipring::wire {
+
+inline constexpr std::size_t kParkedSessions = 8;
+
+// One thread at a time.
+class ArrivalLedger {
+ public:
+  // Makes the board if there is none, and takes it.
+  // Errors: as create_board(), Board::attach().
+  static Result<ArrivalLedger> open(const SegmentDirectory& directory,
+                                    std::string_view link) noexcept;
+
+  // Finds what is true.  Requires: the caller holds the link's writing role, and the link was made
+  // at `ring_created_ns` and stands at `ring_position`.
+  // Errors: kCorruptPeer (somebody else has published into the link since).
+  Status bind(std::uint64_t ring_created_ns, std::uint64_t ring_position) noexcept;
+
+  // How far the session has arrived; nothing if it is unknown here.
+  [[nodiscard]] std::optional<std::uint64_t> arrived(const SessionId& session) const noexcept;
+  // An unknown session may have been here, and be forgotten.
+  [[nodiscard]] bool has_forgotten() const noexcept { return forgotten_.get() != 0; }
+  // Of the last one that published; none at first.
+  [[nodiscard]] SessionId session() const noexcept;
+
+  // Before each publication: what it makes true.
+  void note(const SessionId& session, std::uint64_t arrived_after,
+            std::uint64_t ring_position_after) noexcept;
+
+ private:
+  struct Entry {
+    Board::Number a;
+    Board::Number b;
+    Board::Number arrived;
+    Board::Number ring_position;
+
+    [[nodiscard]] SessionId session() const noexcept { return {a.get(), b.get()}; }
+  };
+  explicit ArrivalLedger(Board board) noexcept;
+  [[nodiscard]] Entry entry(std::string_view kind, std::size_t index) noexcept;
+  [[nodiscard]] const Entry* find_parked(const SessionId& session) const noexcept;
+  void park(const Entry& last) noexcept;
+
+  Board board_;
+  Board::Number ring_created_;
+  Board::Number next_parked_;
+  Board::Number forgotten_;
+  std::array<Entry, 2> entries_;
+  std::array<Entry, kParkedSessions> parked_;
+  std::optional<std::size_t> true_entry_;
+};
+
+}  // namespace slipring::wire

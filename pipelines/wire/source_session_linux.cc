@@ -1,0 +1,42 @@
+#include "pipelines/wire/source_session.h"
+
+#include <errno.h>
+#include <sys/random.h>
+
+#include <array>
+#include <string>
+#include <utility>
+
+namespace slipring::wire {
+
+Result<SourceSession> SourceSession::open(const SegmentDirectory& directory, std::string_view link,
+                                          std::uint64_t ring_created_ns) noexcept {
+  const std::string name = std::string(link) + ".wire-out";
+  const Status made = create_board(directory, name);
+  if (!made && made.error().code != ErrorCode::kExists) return made.error();
+  Result<Board> board = Board::attach(directory, name);
+  if (!board) return board.error();
+  SourceSession session(std::move(board).value());
+  if (session.ring_created_.get() == ring_created_ns && !session.id().is_none()) return session;
+  std::array<std::uint64_t, 2> bits{};
+  ssize_t got = 0;
+  do {
+    got = getrandom(bits.data(), sizeof bits, 0);
+  } while (got < 0 && errno == EINTR);
+  if (got != sizeof bits) return Error{ErrorCode::kSystem, errno, "get random bits"};
+  session.ring_created_.set(0);
+  session.welcomed_.set(0);
+  session.a_.set(bits[0]);
+  session.b_.set(bits[1]);
+  session.ring_created_.set(ring_created_ns);
+  return session;
+}
+
+SourceSession::SourceSession(Board board) noexcept
+    : board_(std::move(board)),
+      ring_created_(board_.number(".ring_created_ns", BoardKind::kGauge)),
+      a_(board_.number(".session_a", BoardKind::kGauge)),
+      b_(board_.number(".session_b", BoardKind::kGauge)),
+      welcomed_(board_.number(".welcomed", BoardKind::kGauge)) {}
+
+}  // namespace slipring::wire

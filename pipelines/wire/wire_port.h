@@ -1,0 +1,80 @@
+// A local link as the wire knows it: under a name, from one of its sides.
+//
+// A port belongs to this process for as long as it exists: it holds the link's role and the board
+// beside it.  At any time at most one session uses it.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "core/error/result.h"
+#include "pipelines/wire/arrival_ledger.h"
+#include "pipelines/wire/frame.h"
+#include "pipelines/wire/link_sink.h"
+#include "pipelines/wire/link_source.h"
+#include "pipelines/wire/source_session.h"
+#include "platform/memory/segment_directory.h"
+
+namespace slipring::wire {
+
+class Session;
+
+// Addresses stay: sessions keep them.
+class WirePort {
+ public:
+  // `link` is the local link's name, `wire_name` what the other machine calls it.  kSender reads
+  // the link, kReceiver writes it.
+  // Errors: as LinkSource::attach(), LinkSink::attach(); kBusy (the link was replaced meanwhile; as
+  // the boards); kCorruptPeer (as ArrivalLedger::bind()); kInvalidArgument (a name too long).
+  Status open(const SegmentDirectory& directory, std::string_view link, std::string_view wire_name,
+              LinkSide side) noexcept;
+
+  [[nodiscard]] LinkSide side() const noexcept { return side_; }
+  [[nodiscard]] const std::string& link() const noexcept { return link_; }
+  [[nodiscard]] const std::string& wire_name() const noexcept { return wire_name_; }
+
+  // Of kSender.
+  [[nodiscard]] LinkSource& source() noexcept { return *source_; }
+  [[nodiscard]] SourceSession& source_session() noexcept { return *source_session_; }
+  // Of kReceiver.
+  [[nodiscard]] LinkSink& sink() noexcept { return *sink_; }
+  [[nodiscard]] ArrivalLedger& ledger() noexcept { return *ledger_; }
+
+  // The last session known, ours or the other side's; none at first.
+  [[nodiscard]] SessionId session_id() const noexcept {
+    if (source_session_) return source_session_->id();
+    return opened_.is_none() ? ledger_->session() : opened_;
+  }
+  // Of kReceiver: a session has been opened, and may not have published yet.
+  void opened(const SessionId& session) noexcept { opened_ = session; }
+  [[nodiscard]] WaitPoint wait_point() noexcept {
+    return source_ ? source_->wait_point() : sink_->wait_point();
+  }
+
+  // Who uses it; nullptr: nobody.
+  [[nodiscard]] Session* user() const noexcept { return user_; }
+  void use(Session* session) noexcept { user_ = session; }
+
+  // All of it has been carried, or nobody wants it any more: there is nothing left to do here.
+  [[nodiscard]] bool is_over() const noexcept { return is_over_; }
+  void finish() noexcept { is_over_ = true; }
+
+ private:
+  Status open_source(const SegmentDirectory& directory, std::uint64_t created_ns) noexcept;
+  Status open_sink(const SegmentDirectory& directory, std::uint64_t created_ns) noexcept;
+
+  LinkSide side_ = LinkSide::kSender;
+  std::string link_;
+  std::string wire_name_;
+  std::optional<LinkSource> source_;
+  std::optional<SourceSession> source_session_;
+  std::optional<LinkSink> sink_;
+  std::optional<ArrivalLedger> ledger_;
+  SessionId opened_;
+  Session* user_ = nullptr;
+  bool is_over_ = false;
+};
+
+}  // namespace slipring::wire

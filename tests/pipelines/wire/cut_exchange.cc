@@ -1,0 +1,157 @@
+#include "tests/pipelines/wire/cut_exchange.h"
+
+#include <utility>
+
+namespace slipring::wire {
+namespace {
+
+// Of a round's messages, before and after the abort or the pause.  One is empty.
+constexpr std::size_t kBefore[] = {5, 0, 37, 8, 1};
+constexpr std::size_t kAfter[] = {3, 64, 2};
+
+std::string text_of(std::uint64_t number, std::size_t bytes) {
+  std::string text(bytes, '\0');
+  for (std::size_t i = 0; i < bytes; ++i) {
+    text[i] = static_cast<char>('a' + (number * 7 + i * (number % 5 + 1)) % 26);
+  }
+  // Two messages of one length are never equal if they are long enough to tell.
+  for (std::size_t i = 0; i < 8 && i < bytes; ++i) text[i] = static_cast<char>(number >> 8 * i);
+  return text;
+}
+
+}  // namespace
+
+CutExchange::CutExchange(const LinkShape& here, const LinkShape& there, LinkSide client)
+    : here_(here), there_(there), client_(client), slot_bytes_(here.slot_bytes) {
+  here_.start(LinkSide::kSender);
+  there_.start(LinkSide::kReceiver);
+  kind_ = here_.port->source().kind();
+  if (kind_ == WireKind::kStream) {
+    stream_writer_.emplace(must(StreamWriter::attach(here_.segments, kLink)));
+    stream_reader_.emplace(must(StreamReader::attach(there_.segments, kLink)));
+  } else {
+    writer_.emplace(must(LinkWriter::attach(here_.segments, kLink)));
+    reader_.emplace(must(LinkReader::attach(there_.segments, kLink)));
+  }
+}
+
+void CutExchange::write(std::size_t bytes) {
+  if (kind_ == WireKind::kSlots) bytes = slot_bytes_;
+  const std::string text = text_of(message_count_, bytes);
+  ++message_count_;
+  if (kind_ != WireKind::kStream) {
+    push(*writer_, text);
+    expected_.push_back(text);
+    return;
+  }
+  std::size_t count = 0;
+  if (!text.empty()) {
+    REQUIRE(stream_writer_->try_write(std::as_bytes(std::span(text.data(), text.size())), count) ==
+            Transfer::kDone);
+  }
+  REQUIRE(count == text.size());
+  stream_expected_ += text;
+}
+
+void CutExchange::read(bool aborted_is_gone) {
+  if (kind_ == WireKind::kStream) {
+    const std::string got = pop_all(*stream_reader_);
+    if (stream_expected_.compare(0, got.size(), got) != 0) {
+      fault_ = "bytes that are not those that come next";
+      return;
+    }
+    stream_expected_.erase(0, got.size());
+    return;
+  }
+  for (const std::string& got : pop_all(*reader_)) {
+    if (aborted_is_gone) drop_aborted();
+    // What was aborted may be missing.
+    while (!expected_.empty() && read_count_ < aborted_below_ && expected_.front() != got) {
+      expected_.pop_front();
+      ++read_count_;
+    }
+    if (expected_.empty() || expected_.front() != got) {
+      fault_ = "message " + std::to_string(read_count_) + " is lost, or another comes twice";
+      return;
+    }
+    expected_.pop_front();
+    ++read_count_;
+  }
+}
+
+// Of what was aborted nothing may come any more.
+void CutExchange::drop_aborted() {
+  while (!expected_.empty() && read_count_ < aborted_below_) {
+    expected_.pop_front();
+    ++read_count_;
+  }
+}
+
+void CutExchange::restart(Killed killed) {
+  const bool kills_receiver = killed == Killed::kReceiver || killed == Killed::kBoth;
+  if (killed == Killed::kSender || killed == Killed::kBoth) {
+    here_.kill();
+    here_.start(LinkSide::kSender);
+  }
+  if (!kills_receiver) return;
+  there_.kill();
+  if (while_dead) while_dead(there_.segments);
+  there_.start(LinkSide::kReceiver);
+}
+
+void CutExchange::connect(const Cut& cut, const Round& round, bool is_second) {
+  Machine& client = client_ == LinkSide::kSender ? here_ : there_;
+  Machine& server = client_ == LinkSide::kSender ? there_ : here_;
+  connection_ = std::make_unique<Connection>(client, server, SessionOptions{}, cut);
+  connection_->set_piece_bytes(round.piece_bytes);
+  if (is_second && tamper_to_client) connection_->tamper_to_client(tamper_to_client);
+  connection_->run();
+}
+
+std::string CutExchange::run(const Round& round) {
+  fault_.clear();
+  for (const std::size_t bytes : kBefore) write(bytes);
+  connect(round.cut, round, false);
+  if (round.reads_early) read(false);
+  if (round.aborts) {
+    if (writer_) {
+      writer_->abort_published();
+    } else {
+      stream_writer_->abort_published();
+    }
+    aborted_below_ = message_count_;
+  }
+  for (const std::size_t bytes : kAfter) write(bytes);
+  connection_->run();
+  connection_.reset();
+  restart(round.killed);
+  connect({}, round, true);
+  read(round.aborts);
+  if (!fault_.empty()) return fault_;
+  const SessionEnd ends[] = {connection_->client().outcome(), connection_->server().outcome()};
+  for (const SessionEnd end : ends) {
+    if (end != SessionEnd::kNone) return "the second connection ended";
+  }
+  // The abort has reached what lay in the other ring, and nothing behind it.
+  const bool is_all_there =
+      kind_ == WireKind::kStream ? stream_expected_.empty() : expected_.empty();
+  if (!is_all_there) return "something is missing at the end";
+  if (here_.port->source().done() != here_.port->source().cursor()) return "not acknowledged";
+  connection_.reset();
+  return {};
+}
+
+CutExchange::Lengths CutExchange::measure() {
+  const Round round;
+  for (const std::size_t bytes : kBefore) write(bytes);
+  connect({}, round, false);
+  for (const std::size_t bytes : kAfter) write(bytes);
+  connection_->run();
+  const Lengths lengths{connection_->moved_to_server(), connection_->moved_to_client()};
+  connection_.reset();
+  read(false);
+  REQUIRE(fault_.empty());
+  return lengths;
+}
+
+}  // namespace slipring::wire

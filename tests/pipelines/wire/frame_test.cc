@@ -1,0 +1,181 @@
+#include "pipelines/wire/frame.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdlib>
+#include <fstream>
+#include <span>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pipelines/wire/crc32c.h"
+#include "pipelines/wire/frame_parser.h"
+#include "pipelines/wire/frame_writer.h"
+
+namespace slipring::wire {
+namespace {
+
+std::span<const std::byte> bytes_of(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+// Of WIRE.md, behind "## Example".
+std::vector<std::byte> example() {
+  std::ifstream file("pipelines/wire/WIRE.md");
+  std::stringstream all;
+  all << file.rdbuf();
+  const std::string text = all.str();
+  const std::size_t heading = text.find("## Example");
+  REQUIRE(heading != std::string::npos);
+  const std::size_t begin = text.find("```", heading) + 3;
+  std::stringstream words(text.substr(begin, text.find("```", begin) - begin));
+  std::vector<std::byte> bytes;
+  for (std::string word; words >> word;) {
+    bytes.push_back(static_cast<std::byte>(std::strtoul(word.c_str(), nullptr, 16)));
+  }
+  return bytes;
+}
+
+// The same from our own encoders.
+std::vector<std::byte> encoded() {
+  std::vector<std::byte> bytes(1024);
+  FrameWriter out(bytes);
+  std::array<std::byte, kControlBytesMax> payload;
+  out.put_preamble();
+  FrameHeader header;
+  header.type = FrameType::kHello;
+  const SessionId session{0x1111111111111111, 0x2222222222222222};
+  const Hello hello{LinkSide::kSender, kDataChecks, session, "line"};
+  out.put(header, std::span(payload).first(encode(hello, payload)));
+  header.type = FrameType::kOpen;
+  const Open open{session, WireKind::kRecords, 2040};
+  out.put(header, std::span(payload).first(encode(open, payload)));
+  header.type = FrameType::kData;
+  header.span = 16;
+  header.total = 3;
+  out.put(header, bytes_of("a"), bytes_of("bc"));
+  bytes.resize(out.used());
+  return bytes;
+}
+
+// What comes of a stream, as text, given in pieces.
+std::string parsed(std::span<const std::byte> stream, std::size_t piece_bytes) {
+  FrameParser parser;
+  parser.check_data(true);
+  std::string text;
+  while (!stream.empty()) {
+    std::span<const std::byte> input = stream.first(std::min(piece_bytes, stream.size()));
+    stream = stream.subspan(input.size());
+    for (bool goes_on = true; goes_on;) {
+      switch (parser.next(input)) {
+        case FrameParser::Event::kMore:
+          goes_on = false;
+          break;
+        case FrameParser::Event::kPreamble:
+          text += "preamble ";
+          break;
+        case FrameParser::Event::kData:
+          text += "data:";
+          break;
+        case FrameParser::Event::kPiece:
+          text.append(reinterpret_cast<const char*>(parser.piece().data()), parser.piece().size());
+          break;
+        case FrameParser::Event::kFrame:
+          text += "frame" + std::to_string(static_cast<int>(parser.header().type)) + " ";
+          break;
+        case FrameParser::Event::kFault:
+          return text + name_of(parser.fault());
+      }
+    }
+  }
+  return text;
+}
+
+TEST_CASE("crc32c: the check values of RFC 3720") {
+  CHECK(crc32c(0, bytes_of("123456789")) == 0xe3069283U);
+  const std::vector<std::byte> zeros(32);
+  CHECK(crc32c(0, zeros) == 0x8a9136aaU);
+  CHECK(crc32c(crc32c(0, bytes_of("1234")), bytes_of("56789")) == 0xe3069283U);
+}
+
+TEST_CASE("frame: the example of the specification, byte by byte") {
+  CHECK(example() == encoded());
+  CHECK(parsed(example(), SIZE_MAX) == "preamble frame1 frame3 data:abcframe5 ");
+}
+
+TEST_CASE("frame_parser: it does not matter where the stream is cut") {
+  const std::vector<std::byte> stream = encoded();
+  for (std::size_t piece = 1; piece <= stream.size(); ++piece) {
+    CHECK(parsed(stream, piece) == "preamble frame1 frame3 data:abcframe5 ");
+  }
+}
+
+TEST_CASE("frame_parser: every flipped bit is noticed") {
+  const std::vector<std::byte> stream = encoded();
+  for (std::size_t bit = 0; bit < stream.size() * 8; ++bit) {
+    std::vector<std::byte> damaged = stream;
+    damaged[bit / 8] ^= std::byte{1} << bit % 8;
+    const std::string text = parsed(damaged, SIZE_MAX);
+    // A version range that still holds ours is no damage; a frame cut short is not complete.
+    const bool is_noticed = text != "preamble frame1 frame3 data:abcframe5 ";
+    CHECK_MESSAGE((is_noticed || bit / 8 == 6 || bit / 8 == 7), "bit " << bit);
+  }
+}
+
+TEST_CASE("frame: what a type does not allow is refused with its reason") {
+  const auto fault_of = [](FrameHeader header) {
+    std::array<std::byte, kHeaderBytes> bytes;
+    encode_header(header, bytes);
+    FrameHeader read;
+    return decode_header(bytes, read);
+  };
+  FrameHeader header;
+  header.type = static_cast<FrameType>(11);
+  CHECK(fault_of(header) == Fault::kUnknownType);
+  header.type = FrameType::kPing;
+  CHECK(fault_of(header) == Fault::kNone);
+  header.payload_bytes = 1;
+  CHECK(fault_of(header) == Fault::kTooLong);
+  header = {};
+  header.type = FrameType::kAck;
+  header.flags = 2;
+  CHECK(fault_of(header) == Fault::kReserved);
+  header = {};
+  header.type = FrameType::kData;
+  header.span = 8;
+  header.payload_bytes = kFragmentBytesMax + 1;
+  header.total = header.payload_bytes;
+  CHECK(fault_of(header) == Fault::kTooLong);
+  header.payload_bytes = 5;
+  header.total = 8;
+  header.offset = 4;
+  CHECK(fault_of(header) == Fault::kMalformed);
+  header.offset = 3;
+  CHECK(fault_of(header) == Fault::kNone);
+  header.position = UINT64_MAX - 4;  // comes round
+  CHECK(fault_of(header) == Fault::kMalformed);
+}
+
+TEST_CASE("frame: payloads of the wrong length or with impossible values are malformed") {
+  std::array<std::byte, kControlBytesMax> payload;
+  const std::size_t hello_bytes = encode(Hello{LinkSide::kSender, 0, {}, "line"}, payload);
+  CHECK(decode_hello(std::span(payload).first(hello_bytes))->link == "line");
+  CHECK(!decode_hello(std::span(payload).first(hello_bytes - 1)));
+  CHECK(!decode_hello(std::span(payload).first(10)));
+  payload[0] = std::byte{3};
+  CHECK(!decode_hello(std::span(payload).first(hello_bytes)));
+  const std::size_t open_bytes = encode(Open{{1, 2}, WireKind::kStream, 0}, payload);
+  CHECK(decode_open(std::span(payload).first(open_bytes))->session == SessionId{1, 2});
+  payload[16] = std::byte{4};
+  CHECK(!decode_open(std::span(payload).first(open_bytes)));
+  const std::size_t none_bytes = encode(Open{{}, WireKind::kStream, 0}, payload);
+  CHECK(!decode_open(std::span(payload).first(none_bytes)));
+}
+
+}  // namespace
+}  // namespace slipring::wire
