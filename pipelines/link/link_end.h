@@ -131,6 +131,13 @@ class LinkEnd {
   // What somebody beside the two ends has told the reader.
   [[nodiscard]] ControlLane& control() noexcept { return control_; }
   [[nodiscard]] const ControlLane& control() const noexcept { return control_; }
+  // The newest command, with the memory shown that it is about: the broker tells of a writer's
+  // memory before it cuts there.
+  [[nodiscard]] std::optional<AbortCommand> take_command() noexcept {
+    const std::optional<AbortCommand> command = control_.newest();
+    if (command) static_cast<void>(take_news());
+    return command;
+  }
   // The reader, once nothing that the command is about will be handed out any more.
   void note_obeyed(const AbortCommand& command, bool is_possible) noexcept {
     // relaxed: only this end writes it.

@@ -162,7 +162,7 @@ LinkBoundary LinkReader::writer_abort() const noexcept {
 void LinkReader::obey_commands() noexcept {
   // With a gap still open the next one waits: messages between the two are held.
   if (!has_command()) return;
-  const std::optional<AbortCommand> command = end_.control().newest();
+  const std::optional<AbortCommand> command = end_.take_command();
   if (command) end_.note_obeyed(*command, drop_before(command->boundary));
 }
 

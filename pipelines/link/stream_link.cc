@@ -31,7 +31,7 @@ Result<StreamWriter> StreamWriter::attach(const SegmentDirectory& directory, std
 }
 
 void StreamReader::obey_commands() noexcept {
-  const std::optional<AbortCommand> command = end_.control().newest();
+  const std::optional<AbortCommand> command = end_.take_command();
   if (command && has_command()) end_.note_obeyed(*command, drop_before(command->boundary.position));
 }
 

@@ -181,7 +181,7 @@ class ValueReader {
   // it by itself: a look at every value would cost what the fastest link is for, so call it as
   // often as is worth while.  Requires: nothing is held.
   [[gnu::noinline]] void obey_commands() noexcept {
-    const std::optional<AbortCommand> command = end_.control().newest();
+    const std::optional<AbortCommand> command = end_.take_command();
     if (!command || !has_command()) return;
     end_.note_obeyed(*command, drop_before(command->boundary.position));
   }
