@@ -19,6 +19,12 @@ namespace slipring {
 // Calls between two looks, unless the reader's program says otherwise.
 inline constexpr std::uint32_t kDefaultControlInterval = 1;
 
+// The words that a ControlAlarm goes by; they must outlive it.
+struct ControlWatch {
+  const std::atomic<std::uint32_t>* count = nullptr;   // of commands given; a futex
+  const std::atomic<std::uint32_t>* obeyed = nullptr;  // of commands obeyed; the reader's own word
+};
+
 class ControlLane {
  public:
   // Nothing is known of what predecessors obeyed: obeying it again changes nothing.

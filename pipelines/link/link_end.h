@@ -131,6 +131,9 @@ class LinkEnd {
   // What somebody beside the two ends has told the reader.
   [[nodiscard]] ControlLane& control() noexcept { return control_; }
   [[nodiscard]] const ControlLane& control() const noexcept { return control_; }
+  [[nodiscard]] ControlWatch control_watch() const noexcept {
+    return {&control_.count(), &own().drops.obeyed};
+  }
   // The newest command, with the memory shown that it is about: the broker tells of a writer's
   // memory before it cuts there.
   [[nodiscard]] std::optional<AbortCommand> take_command() noexcept {

@@ -64,7 +64,8 @@ class LinkReader {
   }
   // What to sleep on until a command comes, where that is not the wait for a message.
   [[nodiscard]] WaitPoint control_point() noexcept { return end_.control().wait_point(); }
-  [[nodiscard]] const ControlLane& control() const noexcept { return end_.control(); }
+  // For a ControlAlarm.
+  [[nodiscard]] ControlWatch control_watch() const noexcept { return end_.control_watch(); }
 
   // Finished for good: the writer learns that nobody will read on.
   void close() noexcept { end_.close(); }

@@ -142,7 +142,8 @@ class StreamReader {
   }
   // What to sleep on until a command comes, where that is not the wait for bytes.
   [[nodiscard]] WaitPoint control_point() noexcept { return end_.control().wait_point(); }
-  [[nodiscard]] const ControlLane& control() const noexcept { return end_.control(); }
+  // For a ControlAlarm.
+  [[nodiscard]] ControlWatch control_watch() const noexcept { return end_.control_watch(); }
   [[nodiscard]] bool has_abort() const noexcept { return ring_.has_abort(); }
   // First byte that the writer still wants, as it says itself; 0 before its first abort.
   [[nodiscard]] std::uint64_t abort_before() const noexcept { return ring_.abort_before(); }

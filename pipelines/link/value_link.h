@@ -187,7 +187,8 @@ class ValueReader {
   }
   [[nodiscard]] bool has_command() const noexcept { return end_.control().has_command(); }
   [[nodiscard]] WaitPoint control_point() noexcept { return end_.control().wait_point(); }
-  [[nodiscard]] const ControlLane& control() const noexcept { return end_.control(); }
+  // For a ControlAlarm.
+  [[nodiscard]] ControlWatch control_watch() const noexcept { return end_.control_watch(); }
   [[nodiscard]] bool has_abort() const noexcept { return ring_.has_abort(); }
   // Finished for good: the writer learns that nobody will read on.
   void close() noexcept { end_.close(); }
