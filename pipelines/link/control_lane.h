@@ -18,6 +18,9 @@ namespace slipring {
 
 // Calls between two looks, unless the reader's program says otherwise.
 inline constexpr std::uint32_t kDefaultControlInterval = 1;
+// No look but the program's own: a command then shows as an abort of the writer's, in has_abort()
+// and abort_before(), and skip_aborted() obeys it.  For whoever keeps positions of his own.
+inline constexpr std::uint32_t kControlByHand = 0;
 
 // The words that a ControlAlarm goes by; they must outlive it.
 struct ControlWatch {
@@ -46,8 +49,17 @@ class ControlLane {
   // Every interval-th call: has_command().
   [[nodiscard]] bool is_due() noexcept {
     if (--until_look_ != 0) return false;
-    until_look_ = interval_;
-    return has_command();
+    until_look_ = is_by_hand() ? UINT32_MAX : interval_;
+    return is_due_when_idle();
+  }
+  // There is a command, and a call that found no message obeys it.
+  [[nodiscard]] bool is_due_when_idle() const noexcept { return !is_by_hand() && has_command(); }
+  [[nodiscard]] bool is_by_hand() const noexcept { return interval_ == kControlByHand; }
+  // By hand: the first position that no command has aborted; 0 otherwise.
+  [[nodiscard]] std::uint64_t abort_before() const noexcept {
+    if (!is_by_hand() || !has_command()) return 0;
+    const std::optional<AbortCommand> command = newest();
+    return command ? command->boundary.position : 0;
   }
   // Changes nothing, so that a waiter may ask.
   [[nodiscard]] bool has_command() const noexcept {
@@ -57,10 +69,10 @@ class ControlLane {
   [[nodiscard]] std::optional<AbortCommand> newest() const noexcept { return read_command(*page_); }
   void mark_seen(const AbortCommand& command) noexcept { seen_ = command.count; }
 
-  // Looks at every interval-th call.  0 counts as 1.
+  // Looks at every interval-th call, or kControlByHand.
   void set_interval(std::uint32_t interval) noexcept {
-    interval_ = interval == 0 ? 1 : interval;
-    until_look_ = interval_;
+    interval_ = interval;
+    until_look_ = interval == kControlByHand ? UINT32_MAX : interval;
   }
 
   // What to sleep on, where the reader sleeps on something else than messages.

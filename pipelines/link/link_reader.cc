@@ -95,7 +95,7 @@ Transfer LinkReader::try_peek(Message& message) noexcept {
     obey_commands();
   Transfer answer = look(message);
   if (answer == Transfer::kBlocked && end_.take_news()) answer = look(message);
-  if (answer == Transfer::kBlocked && has_command()) {
+  if (answer == Transfer::kBlocked && is_command_due()) {
     obey_commands();
     answer = look(message);
   }
@@ -143,6 +143,7 @@ void LinkReader::finish(std::uint64_t end, std::uint32_t number) noexcept {
 void LinkReader::skip_aborted() noexcept {
   check(next() == done(), "skipping while messages are held");
   static_cast<void>(drop_before(writer_abort()));
+  if (end_.control().is_by_hand()) obey_commands();
 }
 
 // Where the writer has cut.
@@ -217,7 +218,7 @@ void LinkReader::ring_for_credit() noexcept {
 }
 
 bool LinkReader::has_message() const noexcept {
-  if (corrupt_ || end_.has_news() || has_command()) return true;
+  if (corrupt_ || end_.has_news() || is_command_due()) return true;
   return slots_ ? slots_->has_message() : records_->has_message();
 }
 

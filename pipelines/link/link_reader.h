@@ -3,6 +3,7 @@
 // One thread at a time.  Nothing is allocated after attach().  Ordering: as link_writer.h.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -58,7 +59,7 @@ class LinkReader {
     return gap_.end == 0 && end_.control().has_command();
   }
   // How often try_peek() looks at the control lane: at every `interval`-th call, and whenever there
-  // is no message.
+  // is no message; or kControlByHand.
   void set_control_interval(std::uint32_t interval) noexcept {
     end_.control().set_interval(interval);
   }
@@ -73,12 +74,12 @@ class LinkReader {
   // Whether try_peek() might not answer kBlocked.  Changes nothing.
   [[nodiscard]] bool has_message() const noexcept;
   // The writer has aborted something that is not finished yet, held messages included.
-  [[nodiscard]] bool has_abort() const noexcept {
-    return slots_ ? slots_->has_abort() : records_->has_abort();
-  }
-  // First position that the writer still wants, as it says itself; 0 before its first abort.
+  [[nodiscard]] bool has_abort() const noexcept { return abort_before() > done(); }
+  // First position that the writer, or with kControlByHand a command, still wants, as it says
+  // itself; 0 before the first abort.
   [[nodiscard]] std::uint64_t abort_before() const noexcept {
-    return slots_ ? slots_->abort_before() : records_->abort_before();
+    return std::max(slots_ ? slots_->abort_before() : records_->abort_before(),
+                    end_.control().abort_before());
   }
   // First position not yet finished, by predecessors neither.
   [[nodiscard]] std::uint64_t done() const noexcept {
@@ -145,6 +146,9 @@ class LinkReader {
   [[nodiscard]] Transfer look(Message& message) noexcept;
   [[nodiscard]] std::uint64_t next() const noexcept {
     return slots_ ? slots_->position() : records_->position();
+  }
+  [[nodiscard]] bool is_command_due() const noexcept {
+    return gap_.end == 0 && end_.control().is_due_when_idle();
   }
   void restore_number() noexcept;
   [[nodiscard]] LinkBoundary writer_abort() const noexcept;

@@ -7,6 +7,7 @@
 // at and not consumed come again.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -130,6 +131,7 @@ class StreamReader {
   std::uint64_t skip_aborted() noexcept {
     const std::uint64_t before = ring_.done();
     static_cast<void>(drop_before(end_.peer_abort_before()));
+    if (end_.control().is_by_hand()) obey_commands();
     return ring_.done() - before;
   }
   // Drops at once what a command in the control lane names, what was looked at and not consumed
@@ -144,14 +146,17 @@ class StreamReader {
   [[nodiscard]] WaitPoint control_point() noexcept { return end_.control().wait_point(); }
   // For a ControlAlarm.
   [[nodiscard]] ControlWatch control_watch() const noexcept { return end_.control_watch(); }
-  [[nodiscard]] bool has_abort() const noexcept { return ring_.has_abort(); }
-  // First byte that the writer still wants, as it says itself; 0 before its first abort.
-  [[nodiscard]] std::uint64_t abort_before() const noexcept { return ring_.abort_before(); }
+  [[nodiscard]] bool has_abort() const noexcept { return abort_before() > ring_.done(); }
+  // First byte that the writer, or with kControlByHand a command, still wants, as it says itself; 0
+  // before the first abort.
+  [[nodiscard]] std::uint64_t abort_before() const noexcept {
+    return std::max(ring_.abort_before(), end_.control().abort_before());
+  }
   // Finished for good: the writer learns that nobody will read on.
   void close() noexcept { end_.close(); }
 
   [[nodiscard]] bool has_bytes(std::uint64_t wanted_bytes = 1) const noexcept {
-    return ring_.has_bytes(wanted_bytes) || end_.has_news() || has_command();
+    return ring_.has_bytes(wanted_bytes) || end_.has_news() || end_.control().is_due_when_idle();
   }
   [[nodiscard]] bool is_peer_closed() const noexcept { return end_.is_peer_closed(); }
   // The writer has closed and everything has been consumed.
@@ -185,7 +190,7 @@ class StreamReader {
     if (answer == Transfer::kDone) [[likely]]
       return answer;
     ring_for_credit();  // an empty ring gives its credit back
-    if (has_command()) obey_commands();
+    if (end_.control().is_due_when_idle()) obey_commands();
     return end_.settle(answer, try_it);
   }
   void ring_for_credit() noexcept {

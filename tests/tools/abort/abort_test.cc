@@ -1,4 +1,6 @@
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -8,6 +10,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
@@ -131,6 +134,87 @@ TEST_CASE("abort: a commander that was stopped is named, and nothing is taken fr
   Running running = fixture.start({"abort", "jobs", "--timeout", "30"});
   holder.kill_now();
   CHECK(fixture.finish(std::move(running)).exit_status == 0);
+}
+
+// A pipe whose reading end nobody reads, until read_all().
+struct Outlet {
+  int ends[2] = {-1, -1};
+  Outlet() { REQUIRE(pipe2(ends, O_CLOEXEC) == 0); }
+  Outlet(const Outlet&) = delete;
+  Outlet& operator=(const Outlet&) = delete;
+  ~Outlet() {
+    close(ends[0]);
+    if (ends[1] >= 0) close(ends[1]);
+  }
+  std::string read_all() {
+    close(std::exchange(ends[1], -1));
+    std::string all;
+    char piece[65536];
+    for (ssize_t got = 1; (got = read(ends[0], piece, sizeof piece)) > 0;) {
+      all.append(piece, static_cast<std::size_t>(got));
+    }
+    return all;
+  }
+};
+
+TEST_CASE("abort: `get` that is blocked in a full pipe drops what is queued at once") {
+  const CommandFixture fixture;
+  constexpr std::size_t kCapacity = 1 << 20;
+  REQUIRE(create_link(fixture.directory(), "bytes", stream_link_shape(kCapacity)).ok());
+  StreamWriter writer = attach<StreamWriter>(fixture, "bytes");
+  Outlet outlet;
+  Running getter = fixture.start({"get", "bytes"}, {.stdout_fd = outlet.ends[1]});
+  const std::vector<std::byte> queued(kCapacity, std::byte{'q'});
+  std::size_t published = 0;
+  REQUIRE(writer.try_write(queued, published) == Transfer::kDone);
+  REQUIRE(published == kCapacity);
+  // The pipe holds a sixteenth of it, and nobody reads: without being interrupted it never looks.
+  const Ending aborted = fixture.call({"abort", "bytes", "--wait=30"});
+  CAPTURE(aborted.err);
+  CHECK(aborted.exit_status == 0);
+  const std::uint64_t dropped = writer.drops().dropped.bytes;
+  CHECK(dropped > 0);
+  const std::string fresh = "fresh";
+  std::size_t count = 0;
+  REQUIRE(writer.try_write(std::as_bytes(std::span(fresh)), count) == Transfer::kDone);
+  writer.close();
+  const std::string got = outlet.read_all();
+  CHECK(fixture.finish(std::move(getter)).exit_status == 0);
+  CHECK(got.size() == kCapacity - dropped + fresh.size());
+  CHECK(got.substr(got.size() - fresh.size()) == fresh);
+  CHECK(got.find('f') == got.size() - fresh.size());
+}
+
+TEST_CASE("abort: `get --lines` that is blocked in a full pipe drops the messages queued") {
+  const CommandFixture fixture;
+  fixture.make_records("lines", 1 << 20);
+  LinkWriter writer = attach<LinkWriter>(fixture, "lines");
+  std::uint64_t published = 0;
+  for (std::span<std::byte> place; writer.try_reserve(1000, place) == Transfer::kDone;) {
+    std::memset(place.data(), 'q', place.size());
+    writer.commit(1000);
+    ++published;
+  }
+  Outlet outlet;
+  Running getter = fixture.start({"get", "lines", "--lines"}, {.stdout_fd = outlet.ends[1]});
+  const std::uint64_t deadline_ns = deadline_after(30'000'000'000);
+  // Once it has taken some, it is bound to be blocked.
+  while (!writer.has_space(1000) && monotonic_ns() < deadline_ns) sched_yield();
+  const Ending aborted = fixture.call({"abort", "lines", "--wait=30"});
+  CAPTURE(aborted.err);
+  CHECK(aborted.exit_status == 0);
+  std::span<std::byte> place;
+  REQUIRE(writer.try_reserve(5, place) == Transfer::kDone);
+  std::memcpy(place.data(), "fresh", 5);
+  writer.commit(5);
+  writer.close();
+  const std::string got = outlet.read_all();
+  CHECK(fixture.finish(std::move(getter)).exit_status == 0);
+  const std::vector<std::string> lines = lines_of(got);
+  const std::uint64_t dropped = writer.drops().dropped.messages;
+  CHECK(dropped > 0);
+  CHECK(lines.size() == published - dropped + 1);
+  CHECK(lines.back() == "fresh");
 }
 
 TEST_CASE("abort: what is no link is refused") {
