@@ -68,7 +68,8 @@ class LinkEnd {
   [[nodiscard]] bool is_locked() const noexcept {
     // The zeros that stand for a peer that nobody has been yet need no locking.
     const bool is_nobodys = hold_.guard && !hold_.guard->peer().is_known;
-    return hold_.own.is_locked() && (hold_.peer.is_locked() || is_nobodys);
+    return hold_.own.is_locked() && (hold_.peer.is_locked() || is_nobodys) &&
+           (hold_.guard || hold_.control.is_locked());
   }
   // 1 for a fresh link, one more with every successor.
   [[nodiscard]] std::uint32_t incarnation() const noexcept {
