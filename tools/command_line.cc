@@ -199,9 +199,10 @@ void add_get(CommandLine& line) {
 void add_pipe(CommandLine& line) {
   CLI::App& command = line.add(kPipeText, line.pipe.json);
   command.add_option("FROM", line.pipe.from,
-                     "Where the bytes come from: -, PATH, ring:NAME, tcp://HOST:PORT[?listen], or "
-                     "unix://PATH[?listen]");
-  command.add_option("TO", line.pipe.to, "Where they go: the same");
+                     "Where it comes from: -, PATH, ring:NAME, tcp://HOST:PORT, udp://HOST:PORT, "
+                     "unix://PATH, unix+seqpacket://PATH, tcp+tls://HOST:PORT; with ?listen who "
+                     "connects, with ?listen&clients=N up to N at a time");
+  command.add_option("TO", line.pipe.to, "Where it goes: the same, but for clients");
   add_stream_options(command, line.pipe, "Streams outlive their ends: wait for successors");
 }
 

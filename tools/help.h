@@ -78,8 +78,8 @@ inline constexpr CommandText kPipeText = {
     "pipe", "Carry bytes or messages between files, pipes, sockets and links",
     "FROM TO [--lines|--frames] [--capacity SIZE] [--stay] [--json]",
     "  slipring pipe in.ts ring:ts\n"
-    "  slipring pipe ring:log tcp://127.0.0.1:5000\n"
-    "  slipring pipe 'unix:///run/in.sock?listen' -\n"};
+    "  slipring pipe 'udp://239.1.1.1:5000?iface=eth0' ring:datagrams\n"
+    "  slipring pipe 'unix:///run/in.sock?listen&clients=100' ring:jobs --lines\n"};
 inline constexpr CommandText kOobText = {
     "oob", "Give a running stage a command, out of band",
     "PIPELINE.LANE WORD... [--wait[=SECONDS]] [--timeout SECONDS]\n"

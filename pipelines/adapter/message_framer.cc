@@ -19,10 +19,10 @@ MessageFramer::MessageFramer(Framing framing, std::uint64_t max_message_bytes,
   check(max_message_bytes <= kMaxFrameBytes, "a cap that no frame can reach");
 }
 
-void MessageFramer::grow(std::size_t capacity) noexcept {
-  auto larger = std::make_unique_for_overwrite<std::byte[]>(capacity);
-  if (end_ != begin_) std::memcpy(larger.get(), buffer_.get() + begin_, end_ - begin_);
-  buffer_ = std::move(larger);
+void MessageFramer::move_to(std::size_t capacity) noexcept {
+  auto moved = std::make_unique_for_overwrite<std::byte[]>(capacity);
+  if (end_ != begin_) std::memcpy(moved.get(), buffer_.get() + begin_, end_ - begin_);
+  buffer_ = std::move(moved);
   capacity_ = capacity;
 }
 
@@ -31,7 +31,7 @@ std::span<std::byte> MessageFramer::room() noexcept {
   // Half of what has come at least, so that a long message is moved a few times only.
   const std::size_t wanted = std::max(read_bytes_, pending / 2);
   if (capacity_ < pending + wanted) {
-    grow(pending + wanted);
+    move_to(pending + wanted);
   } else if (begin_ != 0 && pending != 0) {
     std::memmove(buffer_.get(), buffer_.get() + begin_, pending);
   }
@@ -96,9 +96,17 @@ Result<MessageFramer::Cut> MessageFramer::finish(std::span<const std::byte>& mes
 }
 
 void MessageFramer::shrink() noexcept {
-  if (end_ != begin_ || capacity_ == 0) return;
-  buffer_.reset();
-  capacity_ = begin_ = end_ = scanned_ = 0;
+  const std::size_t pending = end_ - begin_;
+  if (capacity_ == pending) return;
+  if (pending == 0) {
+    buffer_.reset();
+    capacity_ = 0;
+  } else {
+    move_to(pending);
+  }
+  scanned_ -= begin_;
+  begin_ = 0;
+  end_ = pending;
 }
 
 }  // namespace slipring

@@ -60,7 +60,8 @@ class MessageFramer {
   // Bytes that have come and are in no message handed out.
   [[nodiscard]] std::size_t pending_bytes() const noexcept { return end_ - begin_; }
   [[nodiscard]] std::size_t buffer_bytes() const noexcept { return capacity_; }
-  // Gives the buffer back if nothing is pending.
+  // Gives back all of the buffer that holds nothing pending.  Messages handed out before are no
+  // longer valid.
   void shrink() noexcept;
 
  private:
@@ -68,7 +69,7 @@ class MessageFramer {
   Result<Cut> next_frame(std::span<const std::byte>& message) noexcept;
   [[nodiscard]] std::span<const std::byte> take(std::size_t skip, std::size_t size,
                                                 std::size_t behind) noexcept;
-  void grow(std::size_t capacity) noexcept;
+  void move_to(std::size_t capacity) noexcept;
 
   Framing framing_;
   std::uint64_t max_message_bytes_;

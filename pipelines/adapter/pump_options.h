@@ -38,7 +38,9 @@ struct PumpReport {
   std::uint64_t ambiguous_messages = 0;  // written as a line, with a line feed inside
   std::uint64_t truncated_messages = 0;  // datagrams longer than a message may be, left out whole
   std::uint64_t overrun_messages = 0;    // datagrams that the kernel had no room for
+  std::uint64_t unheard_messages = 0;    // UDP: times the other machine said that nobody listens
   std::uint64_t client_count = 0;        // of a listener with many clients: who came, in all
+  std::uint64_t displaced_clients = 0;   // of these, silent ones that gave way to newcomers
   std::uint64_t refused_clients = 0;     // of these, sent away: too long a message, or torn
 };
 

@@ -298,8 +298,9 @@ void GuardedBroker::take_region(Id id, Packet& packet) noexcept {
   tell_news(other_end(*place));
   const GuardGeneration accepted{body->role, body->generation};
   const Status sent = server_.send(id, number_of(GuardKind::kAccepted), guard_bytes(accepted));
-  // An end that does not hear it gives up; its memory is as good as its predecessor's.
-  if (!sent) {
+  // An end that does not hear it gives up; its memory is as good as its predecessor's.  One that
+  // has closed already may have said kBye before, which is still to be read.
+  if (!sent && sent.error().code != ErrorCode::kClosed) {
     server_.close(id);
     lost(id);
   }

@@ -17,7 +17,7 @@ namespace slipring {
 inline constexpr std::string_view kRendezvousSuffix = ".guard";
 
 struct RendezvousAddress {
-  std::string file_name;  // in the directory
+  std::string file_name;  // in the directory; empty for a held one
   sockaddr_un address = {};
   socklen_t size_bytes = 0;
 
@@ -29,5 +29,12 @@ struct RendezvousAddress {
 // Errors: kInvalidArgument (no segment name, or too long for a socket's address).
 Result<RendezvousAddress> rendezvous_address(const SegmentDirectory& directory,
                                              std::string_view name) noexcept;
+
+// The same of any file in the directory.
+Result<RendezvousAddress> file_address(const SegmentDirectory& directory,
+                                       std::string file_name) noexcept;
+
+// Of the very socket file that is open (O_PATH), whatever its name has come to mean.
+RendezvousAddress held_address(int held_fd) noexcept;
 
 }  // namespace slipring

@@ -11,9 +11,7 @@
 //
 // Name.  The socket lies in the segment directory as NAME.guard, with mode and group as asked, and
 // goes with the object.  One whose owner was killed stays, and is recognised by the kernel's
-// refusing connections to it; whoever makes a rendezvous holds a lock on the directory meanwhile
-// (flock, which the kernel gives back at death), so that two who find it stale do not remove each
-// other's.
+// refusing connections to it.  How it is taken over, without a lock: name_claim.h.
 //
 // Crash.  The kernel closes a dead owner's sockets: its clients see the end of their connections.
 #pragma once
@@ -32,6 +30,7 @@
 #include "platform/memory/segment_directory.h"
 #include "platform/process/descriptor.h"
 #include "platform/rendezvous/connection.h"
+#include "platform/rendezvous/name_claim.h"
 #include "platform/rendezvous/packet.h"
 
 namespace slipring {
@@ -44,7 +43,6 @@ struct RendezvousOptions {
 };
 
 inline constexpr std::uint64_t kSilenceNs = 5'000'000'000;
-inline constexpr std::uint64_t kCreateLockNs = 2'000'000'000;
 
 class RendezvousServer {
  public:
@@ -60,8 +58,7 @@ class RendezvousServer {
     Id id = 0;  // kWatched: the tag
   };
 
-  // Errors: kInvalidArgument, kExists (somebody listens there, or the name is another file's),
-  // kPermission, kBusy (the directory stayed locked), kSystem.
+  // Errors: kInvalidArgument (mode), kSystem, as claim_name().
   static Result<RendezvousServer> create(const SegmentDirectory& directory, std::string_view name,
                                          const RendezvousOptions& options = {}) noexcept;
 
@@ -104,7 +101,7 @@ class RendezvousServer {
     std::uint64_t since_ns = 0;
   };
 
-  RendezvousServer(std::string file_name, Descriptor directory, Descriptor socket, Descriptor epoll,
+  RendezvousServer(std::string name, Descriptor directory, OwnedName owned, Descriptor epoll,
                    const RendezvousOptions& options) noexcept;
   void accept_all() noexcept;
   void accept_without_descriptors() noexcept;
@@ -120,7 +117,7 @@ class RendezvousServer {
     std::uint32_t events;
   };
 
-  std::string file_name_;
+  std::string name_;
   Descriptor directory_;
   Descriptor socket_;
   Descriptor epoll_;
@@ -149,8 +146,8 @@ Result<bool> wait_until_refused(const SegmentDirectory& directory, std::string_v
 // The names of the rendezvous in the directory, alive or stale, sorted.  Errors: kSystem.
 Result<std::vector<std::string>> list_rendezvous(const SegmentDirectory& directory) noexcept;
 
-// Takes a stale rendezvous's name away.  Errors: kInvalidArgument, kNotFound, kBusy (somebody
-// listens there, or the directory stayed locked), kPermission, kSystem.
+// Takes a stale rendezvous's name away, and is its owner for that moment.  Errors:
+// kInvalidArgument, kNotFound, kBusy (somebody listens there), as claim_name().
 Status remove_stale_rendezvous(const SegmentDirectory& directory, std::string_view name) noexcept;
 
 }  // namespace slipring

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -21,9 +20,7 @@
 namespace slipring {
 namespace {
 
-constexpr int kBacklog = 64;
 constexpr int kAcceptsATurn = 32;
-constexpr int kBindAttempts = 16;
 constexpr std::uint64_t kLookAgainNs = 1'000'000;
 
 // What an epoll event is about: one of these in the upper half, a slot's number or a tag below.
@@ -44,49 +41,6 @@ Error failed(const char* doing) noexcept {
   return {code, errno, doing};
 }
 
-// Held while a name is looked at and taken or given up.
-Result<Descriptor> lock_directory(const SegmentDirectory& directory) noexcept {
-  // An open file of its own: the lock belongs to it, not to the process.
-  int fd = -1;
-  do {
-    fd = ::openat(directory.fd(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  } while (fd < 0 && errno == EINTR);
-  Descriptor lock(fd);
-  if (!lock.is_open()) return failed("open the segment directory");
-  const std::uint64_t deadline_ns = deadline_after(kCreateLockNs);
-  while (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK && errno != EINTR) return failed("lock the segment directory");
-    if (monotonic_ns() >= deadline_ns) {
-      return Error{ErrorCode::kBusy, EWOULDBLOCK, "lock the segment directory"};
-    }
-    const timespec rest{0, static_cast<long>(kLookAgainNs)};
-    ::nanosleep(&rest, nullptr);
-  }
-  return lock;
-}
-
-enum class Life : std::uint8_t { kAlive, kStale, kMissing, kOtherFile };
-
-Result<Life> look_at(const SegmentDirectory& directory, const RendezvousAddress& where) noexcept {
-  struct stat found = {};
-  if (::fstatat(directory.fd(), where.file_name.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) {
-    if (errno == ENOENT) return Life::kMissing;
-    return failed("look at a rendezvous");
-  }
-  if (!S_ISSOCK(found.st_mode)) return Life::kOtherFile;
-  const Descriptor probe(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!probe.is_open()) return failed("make a socket");
-  int answer = 0;
-  do {
-    answer = ::connect(probe.get(), where.get(), where.size_bytes);
-  } while (answer != 0 && errno == EINTR);
-  // A full queue has an owner, too.
-  if (answer == 0 || errno == EAGAIN || errno == EPROTOTYPE) return Life::kAlive;
-  if (errno == ECONNREFUSED) return Life::kStale;
-  if (errno == ENOENT) return Life::kMissing;
-  return failed("look at a rendezvous");
-}
-
 // Sleeps until the listener has gone, or might have: a connection that nobody takes ends with it.
 void sleep_until_refused(const RendezvousAddress& where, std::uint64_t until_ns) noexcept {
   const Descriptor probe(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -102,22 +56,16 @@ void sleep_until_refused(const RendezvousAddress& where, std::uint64_t until_ns)
   ::ppoll(&ended, 1, &rest, nullptr);
 }
 
-Error not_stale(Life life) noexcept {
-  if (life == Life::kAlive) {
-    return {ErrorCode::kBusy, 0, "remove a rendezvous at which somebody listens"};
-  }
-  return {ErrorCode::kNotFound, ENOENT, "remove a rendezvous"};
-}
-
 }  // namespace
 
-RendezvousServer::RendezvousServer(std::string file_name, Descriptor directory, Descriptor socket,
+RendezvousServer::RendezvousServer(std::string name, Descriptor directory, OwnedName owned,
                                    Descriptor epoll, const RendezvousOptions& options) noexcept
-    : file_name_(std::move(file_name)),
+    : name_(std::move(name)),
       directory_(std::move(directory)),
-      socket_(std::move(socket)),
+      socket_(std::move(owned.socket)),
       epoll_(std::move(epoll)),
       spare_(::open("/dev/null", O_RDONLY | O_CLOEXEC)),
+      inode_(owned.inode),
       options_(options),
       slots_(options.connection_count_max) {}
 
@@ -128,49 +76,13 @@ Result<RendezvousServer> RendezvousServer::create(const SegmentDirectory& direct
     return Error{ErrorCode::kInvalidArgument, 0,
                  "make a rendezvous of a mode other than 0600, 0660", options.mode};
   }
-  Result<RendezvousAddress> where = rendezvous_address(directory, name);
-  if (!where) return where.error();
-  Descriptor socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   Descriptor epoll(::epoll_create1(EPOLL_CLOEXEC));
   Descriptor own_directory(::fcntl(directory.fd(), F_DUPFD_CLOEXEC, 0));
-  if (!socket.is_open() || !epoll.is_open() || !own_directory.is_open()) {
-    return failed("make a rendezvous");
-  }
-  Result<Descriptor> lock = lock_directory(directory);
-  if (!lock) return lock.error();
-  const char* file_name = where->file_name.c_str();
-  for (int attempt = 0; ::bind(socket.get(), where->get(), where->size_bytes) != 0; ++attempt) {
-    if (errno != EADDRINUSE) return failed("name a rendezvous");
-    Result<Life> life = look_at(directory, *where);
-    if (!life) return life.error();
-    if (*life == Life::kAlive || *life == Life::kOtherFile || attempt == kBindAttempts) {
-      return Error{ErrorCode::kExists, EADDRINUSE, "make a rendezvous whose name is taken"};
-    }
-    if (*life == Life::kStale && ::unlinkat(directory.fd(), file_name, 0) != 0 && errno != ENOENT) {
-      return failed("remove a stale rendezvous");
-    }
-  }
-  RendezvousServer server(std::move(where->file_name), std::move(own_directory), std::move(socket),
+  if (!epoll.is_open() || !own_directory.is_open()) return failed("make a rendezvous");
+  Result<OwnedName> owned = claim_name(directory, name, {options.mode, options.group});
+  if (!owned) return owned.error();
+  RendezvousServer server(std::string(name), std::move(own_directory), std::move(*owned),
                           std::move(epoll), options);
-  struct stat made = {};
-  if (::fstatat(directory.fd(), server.file_name_.c_str(), &made, AT_SYMLINK_NOFOLLOW) != 0) {
-    const Error error = failed("look at a new rendezvous");
-    // The directory is locked, so that the name is ours still; without the inode the server would
-    // not know.
-    static_cast<void>(::unlinkat(directory.fd(), server.file_name_.c_str(), 0));
-    return error;
-  }
-  server.inode_ = made.st_ino;
-  const char* own_name = server.file_name_.c_str();
-  // Nobody can connect before listen().
-  if (options.group &&
-      ::fchownat(directory.fd(), own_name, static_cast<uid_t>(-1), *options.group, 0) != 0) {
-    return failed("give a rendezvous to its group");
-  }
-  if (::fchmodat(directory.fd(), own_name, options.mode, 0) != 0) {
-    return failed("set a rendezvous's mode");
-  }
-  if (::listen(server.socket_.get(), kBacklog) != 0) return failed("listen at a rendezvous");
   epoll_event event = {};
   event.events = EPOLLIN;
   event.data.u64 = tag_of(kListener, 0);
@@ -182,13 +94,8 @@ Result<RendezvousServer> RendezvousServer::create(const SegmentDirectory& direct
 
 RendezvousServer::~RendezvousServer() {
   if (!socket_.is_open()) return;
-  struct stat found = {};
-  // The name first, as long as it cannot be stale.  It is nobody else's while we live.
-  if (::fstatat(directory_.get(), file_name_.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0 &&
-      found.st_ino == inode_) {
-    // A failure leaves a stale name, which the next owner removes.
-    static_cast<void>(::unlinkat(directory_.get(), file_name_.c_str(), 0));
-  }
+  // The name first, as long as it cannot be stale.
+  give_up_name(directory_.get(), name_, inode_);
 }
 
 std::uint64_t RendezvousServer::next_deadline_ns() const noexcept {
@@ -378,11 +285,9 @@ void RendezvousServer::forget(int fd) noexcept {
 
 Result<bool> is_rendezvous_alive(const SegmentDirectory& directory,
                                  std::string_view name) noexcept {
-  Result<RendezvousAddress> where = rendezvous_address(directory, name);
-  if (!where) return where.error();
-  Result<Life> life = look_at(directory, *where);
-  if (!life) return life.error();
-  return *life == Life::kAlive;
+  Result<NameState> state = look_at_name(directory, name);
+  if (!state) return state.error();
+  return *state == NameState::kOwned;
 }
 
 Result<bool> wait_until_refused(const SegmentDirectory& directory, std::string_view name,
@@ -390,9 +295,9 @@ Result<bool> wait_until_refused(const SegmentDirectory& directory, std::string_v
   Result<RendezvousAddress> where = rendezvous_address(directory, name);
   if (!where) return where.error();
   for (;;) {
-    Result<Life> life = look_at(directory, *where);
-    if (!life) return life.error();
-    if (*life != Life::kAlive) return true;
+    Result<NameState> state = look_at_name(directory, name);
+    if (!state) return state.error();
+    if (*state != NameState::kOwned) return true;
     if (monotonic_ns() >= deadline_ns) return false;
     sleep_until_refused(*where, deadline_ns);
   }
@@ -419,20 +324,18 @@ Result<std::vector<std::string>> list_rendezvous(const SegmentDirectory& directo
 }
 
 Status remove_stale_rendezvous(const SegmentDirectory& directory, std::string_view name) noexcept {
-  Result<RendezvousAddress> where = rendezvous_address(directory, name);
-  if (!where) return where.error();
-  // Where there is nothing, nobody need be kept out.
-  Result<Life> life = look_at(directory, *where);
-  if (!life) return life.error();
-  if (*life != Life::kStale) return not_stale(*life);
-  Result<Descriptor> lock = lock_directory(directory);
-  if (!lock) return lock.error();
-  // Another may have found it stale, too, and be in its place by now.
-  Result<Life> still = look_at(directory, *where);
-  if (!still) return still.error();
-  if (*still != Life::kStale) return not_stale(*still);
-  if (::unlinkat(directory.fd(), where->file_name.c_str(), 0) == 0) return {};
-  return failed("remove a stale rendezvous");
+  Result<NameState> state = look_at_name(directory, name);
+  if (!state) return state.error();
+  if (*state == NameState::kMissing || *state == NameState::kOtherFile) {
+    return Error{ErrorCode::kNotFound, ENOENT, "remove a rendezvous"};
+  }
+  constexpr Error kListens{ErrorCode::kBusy, 0, "remove a rendezvous at which somebody listens"};
+  if (*state == NameState::kOwned) return kListens;
+  // Only its owner may take a name away.
+  Result<OwnedName> owned = claim_name(directory, name, {});
+  if (!owned) return owned.error().code == ErrorCode::kExists ? kListens : owned.error();
+  give_up_name(directory.fd(), name, owned->inode);
+  return {};
 }
 
 }  // namespace slipring

@@ -18,8 +18,10 @@ constexpr std::string_view kBlind = "the sleep is a short one instead: Arming::i
 constexpr std::string_view kLooksAgain = "the waiter looks and sleeps again, until its deadline";
 constexpr std::string_view kDemandsMore =
     "what this kernel can protect could not be tried: then the best is demanded";
-constexpr std::string_view kUntilDeadline =
-    "another holds it for a moment: tried until the deadline";
+constexpr std::string_view kSweptTooEarly =
+    "another took the new name for one of the dead: begun again";
+constexpr std::string_view kDying =
+    "busy: asked again until an earlier run's processes have had time to die";
 constexpr std::string_view kStale = "the next owner recognises and removes a stale name";
 constexpr std::string_view kStaleName = "; file left: ";
 constexpr std::string_view kOrphan = "; file left: .a..lock";
@@ -106,6 +108,9 @@ constexpr Allowance kAllowances[] = {
     {"stage: lock", "getdents64", 0, kSweep},
     {"stage: lock", "unlinkat", 0, kSweep},
     {"stage: lock", "fcntl(F_OFD_GETLK)", 0, kSweep},
+    {"stage: lock", "socket", ENOBUFS, kDying},
+    {"stage: lock", "fcntl(F_SETLK)", EACCES, kDying},
+    {"stage: lock", "fcntl(F_SETLK)", EAGAIN, kDying},
     {"stage: lock", "linkat", EACCES, kOtherWay},
     {"stage: lock", "linkat", ENOENT, kOtherWay},
     {"stage: lock", "linkat", EPERM, kOtherWay},
@@ -127,14 +132,24 @@ constexpr Allowance kAllowances[] = {
     {"guarded: ", "mlock", 0, "the broker's page and the other end's are locked if possible"},
     {"rendezvous: ", "openat", 0, "no descriptor in reserve: newcomers wait instead", kStaleName},
     {"guarded: create", "openat", 0, "as above", kStaleName},
-    {"rendezvous: ", "flock", EWOULDBLOCK, kUntilDeadline},
-    {"guarded: create", "flock", EWOULDBLOCK, kUntilDeadline},
+    {"rendezvous: create", "fstat", 0, kSweep},
+    {"guarded: create", "fstat", 0, kSweep},
+    {"rendezvous: create", "getdents64", 0, kSweep},
+    {"guarded: create", "getdents64", 0, kSweep},
+    {"rendezvous: create", "fchmodat", ENOENT, kSweptTooEarly},
+    {"guarded: create", "fchmodat", ENOENT, kSweptTooEarly},
+    {"rendezvous: create", "fchownat", ENOENT, kSweptTooEarly},
+    {"rendezvous: create", "linkat", ENOENT, kSweptTooEarly},
+    {"guarded: create", "linkat", ENOENT, kSweptTooEarly},
+    {"rendezvous: create", "linkat", EEXIST, "another was quicker: looked at again"},
+    {"guarded: create", "linkat", EEXIST, "another was quicker: looked at again"},
     {"rendezvous: ", "fstatat", 0, kStale, kStaleName},
     {"guarded: create", "fstatat", 0, kStale, kStaleName},
     {"rendezvous: ", "unlinkat", 0, kStale, kStaleName},
     {"guarded: create", "unlinkat", 0, kStale, kStaleName},
     {"rendezvous: ", "getsockopt(SO_PEERPIDFD)", ENOPROTOOPT, "kernels before 6.5: by number"},
     {"guarded: ", "getsockopt(SO_PEERPIDFD)", ENOPROTOOPT, "kernels before 6.5: by number"},
+    {"rendezvous: meet", "recvmsg", ECONNRESET, "said once, before what had been sent comes"},
     {"rendezvous: ", "accept4", 0, "it waits for the next turn"},
     {"guarded: ", "recvmsg", ECONNRESET, "said once, before what had been sent comes"},
 };
@@ -156,9 +171,9 @@ std::span<const Translation> translations() {
       {"sendmsg", ECONNRESET, ErrorCode::kClosed, "that is what it means"},
       {"sendmsg", EPIPE, ErrorCode::kClosed, "that is what it means"},
       {"recvmsg", ECONNRESET, ErrorCode::kClosed, "that is what it means"},
-      {"flock", EWOULDBLOCK, ErrorCode::kBusy, "that is what it means"},
       {"fcntl(F_ADD_SEALS)", EINVAL, ErrorCode::kCorruptPeer, "the broker demands what it can do"},
       {"fcntl(F_ADD_SEALS)", EINVAL, ErrorCode::kSystem, "nor does it begin with less"},
+      {"linkat", EEXIST, ErrorCode::kExists, "others take the name again and again"},
       {"unlinkat", ENOENT, ErrorCode::kExists, "the stale name is gone, and taken again"},
       {"mkdir", EEXIST, ErrorCode::kNotFound, "made by another, and gone again"},
       {"openat(O_TMPFILE)", EISDIR, ErrorCode::kUnsupported, "how old kernels say it"},

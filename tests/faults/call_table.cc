@@ -33,6 +33,9 @@ const CallRule* openat_rule(const Call& call) {
       true};
   static const CallRule kOpen{
       "openat", {EACCES, ELOOP, EMFILE, ENFILE, ENOENT, ENOMEM, ENOTDIR, EPERM}, true};
+  // To look at: that it is not there is an answer, as of fstatat.
+  static const CallRule kPath{"openat(O_PATH)", {EACCES, ELOOP, EMFILE, ENFILE, ENOMEM}, true};
+  if ((call.arguments[2] & O_PATH) != 0) return &kPath;
   return (call.arguments[2] & O_TMPFILE) == O_TMPFILE ? &kUnnamed : &kOpen;
 }
 
@@ -339,7 +342,7 @@ const CallRule* wait_rule(const Call& call) {
   }
 }
 
-// Unix sockets, and the lock on a directory.
+// Unix sockets, and their names.
 const CallRule* socket_rule(const Call& call) {
   static const CallRule kSocket{"socket", {EMFILE, ENFILE, ENOBUFS, ENOMEM}};
   static const CallRule kBind{"bind", {EACCES, EIO, ENOMEM, ENOSPC, EROFS}};
@@ -353,7 +356,7 @@ const CallRule* socket_rule(const Call& call) {
   static const CallRule kSend{
       "sendmsg", {EAGAIN, ECONNRESET, EMFILE, ENOBUFS, ENOMEM, EPIPE, ETOOMANYREFS}, true};
   static const CallRule kReceive{"recvmsg", {ECONNRESET, ENOMEM}, true};
-  static const CallRule kLock{"flock", {ENOLCK, ENOMEM, EWOULDBLOCK}, true};
+  static const CallRule kRename{"renameat", {EACCES, EIO, ENOMEM, ENOSPC, EPERM, EROFS}};
   static const CallRule kMode{"fchmodat", {EIO, ENOENT, ENOMEM, EPERM, EROFS}};
   static const CallRule kOwner{"fchownat", {EIO, ENOENT, ENOMEM, EPERM, EROFS}};
   static const CallRule kMove{"mremap", {EAGAIN, ENOMEM}};
@@ -374,8 +377,8 @@ const CallRule* socket_rule(const Call& call) {
       return &kSend;
     case SYS_recvmsg:
       return &kReceive;
-    case SYS_flock:
-      return &kLock;
+    case SYS_renameat:
+      return &kRename;
     case SYS_fchmodat:
       return &kMode;
     case SYS_fchownat:

@@ -1,8 +1,10 @@
-// Streams that are cut into messages as they come.
+// Streams that are cut into messages as they come, and where they come from.
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 
+#include "pipelines/adapter/endpoint.h"
 #include "pipelines/adapter/message_framer.h"
 #include "tests/fuzz/mutator.h"
 #include "tests/fuzz/targets.h"
@@ -136,14 +138,43 @@ class FramingParser {
   }
 };
 
+class EndpointParser {
+ public:
+  static Corpus corpus() {
+    return {{"udp://@239.1.1.1:5000?iface=eth0&ttl=4&buffer=8MiB", "tcp://[::1]:80?listen",
+             "unix+seqpacket:///run/x?listen&clients=1000", "ring:a", "file:b", "-", "c",
+             "tcp+tls://a:1?ca=a.pem&cert=c.pem&key=k.pem&name=b"},
+            {"?", "&", "=", ":", "listen", "clients=", "65536", "65537", "ttl=255", "MiB",
+             "4294967296", "unix://", "@", "[", "]", std::string(1, '\0')},
+            120};
+  }
+  static void run(std::span<const std::uint8_t> input, Tally& tally) {
+    std::string fault;
+    const auto endpoint =
+        parse_endpoint({reinterpret_cast<const char*>(input.data()), input.size()}, fault);
+    tally.count(endpoint ? Answer::kDone : Answer::kRefused);
+    tally.expect(endpoint.has_value() == fault.empty(),
+                 "refused without a word, or against its own");
+    if (!endpoint) return;
+    tally.expect(endpoint->client_count <= kMaxClientCount, "more clients than are allowed");
+    tally.expect(endpoint->client_count == 0 || endpoint->listens, "clients of nobody");
+    tally.expect(endpoint->buffer_bytes <= 1U << 30, "a buffer without a bound");
+    tally.expect(
+        endpoint->host.empty() || std::strtoul(endpoint->port.c_str(), nullptr, 10) - 1 < 65535,
+        "no port");
+  }
+};
+
 constexpr TargetInfo kPlanted{"planted_framer", TargetKind::kParser,
                               "a message that is cut anew where a read ended within it",
                               make_target<ParserTarget<FramingParser<ForgetfulFramer>>>};
 
-constexpr std::array<TargetInfo, 1> kTargets{{
+constexpr std::array<TargetInfo, 2> kTargets{{
     {"message_framer", TargetKind::kParser,
      "one stream of at most 198 bytes, in pieces of 1 to 16, cut into lines or frames",
      make_target<ParserTarget<FramingParser<MessageFramer>>>},
+    {"endpoint", TargetKind::kParser, "one text of at most 120 bytes parsed as an endpoint",
+     make_target<ParserTarget<EndpointParser>>},
 }};
 
 }  // namespace

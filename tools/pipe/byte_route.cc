@@ -4,6 +4,7 @@
 #include "pipelines/adapter/carry.h"
 #include "pipelines/adapter/pump.h"
 #include "tools/cli/terminal.h"
+#include "tools/pipe/opened_end.h"
 #include "tools/pipe/pump_report.h"
 #include "tools/pipe/route.h"
 
@@ -48,8 +49,8 @@ void leave(const SegmentDirectory& directory, StreamSide<End>& side, bool for_go
 struct Sides {
   StreamSide<StreamReader> source_stream;
   StreamSide<StreamWriter> sink_stream;
-  Descriptor source;
-  Descriptor sink;
+  OpenedEnd source;
+  OpenedEnd sink;
 };
 
 ExitStatus open_source(const Route& route, Sides& sides) {
@@ -59,10 +60,7 @@ ExitStatus open_source(const Route& route, Sides& sides) {
                 meet_as_reader<StreamReader>(route.directory, route.from.path, route.meeting),
                 sides.source_stream, Role::kWriter);
   }
-  Result<Descriptor> opened = open_endpoint(route.from, Direction::kSource);
-  if (!opened) return complain(route.command, "cannot read " + route.from_text, opened.error());
-  sides.source = std::move(opened).value();
-  return ExitStatus::kOk;
+  return open_end(route, Direction::kSource, sides.source);
 }
 
 ExitStatus open_sink(const Route& route, Sides& sides) {
@@ -71,33 +69,41 @@ ExitStatus open_sink(const Route& route, Sides& sides) {
     return join(route, meet_as_writer<StreamWriter>(route.directory, route.to.path, route.meeting),
                 sides.sink_stream, Role::kReader);
   }
-  Result<Descriptor> opened = open_endpoint(route.to, Direction::kSink);
-  if (!opened) return complain(route.command, "cannot write " + route.to_text, opened.error());
-  sides.sink = std::move(opened).value();
-  return ExitStatus::kOk;
+  return open_end(route, Direction::kSink, sides.sink);
 }
 
 Result<PumpReport> move_bytes(Sides& sides, const PumpOptions& options) {
   StreamSide<StreamReader>& from = sides.source_stream;
   StreamSide<StreamWriter>& to = sides.sink_stream;
   if (from.end && to.end) return relay(*from.end, *from.other, *to.end, *to.other, options);
-  if (from.end) return drain(*from.end, sides.sink.get(), *from.other, options);
-  if (to.end) return fill(*to.end, sides.source.get(), *to.other, options);
-  return carry(sides.source.get(), sides.sink.get(), options);
+  if (from.end) return drain(*from.end, sides.sink.descriptor.get(), *from.other, options);
+  if (to.end) return fill(*to.end, sides.source.descriptor.get(), *to.other, options);
+  return carry(sides.source.descriptor.get(), sides.sink.descriptor.get(), options);
 }
 
 }  // namespace
 
 std::optional<Result<PumpReport>> carry_bytes(const Route& route, ExitStatus& status) {
+  if (route.from.client_count != 0 || route.to.client_count != 0) {
+    complain(route.command, "the bytes of many clients would be mixed: say --lines or --frames");
+    status = ExitStatus::kUsage;
+    return std::nullopt;
+  }
   Sides sides;
   status = open_source(route, sides);
   if (status == ExitStatus::kOk) status = open_sink(route, sides);
   if (status != ExitStatus::kOk) return std::nullopt;
   Result<PumpReport> report = move_bytes(sides, route.pump);
+  const bool is_whole =
+      finish_end(route, Direction::kSource, sides.source, has_reached_end(report));
   leave(route.directory, sides.source_stream, !route.pump.stays && is_all_read(report));
   // Closing says that this was all of it; after a failure it was not.
-  leave(route.directory, sides.sink_stream, !route.pump.stays && report.ok());
-  return report;
+  leave(route.directory, sides.sink_stream, !route.pump.stays && report.ok() && is_whole);
+  const bool is_through =
+      finish_end(route, Direction::kSink, sides.sink, is_all_read(report) && is_whole);
+  if (is_whole && is_through) return report;
+  status = ExitStatus::kFailure;
+  return std::nullopt;
 }
 
 }  // namespace slipring::tools

@@ -2,11 +2,14 @@
 #include <optional>
 #include <utility>
 
+#include "pipelines/adapter/client_messages.h"
+#include "pipelines/adapter/datagram_messages.h"
 #include "pipelines/adapter/descriptor_messages.h"
 #include "pipelines/adapter/link_messages.h"
 #include "pipelines/adapter/message_ends.h"
 #include "pipelines/adapter/message_pump.h"
 #include "tools/cli/terminal.h"
+#include "tools/pipe/opened_end.h"
 #include "tools/pipe/pump_report.h"
 #include "tools/pipe/route.h"
 
@@ -17,7 +20,8 @@ namespace {
 template <typename End>
 struct Side {
   std::unique_ptr<End> end;
-  std::string link_name;  // empty: not of a link
+  std::unique_ptr<TlsTunnel> tunnel;  // behind its descriptor
+  std::string link_name;              // empty: not of a link
   std::uint64_t inode = 0;
 };
 
@@ -38,6 +42,22 @@ ExitStatus join(const Route& route, const std::string& name, Result<Met> met, Ro
   return ExitStatus::kOk;
 }
 
+DatagramKind datagram_kind(const Endpoint& endpoint) {
+  return endpoint.kind == Endpoint::Kind::kUdp ? DatagramKind::kUdp : DatagramKind::kSeqpacket;
+}
+
+ExitStatus open_clients(const Route& route, Side<MessageSource>& side) {
+  ClientOptions options;
+  options.framing = keeps_boundaries(route.from) ? Framing::kBytes : route.framing;
+  options.max_message_bytes = route.max_message_bytes;
+  options.client_count = route.from.client_count;
+  options.stays = route.pump.stays;
+  Result<std::unique_ptr<ClientSource>> clients = ClientSource::listen(route.from, options);
+  if (!clients) return complain(route.command, "cannot read " + route.from_text, clients.error());
+  side.end = std::move(clients).value();
+  return ExitStatus::kOk;
+}
+
 ExitStatus open_source(const Route& route, Side<MessageSource>& side) {
   const Endpoint& from = route.from;
   if (from.kind == Endpoint::Kind::kRing) {
@@ -45,15 +65,18 @@ ExitStatus open_source(const Route& route, Side<MessageSource>& side) {
                             meet_as_reader<LinkReader>(route.directory, from.path, route.meeting),
                             Role::kWriter, side);
   }
-  if (route.framing == Framing::kBytes) {
-    complain(route.command,
-             "how are messages told apart in " + route.from_text + "?  Say --lines or --frames");
-    return ExitStatus::kUsage;
-  }
-  Result<Descriptor> opened = open_endpoint(from, Direction::kSource);
-  if (!opened) return complain(route.command, "cannot read " + route.from_text, opened.error());
-  side.end = std::make_unique<DescriptorSource>(std::move(opened).value(), route.framing,
+  if (from.client_count != 0) return open_clients(route, side);
+  OpenedEnd opened;
+  const ExitStatus status = open_end(route, Direction::kSource, opened);
+  if (status != ExitStatus::kOk) return status;
+  side.tunnel = std::move(opened.tunnel);
+  if (keeps_boundaries(from)) {
+    side.end = std::make_unique<DatagramSource>(std::move(opened.descriptor), datagram_kind(from),
                                                 route.max_message_bytes);
+  } else {
+    side.end = std::make_unique<DescriptorSource>(std::move(opened.descriptor), route.framing,
+                                                  route.max_message_bytes);
+  }
   return ExitStatus::kOk;
 }
 
@@ -64,11 +87,31 @@ ExitStatus open_sink(const Route& route, Side<MessageSink>& side) {
                           meet_as_writer<LinkWriter>(route.directory, to.path, route.meeting),
                           Role::kReader, side);
   }
-  Result<Descriptor> opened = open_endpoint(to, Direction::kSink);
-  if (!opened) return complain(route.command, "cannot write " + route.to_text, opened.error());
-  side.end = std::make_unique<DescriptorSink>(std::move(opened).value(), route.framing,
-                                              route.max_message_bytes);
+  OpenedEnd opened;
+  const ExitStatus status = open_end(route, Direction::kSink, opened);
+  if (status != ExitStatus::kOk) return status;
+  side.tunnel = std::move(opened.tunnel);
+  if (keeps_boundaries(to)) {
+    side.end = std::make_unique<DatagramSink>(std::move(opened.descriptor), datagram_kind(to));
+  } else {
+    side.end = std::make_unique<DescriptorSink>(std::move(opened.descriptor), route.framing,
+                                                route.max_message_bytes);
+  }
   return ExitStatus::kOk;
+}
+
+// Before anything is opened: a refusal leaves nothing behind.
+bool is_possible(const Route& route) {
+  if (route.to.client_count != 0) {
+    complain(route.command, "many clients are a source: " + route.to_text + " can be FROM alone");
+    return false;
+  }
+  const bool has_boundaries = route.from.kind == Endpoint::Kind::kRing ||
+                              keeps_boundaries(route.from) || route.framing != Framing::kBytes;
+  if (has_boundaries) return true;
+  complain(route.command,
+           "how are messages told apart in " + route.from_text + "?  Say --lines or --frames");
+  return false;
 }
 
 // Lays the role down, for good or for a successor; who leaves last removes the name.
@@ -85,16 +128,28 @@ void leave(const Route& route, Side<End>& side, bool for_good) {
 }  // namespace
 
 std::optional<Result<PumpReport>> carry_messages(const Route& route, ExitStatus& status) {
+  if (!is_possible(route)) {
+    status = ExitStatus::kUsage;
+    return std::nullopt;
+  }
   Side<MessageSource> source;
   Side<MessageSink> sink;
   status = open_source(route, source);
   if (status == ExitStatus::kOk) status = open_sink(route, sink);
   if (status != ExitStatus::kOk) return std::nullopt;
   Result<PumpReport> report = pump_messages(*source.end, *sink.end, route.pump);
-  leave(route, source, !route.pump.stays && is_all_read(report));
+  OpenedEnd behind_source{{}, std::move(source.tunnel)};
+  OpenedEnd behind_sink{{}, std::move(sink.tunnel)};
+  const bool is_carried = is_all_read(report);
+  const bool is_whole =
+      finish_end(route, Direction::kSource, behind_source, has_reached_end(report));
+  leave(route, source, !route.pump.stays && is_carried);
   // Closing says that this was all of it; after a failure it was not.
-  leave(route, sink, !route.pump.stays && report.ok());
-  return report;
+  leave(route, sink, !route.pump.stays && report.ok() && is_whole);
+  const bool is_through = finish_end(route, Direction::kSink, behind_sink, is_carried && is_whole);
+  if (is_whole && is_through) return report;
+  status = ExitStatus::kFailure;
+  return std::nullopt;
 }
 
 }  // namespace slipring::tools

@@ -46,7 +46,9 @@ std::string pump_report_json(const std::string& from, const std::string& to,
     json.member("ambiguous_messages", report.ambiguous_messages);
     json.member("truncated_messages", report.truncated_messages);
     json.member("overrun_messages", report.overrun_messages);
+    json.member("unheard_messages", report.unheard_messages);
     json.member("client_count", report.client_count);
+    json.member("displaced_clients", report.displaced_clients);
     json.member("refused_clients", report.refused_clients);
   }
   return json.end_document();
@@ -100,7 +102,9 @@ void remark_losses(std::string_view command, const PumpReport& report) {
   };
   say("datagrams longer than a message may be, left out whole: ", report.truncated_messages);
   say("datagrams lost because the socket's buffer was full: ", report.overrun_messages);
+  say("times the other machine said that nobody listens there: ", report.unheard_messages);
   say("clients sent away, since what they sent was too long or torn: ", report.refused_clients);
+  say("clients that had sent nothing and gave way to others: ", report.displaced_clients);
   say("messages with a line feed inside, which look like several lines: ",
       report.ambiguous_messages);
 }

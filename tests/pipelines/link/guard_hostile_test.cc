@@ -98,6 +98,32 @@ TEST_CASE("guard: memory that is not what it must be is refused, and the role is
   CHECK(writer.incarnation() == 1);
 }
 
+TEST_CASE("guard: an end that gives up unheard leaves its role free, though its process lives") {
+  Directory folder;
+  SegmentDirectory directory = folder.open();
+  GuardedBroker broker = must(GuardedBroker::create(directory, "t.link", test::slots(8, 16)));
+  // Accepts, and hears: both in this thread, so that a broker's turn comes exactly when it is due.
+  const auto ask = [&](RawClient& client) {
+    broker.turn();
+    client.say(GuardKind::kAsk, GuardAsk{1, 0});
+    broker.turn();
+    return client.hear();
+  };
+  {
+    RawClient client(directory);
+    REQUIRE(ask(client) == number(GuardKind::kGrant));
+    const auto grant = guard_body<GuardGrant>(client.packet.bytes());
+    SealedMemory memory = must(make_sealed_memory(writer_bytes(), MemoryLock::kOff));
+    client.say(GuardKind::kRegion, GuardGeneration{1, grant->next_generation},
+               {memory.descriptor.get()});
+    client.say_nothing(GuardKind::kBye);
+  }
+  broker.turn();  // cannot tell it that it was accepted, and still has its last word to hear
+  broker.turn();
+  RawClient next(directory);
+  CHECK(ask(next) == number(GuardKind::kGrant));
+}
+
 TEST_CASE("guard: what is said out of turn ends the connection, and changes nothing") {
   Directory folder;
   SegmentDirectory directory = folder.open();

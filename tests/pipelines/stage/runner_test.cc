@@ -28,8 +28,9 @@ TEST_CASE("runner: a stage killed fifty times loses nothing and repeats only wha
   const BoardObserver relay = board_of(runner, directory, "box.relay.board");
   const BoardObserver sink = board_of(runner, directory, "box.sink.board");
   const BoardObserver own = board_of(runner, directory, "box.runner");
-  // Not before the runner is through with starting: that takes descriptors for a moment.
+  // Not before the runner is through with starting, and all ends are taken: their brokers are its.
   REQUIRE(eventually([&] { return own.value_of("stages_running") == 3; }));
+  REQUIRE(eventually([&] { return sink.value_of("last_number") > 0; }));
   const std::size_t descriptors_before = runner.descriptor_count();
   for (int kill_count = 0; kill_count < kKills; ++kill_count) {
     const std::uint64_t seen = sink.value_of("last_number");
