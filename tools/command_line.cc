@@ -27,8 +27,10 @@
 #include "tools/reap/reap.h"
 #include "tools/rm/rm.h"
 #include "tools/run/run.h"
+#include "tools/serve/serve.h"
 #include "tools/stat/stat.h"
 #include "tools/verify/verify.h"
+#include "tools/wire/wire.h"
 
 namespace slipring::tools {
 namespace {
@@ -78,7 +80,9 @@ struct CommandLine {
   OobRequest oob;
   std::string oob_wait;
   BenchRequest bench;
+  ServeRequest serve;
   VerifyRequest verify;
+  WireRequest wire;
   ReapRequest reap;
   ManRequest man;
   CompletionRequest completion;
@@ -220,6 +224,28 @@ void add_abort(CommandLine& line) {
       ->option_text(" SECONDS");
 }
 
+void add_wire(CommandLine& line) {
+  WireRequest& request = line.wire;
+  CLI::App& command = line.add(kWireText, request.json);
+  const auto add_links = [&](const char* option, std::vector<std::string>& links,
+                             const char* purpose) {
+    command.add_option(option, links, purpose)
+        ->option_text(" LINK[=NAME]")
+        ->allow_extra_args(false);
+  };
+  command
+      .add_option("--listen", request.listen,
+                  "Serve clients: tcp://HOST:PORT, unix://PATH, or "
+                  "tcp+tls://HOST:PORT?ca=FILE&cert=FILE&key=FILE, and &name=CLIENT if need be")
+      ->option_text(" ADDRESS");
+  command.add_option("--connect", request.connect, "Be a client: the same")
+      ->option_text(" ADDRESS");
+  add_links("--send", request.sends,
+            "Read this link here, publish into NAME there; may be given repeatedly");
+  add_links("--receive", request.receives, "Publish into this link here what NAME sends there");
+  command.add_flag("--once", request.once, "End when every link's stream has ended");
+}
+
 void add_oob(CommandLine& line) {
   OobRequest& request = line.oob;
   CLI::App& command = line.add(kOobText, request.json);
@@ -245,6 +271,27 @@ void add_bench(CommandLine& line) {
   command.add_option("--cell", request.cell)->group("");
   command.add_option("--duration-ns", request.duration_ns)->group("");
   command.add_option("--cpus", request.cpus)->group("");
+}
+
+void add_serve(CommandLine& line) {
+  ServeRequest& request = line.serve;
+  CLI::App& command = line.add(kServeText, request.json);
+  const auto option = [&command](const char* name, std::string& place, const char* purpose,
+                                 const char* value) {
+    command.add_option(name, place, purpose)->option_text(value);
+  };
+  option("--listen", request.listen, "Where to listen (default 127.0.0.1:8080); a port 0 is any",
+         " HOST:PORT");
+  option("--token-file", request.token_file,
+         "Ask for the token in this file; a must beyond this machine", " FILE");
+  option("--tls-certificate", request.certificate_file, "TLS: our certificate (PEM)", " FILE");
+  option("--tls-key", request.key_file, "TLS: its key", " FILE");
+  option("--tls-authority", request.authority_file, "TLS: who vouches for clients' certificates",
+         " FILE");
+  command.add_flag("--plain", request.plain, "Beyond this machine without TLS");
+  option("--max-body", request.body_max, "The longest message (default 1MiB)", " SIZE");
+  option("--connections", request.connections, "How many at once (default 2048)", " N");
+  option("--hold", request.hold, "Lay unused ends down after so long (default 60)", " SECONDS");
 }
 
 void add_verify(CommandLine& line) {
@@ -287,7 +334,9 @@ void build(CommandLine& line) {
   add_get(line);
   add_pipe(line);
   add_abort(line);
+  add_wire(line);
   add_oob(line);
+  add_serve(line);
   add_verify(line);
   add_reap(line);
   line.add(kDoctorText, line.doctor.json);
@@ -426,7 +475,9 @@ ExitStatus dispatch(CommandLine& line, const std::string& command) {
   if (command == kPipeText.name) return pipe(line.pipe, command);
   if (command == kDoctorText.name) return doctor(line.doctor);
   if (command == kBenchText.name) return bench(line.bench);
+  if (command == kServeText.name) return serve(line.serve);
   if (command == kVerifyText.name) return verify(line.verify);
+  if (command == kWireText.name) return wire(line.wire);
   if (command == kReapText.name) return reap(line.reap);
   if (command == kManText.name) return man(line.man, line.manuals());
   if (command == kCompletionText.name) return completion(line.completion, line.manuals());

@@ -39,8 +39,8 @@ std::string program_help() {
       "Usage:\n  slipring COMMAND [ARGUMENTS]\n\nCommands:\n";
   for (const CommandText& text :
        {kRunText, kCreateText, kRmText, kLsText, kStatText, kPutText, kGetText, kPipeText,
-        kAbortText, kOobText, kVerifyText, kReapText, kDoctorText, kBenchText, kManText,
-        kCompletionText, kVersionText}) {
+        kWireText, kAbortText, kOobText, kServeText, kVerifyText, kReapText, kDoctorText,
+        kBenchText, kManText, kCompletionText, kVersionText}) {
     help += left_column(std::string("  ") + text.name, 12) + text.purpose + "\n";
   }
   return help +

@@ -80,6 +80,13 @@ inline constexpr CommandText kPipeText = {
     "  slipring pipe in.ts ring:ts\n"
     "  slipring pipe 'udp://239.1.1.1:5000?iface=eth0' ring:datagrams\n"
     "  slipring pipe 'unix:///run/in.sock?listen&clients=100' ring:jobs --lines\n"};
+inline constexpr CommandText kWireText = {
+    "wire", "Carry links between machines; a cut or a kill loses nothing",
+    "--listen|--connect ADDRESS [--send LINK[=NAME]]...\n"
+    "                [--receive LINK[=NAME]]... [--once] [--json]",
+    "  slipring wire --listen tcp://0.0.0.0:9000 --receive ts\n"
+    "  slipring wire --connect tcp://box:9000 --send ts\n"
+    "  slipring wire --connect 'tcp+tls://box:9000?ca=ca&cert=me&key=key' --send ts\n"};
 inline constexpr CommandText kOobText = {
     "oob", "Give a running stage a command, out of band",
     "PIPELINE.LANE WORD... [--wait[=SECONDS]] [--timeout SECONDS]\n"
@@ -99,6 +106,12 @@ inline constexpr CommandText kBenchText = {
     "  slipring bench\n"
     "  slipring bench --seconds 30\n"
     "  slipring bench --json | jq '.results[] | {workload, contender, median}'\n"};
+inline constexpr CommandText kServeText = {
+    "serve", "Offer links over HTTP, with metrics for Prometheus and a live page",
+    "[--listen HOST:PORT] [--token-file FILE] [OPTIONS]",
+    "  slipring serve & curl -T message http://localhost:8080/v1/links/log\n"
+    "  slipring serve --listen 9000 --token-file token\n"
+    "  slipring serve --listen 0 --json | jq -r .url\n"};
 inline constexpr CommandText kVerifyText = {
     "verify", "Check the layout and the invariants of segments; change nothing",
     "[NAME|PATTERN]... [--json]",

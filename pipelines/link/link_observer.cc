@@ -201,11 +201,14 @@ LinkReport LinkObserver::report_lane(std::uint32_t lane) const noexcept {
   report.writer = report_end(lane, Role::kWriter);
   report.reader = report_end(lane, Role::kReader);
   if (shape_.kind == SegmentKind::kValueLink) {
-    // Its ends count nothing by the message; the positions say it all.
+    // Such ends count nothing by the message; the positions say it all.
     report.writer.message_count = report.tail;
     report.writer.payload_bytes = report.tail * shape_.slot_bytes;
     report.reader.message_count = report.done;
     report.reader.payload_bytes = report.done * shape_.slot_bytes;
+  } else if (shape_.kind == SegmentKind::kStreamLink) {
+    report.writer.payload_bytes = report.tail;
+    report.reader.payload_bytes = report.done;
   }
   return report;
 }

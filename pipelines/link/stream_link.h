@@ -73,6 +73,9 @@ class StreamWriter {
   [[nodiscard]] bool is_peer_closed() const noexcept { return end_.is_peer_closed(); }
   // What to sleep on until the reader gives space back.
   [[nodiscard]] WaitPoint space_point() noexcept { return end_.wait_point(); }
+  // The eventfd of a reader that sleeps in a loop of its own (event_bell.h): every later ring
+  // signals it.  Borrowed.
+  void attach_event(int event_fd) noexcept { end_.attach_event(event_fd); }
   // As LinkWriter: replaced peers, and who reads.
   [[nodiscard]] std::optional<WaitPoint> news_point() noexcept { return end_.news_point(); }
   [[nodiscard]] LinkPeer receiver() const noexcept { return end_.peer_identity(); }
@@ -166,6 +169,9 @@ class StreamReader {
   }
   // What to sleep on until the writer publishes or closes.
   [[nodiscard]] WaitPoint byte_point() noexcept { return end_.wait_point(); }
+  // The eventfd of a writer that sleeps in a loop of its own (event_bell.h): every later ring
+  // signals it.  Borrowed.
+  void attach_event(int event_fd) noexcept { end_.attach_event(event_fd); }
   // As LinkReader: replaced peers, and who writes.
   [[nodiscard]] std::optional<WaitPoint> news_point() noexcept { return end_.news_point(); }
   [[nodiscard]] LinkPeer sender() const noexcept { return end_.peer_identity(); }

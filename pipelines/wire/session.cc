@@ -26,8 +26,9 @@ Session::Session(WirePort& port, const SessionOptions& options, std::uint64_t no
 Session::Session(PortBook& book, const SessionOptions& options, std::uint64_t now_ns) noexcept
     : options_(options), book_(&book), began_ns_(now_ns), heard_ns_(now_ns) {}
 
+// Once it has ended, the port may be gone.
 Session::~Session() {
-  if (port_ != nullptr && port_->user() == this) port_->use(nullptr);
+  cut();
 }
 
 void Session::begin_sides() noexcept {

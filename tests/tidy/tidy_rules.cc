@@ -28,6 +28,8 @@ const std::vector<Layer>& layers() {
       {"platform/", {"core/error/", "core/cpu/", "platform/"}},
       {"pipelines/link/", {"core/", "platform/", "pipelines/link/"}},
       {"pipelines/adapter/", {"core/", "platform/", "pipelines/link/", "pipelines/adapter/"}},
+      {"pipelines/http/",
+       {"core/", "platform/", "pipelines/link/", "pipelines/adapter/", "pipelines/http/"}},
       {"pipelines/wire/",
        {"core/", "platform/", "pipelines/link/", "pipelines/adapter/", "pipelines/wire/"}},
       {"pipelines/stage/", {"core/", "platform/", "pipelines/link/", "pipelines/stage/"}},

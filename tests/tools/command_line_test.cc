@@ -16,8 +16,8 @@ namespace slipring::tools {
 namespace {
 
 const std::vector<std::string> kCommands = {
-    "run", "create", "rm",   "ls",     "stat",  "put", "get",        "pipe",
-    "oob", "verify", "reap", "doctor", "bench", "man", "completion", "version"};
+    "run",    "create", "rm",     "ls",    "stat", "put",        "get",   "pipe",   "oob",
+    "verify", "reap",   "doctor", "bench", "man",  "completion", "serve", "version"};
 
 struct Call {
   std::vector<std::string> words;

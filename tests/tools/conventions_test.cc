@@ -93,6 +93,8 @@ TEST_CASE("conventions: what is missing is named, with the status for it") {
       {{"oob"}, 2, "PIPELINE.LANE is required"},
       {{"abort"}, 2, "NAME is required"},
       {{"abort", "nothing"}, 3, "no segment 'nothing'"},
+      {{"serve", "--listen", "nowhere:x"}, 2, "HOST:PORT"},
+      {{"serve", "--listen", "0.0.0.0:0"}, 2, "--token-file"},
       {{"completion"}, 2, "SHELL is required"},
       {{"man", "nothing"}, 3, "no command 'nothing'"},
   };

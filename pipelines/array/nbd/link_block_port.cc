@@ -66,11 +66,10 @@ void LinkBlockPort::finish(const ReplyTicket& ticket) {
   check(!held_.empty() && ticket.position - held_.front().message.position < held_.size(),
         "finishing a reply that is held");
   held_[ticket.position - held_.front().message.position].is_finished = true;
-  const Held* last = nullptr;
+  // A release finishes all before it, so that one is enough for a run of them.
   while (!held_.empty() && held_.front().is_finished) {
-    last = &held_.front();
     const bool is_last = held_.size() == 1 || !held_[1].is_finished;
-    if (is_last) replies_->release(last->message);
+    if (is_last) replies_->release(held_.front().message);
     held_.pop_front();
   }
 }

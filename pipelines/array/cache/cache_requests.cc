@@ -1,0 +1,224 @@
+// What the front asks: reads, writes, zeroes, and the rest.
+#include <errno.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "pipelines/array/cache/cache_stage.h"
+
+namespace slipring::array {
+namespace {
+
+constexpr std::uint64_t kZeroBlocksAtOnce = 256;
+constexpr std::byte kZeroBlock[kBlockBytes] = {};
+
+[[nodiscard]] std::uint64_t block_at(std::uint64_t offset) noexcept {
+  return offset / kBlockBytes;
+}
+
+// Of the range, the part that lies in the block, from the block's first byte.
+struct Part {
+  std::uint64_t from;
+  std::uint64_t to;
+};
+[[nodiscard]] Part part_of(std::uint64_t block, std::uint64_t offset,
+                           std::uint64_t length) noexcept {
+  const std::uint64_t begin = block * kBlockBytes;
+  return {std::max(offset, begin) - begin, std::min(offset + length, begin + kBlockBytes) - begin};
+}
+
+}  // namespace
+
+bool CacheStage::start_read(Pending& pending) {
+  const BlockRequest& request = pending.request;
+  if (!pending.slot) {
+    std::uint32_t slot = 0;
+    const Transfer found = replies_.pool()->try_acquire(slot);
+    if (found == Transfer::kCorruptPeer) give_up(replies_.offender(), "the front");
+    waits_for_reply_ = found != Transfer::kDone;
+    if (waits_for_reply_) return false;
+    pending.slot = slot;
+  }
+  report_.reads.add();
+  pending.error = fault_of(request);
+  if (pending.error != 0 || request.length == 0) {
+    reply(pending);
+    return true;
+  }
+  const std::uint64_t end = block_at(request.offset + request.length - 1) + 1;
+  std::uint32_t missing = 0;
+  const auto fill_missing = [&](std::uint64_t before) {
+    if (missing != 0 && !fill(before - missing, missing, &pending)) pending.error = EIO;
+    missing = 0;
+  };
+  for (std::uint64_t block = block_at(request.offset); block < end; ++block) {
+    const std::uint32_t slot = cache_.find(block);
+    if (slot == kNoSlot) {
+      if (++missing == kBlockBufferBytes / kBlockBytes) fill_missing(block + 1);
+      continue;
+    }
+    fill_missing(block);
+    report_.hit_blocks.add();
+    copy_out(pending, block, cache_.bytes(slot));
+  }
+  fill_missing(end);
+  if (pending.fills == 0) reply(pending);
+  return true;
+}
+
+void CacheStage::copy_out(Pending& pending, std::uint64_t block, const std::byte* bytes) {
+  const BlockRequest& request = pending.request;
+  const Part part = part_of(block, request.offset, request.length);
+  const std::uint64_t at = block * kBlockBytes + part.from - request.offset;
+  std::memcpy(replies_.pool()->bytes(*pending.slot).data() + at, bytes + part.from,
+              part.to - part.from);
+}
+
+bool CacheStage::put(std::uint64_t block, std::uint64_t version, std::uint64_t from,
+                     std::uint64_t to, const std::byte* bytes) {
+  const std::uint32_t before = cache_.find(block);
+  const bool is_whole = to - from == kBlockBytes;
+  if (!is_whole && before == kNoSlot) return false;  // evicted for the blocks before it
+  std::byte* place = cache_.begin();
+  // Making room may have evicted the block itself; then its bytes are where they are wanted.
+  if (!is_whole) std::memmove(place, cache_.bytes(before), kBlockBytes);
+  std::memcpy(place + from, bytes, to - from);
+  cache_.show(block, version, BlockState::kDirty);
+  for (Fill& fill : fills_) {
+    if (block >= fill.first_block && block < fill.first_block + fill.count) {
+      fill.is_outdated[block - fill.first_block] = true;
+    }
+  }
+  return true;
+}
+
+bool CacheStage::has_edges(std::uint64_t offset, std::uint64_t length) {
+  bool has_all = true;
+  const std::uint64_t first = block_at(offset);
+  const std::uint64_t last = block_at(offset + length - 1);
+  for (const std::uint64_t block : {first, last}) {
+    const Part part = part_of(block, offset, length);
+    if (part.to - part.from == kBlockBytes || cache_.find(block) != kNoSlot) continue;
+    has_all = false;
+    const bool is_asked = std::any_of(fills_.begin(), fills_.end(), [&](const Fill& asked) {
+      return block >= asked.first_block && block < asked.first_block + asked.count &&
+             asked.reader == nullptr;
+    });
+    if (!is_asked) static_cast<void>(fill(block, 1, nullptr));
+  }
+  return has_all;
+}
+
+bool CacheStage::start_write(Pending& pending) {
+  const BlockRequest& request = pending.request;
+  if (!has_data(request) && pending.message.redelivered) {
+    // It was answered, and its buffer given back.
+    pending.is_done = true;
+    return true;
+  }
+  pending.error = fault_of(request);
+  if (pending.error == 0 && !has_data(request)) pending.error = EINVAL;
+  const bool is_durable = (request.flags & kForceUnitAccess) != 0;
+  const bool is_applied = request.sequence <= cache_.applied_sequence() &&
+                          options_.planted != CacheFault::kReplayIgnoresSequence;
+  if (pending.error != 0 || request.length == 0 || (is_applied && !is_durable)) {
+    reply(pending);
+    return true;
+  }
+  if (is_applied) return begin_durable(pending);
+  const std::uint64_t first = block_at(request.offset);
+  const std::uint64_t end = block_at(request.offset + request.length - 1) + 1;
+  if (is_edge_lost_) {
+    is_edge_lost_ = false;
+    pending.error = EIO;
+    reply(pending);
+    return true;
+  }
+  const std::uint64_t most = cache_.slot_count() * options_.dirty_max_percent / 100;
+  if (cache_.dirty_count() + (end - first) > most || !cache_.has_room(end - first + 2) ||
+      !has_edges(request.offset, request.length)) {
+    return false;
+  }
+  report_.writes.add();
+  const std::byte* bytes =
+      requests_.pool()->bytes({request.buffer_slot, request.buffer_generation}).data();
+  for (std::uint64_t block = first; block < end; ++block) {
+    const Part part = part_of(block, request.offset, request.length);
+    const std::byte* from = bytes + (block * kBlockBytes + part.from - request.offset);
+    if (!put(block, request.sequence, part.from, part.to, from)) return false;
+  }
+  cache_.set_applied(std::max(request.sequence, cache_.applied_sequence()));
+  if (is_durable) return begin_durable(pending);
+  reply(pending);
+  return true;
+}
+
+bool CacheStage::start_zeroes(Pending& pending) {
+  const BlockRequest& request = pending.request;
+  pending.error = fault_of(request);
+  // Zeros are written as any other bytes: no faster.
+  if (pending.error == 0 && (request.flags & kFastZero) != 0) pending.error = ENOTSUP;
+  const bool is_durable = (request.flags & kForceUnitAccess) != 0;
+  const bool is_applied = request.sequence <= cache_.applied_sequence();
+  if (is_edge_lost_ && pending.error == 0) pending.error = EIO;
+  is_edge_lost_ = false;
+  if (pending.error != 0 || request.length == 0 || (is_applied && !is_durable)) {
+    reply(pending);
+    return true;
+  }
+  if (is_applied) return begin_durable(pending);
+  const std::uint64_t first = block_at(request.offset);
+  const std::uint64_t end = block_at(request.offset + request.length - 1) + 1;
+  const std::uint64_t most = cache_.slot_count() * options_.dirty_max_percent / 100;
+  for (std::uint64_t budget = kZeroBlocksAtOnce; first + pending.done_blocks < end; --budget) {
+    const std::uint64_t block = first + pending.done_blocks;
+    if (budget == 0 || cache_.dirty_count() >= most || !cache_.has_room(2) ||
+        !has_edges(request.offset, request.length)) {
+      return false;
+    }
+    const Part part = part_of(block, request.offset, request.length);
+    if (!put(block, request.sequence, part.from, part.to, kZeroBlock)) return false;
+    ++pending.done_blocks;
+  }
+  report_.others.add();
+  cache_.set_applied(request.sequence);
+  if (is_durable) return begin_durable(pending);
+  reply(pending);
+  return true;
+}
+
+bool CacheStage::start_other(Pending& pending) {
+  const BlockRequest& request = pending.request;
+  const bool brings_data = request.operation == BlockOperation::kBlockStatus ||
+                           request.operation == BlockOperation::kDescribe;
+  if (brings_data) {
+    std::uint32_t slot = 0;
+    waits_for_reply_ = replies_.pool()->try_acquire(slot) != Transfer::kDone;
+    if (waits_for_reply_) return false;
+    pending.slot = slot;
+  }
+  report_.others.add();
+  pending.error = fault_of(request);
+  if (brings_data && pending.error == 0) {
+    std::byte* place = replies_.pool()->bytes(*pending.slot).data();
+    if (request.operation == BlockOperation::kDescribe) {
+      const BlockExport description{size_bytes_, 1, kBlockBytes,
+                                    kExportCanTrim | kExportCanWriteZeroes, 0};
+      std::memcpy(place, &description, sizeof description);
+    } else {
+      // Every block of an array is allocated.
+      const BlockExtent extent{__builtin_bswap32(request.length), 0};
+      std::memcpy(place, &extent, sizeof extent);
+      if (request.length == 0) pending.error = EINVAL;
+    }
+  } else if (request.operation != BlockOperation::kTrim &&
+             request.operation != BlockOperation::kCache && !brings_data) {
+    pending.error = ENOTSUP;
+  }
+  // A trim promises nothing about the bytes, so that leaving them is one; but durable it must be.
+  if (pending.error == 0 && (request.flags & kForceUnitAccess) != 0) return begin_durable(pending);
+  reply(pending);
+  return true;
+}
+
+}  // namespace slipring::array

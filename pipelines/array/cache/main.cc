@@ -1,0 +1,137 @@
+// The write-back cache's program: its memory, its links, its options.
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "pipelines/array/cache/cache_stage.h"
+#include "pipelines/link/link_layout.h"
+
+namespace slipring::array {
+namespace {
+
+constexpr std::string_view kMemoryName = "cache";
+
+StageDescription describe() {
+  StageDescription description;
+  description.program = "cache";
+  description.purpose = "write-back cache of 4 KiB blocks, in memory that outlives it";
+  description.ports = {
+      {"requests", PortKind::kInput, true, "BlockRequests, slots, with a pool"},
+      {"replies", PortKind::kOutput, true, "BlockReplies, slots, with a pool"},
+      {"array_reads", PortKind::kOutput, true, "BlockRequests to the RAID stage"},
+      {"read_data", PortKind::kInput, true, "its BlockReplies, with a pool"},
+      {"array_writes", PortKind::kOutput, true, "BlockRequests to the RAID stage, with a pool"},
+      {"write_acks", PortKind::kInput, true, "its BlockReplies"},
+      {"control", PortKind::kCommands, false, "'flush': write everything that is dirty"},
+  };
+  description.options = {
+      {"memory_mib", "64", "MiB of blocks, 4 to 1048576"},
+      {"dirty_max_percent", "75", "of the memory, 1 to 95: above that no writes are taken"},
+      {"dirty_start_percent", "25", "of the memory, 0 to 95: above that blocks are written"},
+      {"idle_write_ms", "500", "without requests, after which all dirty blocks are written"},
+      {"stripe_kib", "192", "KiB of data in a stripe of the array, 4 to 16384: written together"},
+      {"planted", "none", "a deliberate fault, for tests: none, replay, flush-no-wait"},
+  };
+  description.keeps_descriptors = true;
+  return description;
+}
+
+bool has_pool(const LinkShape& shape, std::uint64_t buffer_bytes) {
+  return shape.kind == SegmentKind::kSlotLink && shape.pool_buffer_count != 0 &&
+         shape.pool_buffer_bytes >= buffer_bytes;
+}
+
+bool are_links_fit(Stage& stage) {
+  const LinkShape& requests = stage.input("requests")->shape();
+  const LinkShape& replies = stage.output("replies")->shape();
+  const LinkShape& reads = stage.output("array_reads")->shape();
+  const LinkShape& data = stage.input("read_data")->shape();
+  const LinkShape& writes = stage.output("array_writes")->shape();
+  const LinkShape& acks = stage.input("write_acks")->shape();
+  const bool has_slots =
+      requests.slot_bytes >= sizeof(BlockRequest) && reads.slot_bytes >= sizeof(BlockRequest) &&
+      writes.slot_bytes >= sizeof(BlockRequest) && replies.slot_bytes >= sizeof(BlockReply) &&
+      data.slot_bytes >= sizeof(BlockReply) && acks.slot_bytes >= sizeof(BlockReply);
+  if (has_slots && has_pool(requests, kBlockBufferBytes) && has_pool(replies, kBlockBufferBytes) &&
+      has_pool(data, kBlockBufferBytes) && has_pool(writes, kBlockBytes)) {
+    return true;
+  }
+  stage.log(
+      Severity::kError,
+      "requests, array_reads and array_writes want slots of at least %zu bytes, the others of "
+      "%zu; requests, replies and read_data want pools of buffers of at least %u bytes, "
+      "array_writes of %u",
+      sizeof(BlockRequest), sizeof(BlockReply), kBlockBufferBytes, kBlockBytes);
+  return false;
+}
+
+Result<CacheMemory> take_memory(Stage& stage) {
+  for (KeptDescriptor& kept : stage.keeper().take_inherited()) {
+    if (kept.name != kMemoryName) continue;
+    return CacheMemory::adopt(std::move(kept.descriptor), MemoryLock::kTry);
+  }
+  const auto slots = static_cast<std::uint64_t>(stage.option_number("memory_mib", 4, 1 << 20))
+                     << 20;
+  Result<CacheMemory> made = CacheMemory::make(slots / kBlockBytes, MemoryLock::kTry);
+  if (!made) return made;
+  if (const Status kept = stage.keeper().keep(kMemoryName, made->fd()); !kept) return kept.error();
+  if (!stage.keeper().is_open()) {
+    stage.log(Severity::kWarning,
+              "started without a runner: what is in the cache does not outlive this process");
+  }
+  return made;
+}
+
+bool take_fault(Stage& stage, CacheFault& fault) {
+  const std::string word = stage.option("planted");
+  if (word == "replay") fault = CacheFault::kReplayIgnoresSequence;
+  if (word == "flush-no-wait") fault = CacheFault::kFlushDoesNotWait;
+  if (word == "none" || fault != CacheFault::kNone) return true;
+  stage.log(Severity::kError, "option planted: '%s' is none of none, replay, flush-no-wait",
+            word.c_str());
+  return false;
+}
+
+int serve(Stage& stage) {
+  CacheOptions options;
+  options.dirty_max_percent =
+      static_cast<std::uint64_t>(stage.option_number("dirty_max_percent", 1, 95));
+  options.dirty_start_percent =
+      static_cast<std::uint64_t>(stage.option_number("dirty_start_percent", 0, 95));
+  options.idle_write_ns =
+      static_cast<std::uint64_t>(stage.option_number("idle_write_ms", 1, 3'600'000)) * 1'000'000;
+  options.stripe_blocks =
+      static_cast<std::uint64_t>(stage.option_number("stripe_kib", 4, 16384)) * 1024 / kBlockBytes;
+  if (!are_links_fit(stage) || !take_fault(stage, options.planted)) return 2;
+  Result<CacheMemory> memory = take_memory(stage);
+  if (!memory) {
+    stage.log(Severity::kError, "no memory for the cache: %s",
+              describe_error(memory.error()).c_str());
+    return 1;
+  }
+  CacheRebuild rebuild;
+  BlockCache cache(memory->bytes(), rebuild);
+  stage.gauge("is_locked").set(memory->is_locked() ? 1 : 0);
+  if (stage.incarnation() > 1) {
+    stage.log(Severity::kInfo, "taken over: %llu clean and %llu dirty blocks, %llu superseded",
+              static_cast<unsigned long long>(rebuild.clean_count),
+              static_cast<unsigned long long>(rebuild.dirty_count),
+              static_cast<unsigned long long>(rebuild.superseded_count));
+  }
+  if (rebuild.damaged_count != 0) {
+    stage.log(Severity::kError, "%llu blocks in the cache are not what their checksums say",
+              static_cast<unsigned long long>(rebuild.damaged_count));
+  }
+  return CacheStage(stage, cache, options).run();
+}
+
+}  // namespace
+}  // namespace slipring::array
+
+int main(int argc, char** argv) {
+  int exit_status = 0;
+  const std::unique_ptr<slipring::Stage> stage =
+      slipring::Stage::start(argc, argv, slipring::array::describe(), exit_status);
+  if (stage == nullptr) return exit_status;
+  return slipring::array::serve(*stage);
+}

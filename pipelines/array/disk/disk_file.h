@@ -1,0 +1,26 @@
+// A disk: a file or a block device, opened for the disk's stage.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "core/error/result.h"
+#include "platform/process/descriptor.h"
+
+namespace slipring::array {
+
+struct DiskFileOptions {
+  std::uint64_t create_bytes = 0;  // of a file that is missing, all of it taken now; 0: not made
+  bool is_direct = false;          // O_DIRECT: past the page cache
+};
+
+struct DiskFile {
+  Descriptor file;
+  std::uint64_t size_bytes = 0;
+
+  // Errors: kNotFound, kPermission, kNoSpace, kBusy (a block device that is in use),
+  // kInvalidArgument (neither a file nor a block device), kSystem.
+  static Result<DiskFile> open(const std::string& path, const DiskFileOptions& options) noexcept;
+};
+
+}  // namespace slipring::array

@@ -1,0 +1,68 @@
+#include "pipelines/array/disk/disk_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <utility>
+
+namespace slipring::array {
+namespace {
+
+Error failed(int number, const char* doing) noexcept {
+  const ErrorCode code = number == ENOENT                       ? ErrorCode::kNotFound
+                         : number == EACCES || number == EPERM  ? ErrorCode::kPermission
+                         : number == ENOSPC || number == EFBIG  ? ErrorCode::kNoSpace
+                         : number == EBUSY                      ? ErrorCode::kBusy
+                         : number == EINVAL || number == EISDIR ? ErrorCode::kInvalidArgument
+                                                                : ErrorCode::kSystem;
+  return {code, number, doing};
+}
+
+// The file appears with its whole size or not at all.
+Result<Descriptor> create(const std::string& path, std::uint64_t size_bytes, int flags) noexcept {
+  const std::string beside = path + ".new";
+  Descriptor file(::open(beside.c_str(), flags | O_CREAT | O_TRUNC, 0600));
+  if (!file.is_open()) return failed(errno, "make a disk's file");
+  int fault = ::posix_fallocate(file.get(), 0, static_cast<off_t>(size_bytes));
+  if (fault == EOPNOTSUPP || fault == EINVAL) {
+    fault = ::ftruncate(file.get(), static_cast<off_t>(size_bytes)) == 0 ? 0 : errno;
+  }
+  if (fault == 0 && ::fsync(file.get()) != 0) fault = errno;
+  if (fault == 0 && ::rename(beside.c_str(), path.c_str()) != 0) fault = errno;
+  if (fault == 0) return file;
+  ::unlink(beside.c_str());
+  return failed(fault, "give a disk's new file its size");
+}
+
+}  // namespace
+
+Result<DiskFile> DiskFile::open(const std::string& path, const DiskFileOptions& options) noexcept {
+  DiskFile disk;
+  const int flags = O_RDWR | O_CLOEXEC | (options.is_direct ? O_DIRECT : 0);
+  struct stat found = {};
+  const bool is_there = ::stat(path.c_str(), &found) == 0;
+  // A device that a file system is mounted from is not to be written to.
+  const int exclusive = is_there && S_ISBLK(found.st_mode) ? O_EXCL : 0;
+  disk.file = Descriptor(::open(path.c_str(), flags | exclusive));
+  if (!disk.file.is_open() && errno == ENOENT && options.create_bytes != 0) {
+    Result<Descriptor> made = create(path, options.create_bytes, flags);
+    if (!made) return made.error();
+    disk.file = std::move(made).value();
+  }
+  if (!disk.file.is_open()) return failed(errno, "open a disk");
+  if (::fstat(disk.file.get(), &found) != 0) return failed(errno, "look at a disk");
+  if (S_ISREG(found.st_mode)) {
+    disk.size_bytes = static_cast<std::uint64_t>(found.st_size);
+  } else if (!S_ISBLK(found.st_mode)) {
+    return failed(EINVAL, "open a disk: it is neither a file nor a block device");
+  } else if (::ioctl(disk.file.get(), BLKGETSIZE64, &disk.size_bytes) != 0) {
+    return failed(errno, "find out how large a disk is");
+  }
+  return disk;
+}
+
+}  // namespace slipring::array

@@ -1,0 +1,50 @@
+// What the raid stage and a disk's stage say to each other.
+//
+// Protocol.  Two slot links with pools: requests (the pool's buffers carry the data of writes) and
+// replies (they carry the data of reads).  Every request has exactly one reply, in the requests'
+// order: the reply to the request at position p of its ring stands at position p of the other.  So
+// a successor of either side knows from positions alone what has been answered: a disk's successor
+// executes nothing again that was answered, and a raid stage's drops what was meant for its
+// predecessor.  Requests between two replies run side by side; who needs an order waits for the
+// reply.
+//
+// Fixed-width, without pointers and without padding; every field is input.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace slipring::array {
+
+inline constexpr std::uint32_t kDiskBufferBytesMin = 4096;
+
+enum class DiskRequestKind : std::uint32_t {
+  kIdentify = 1,      // the reply says how large the disk is
+  kRead = 2,          // length bytes, at most a buffer of the replies' pool
+  kWrite = 3,         // length bytes, which the request brings
+  kWriteDurable = 4,  // the same, on stable storage when it is answered
+  kSync = 5,          // all that was answered before is on stable storage
+};
+
+struct DiskRequest {
+  std::uint32_t buffer_slot;  // of a write's data; kNoBufferSlot when it has none
+  std::uint32_t buffer_generation;
+  std::uint64_t offset_bytes;
+  std::uint32_t length_bytes;
+  DiskRequestKind kind;
+};
+static_assert(sizeof(DiskRequest) == 24);
+static_assert(std::is_trivially_copyable_v<DiskRequest>);
+
+struct DiskReply {
+  std::uint32_t buffer_slot;  // of a read's data; kNoBufferSlot when it has none
+  std::uint32_t buffer_generation;
+  std::uint64_t size_bytes;  // kIdentify: of the disk
+  std::uint32_t error;       // 0, or a Linux errno; ENXIO: there is no disk, or none any more
+  std::uint32_t reserved;    // 0
+};
+static_assert(sizeof(DiskReply) == 24);
+static_assert(std::is_trivially_copyable_v<DiskReply>);
+
+}  // namespace slipring::array

@@ -1,0 +1,211 @@
+#include "pipelines/array/raid/link_disks.h"
+
+#include <errno.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/error/check.h"
+#include "platform/wait/clock.h"
+
+namespace slipring::array {
+namespace {
+
+constexpr int kEndingLookMs = 1;
+constexpr std::uint64_t kPlaceLookNs = 200'000;
+
+DiskRequestKind kind_of(DiskOperation operation) noexcept {
+  switch (operation) {
+    case DiskOperation::kRead:
+      return DiskRequestKind::kRead;
+    case DiskOperation::kWrite:
+      return DiskRequestKind::kWrite;
+    case DiskOperation::kWriteDurable:
+      return DiskRequestKind::kWriteDurable;
+    case DiskOperation::kSync:
+      break;
+  }
+  return DiskRequestKind::kSync;
+}
+
+}  // namespace
+
+void LinkDisks::add(LinkWriter& requests, LinkReader& replies) {
+  members_.push_back({&requests, &replies, 0, false, {}, {}});
+}
+
+void LinkDisks::cut(Member& member, DiskCommand& command) {
+  command.error = member.is_gone ? ENXIO : 0;
+  if (member.is_gone) return;
+  const std::uint64_t most =
+      std::min(member.requests->pool()->buffer_bytes(), member.replies->pool()->buffer_bytes());
+  std::uint32_t at = 0;
+  do {
+    const auto length =
+        static_cast<std::uint32_t>(std::min<std::uint64_t>(command.length_bytes - at, most));
+    member.waiting.push_back({&command, at, length, 0});
+    at += length;
+  } while (at < command.length_bytes);
+}
+
+bool LinkDisks::ask(Member& member) {
+  bool has_asked = false;
+  while (!member.waiting.empty()) {
+    Piece& piece = member.waiting.front();
+    const DiskCommand& command = *piece.command;
+    std::span<std::byte> place;
+    const Transfer answer = member.requests->try_reserve(sizeof(DiskRequest), place);
+    if (answer == Transfer::kCorruptPeer) give_up(member, "its page holds impossible values");
+    if (answer != Transfer::kDone) break;
+    DiskRequest request{kNoBufferSlot, 0, command.offset_bytes + piece.at_bytes, piece.length_bytes,
+                        kind_of(command.operation)};
+    if (is_identifying_) request.kind = DiskRequestKind::kIdentify;
+    const bool is_write =
+        request.kind == DiskRequestKind::kWrite || request.kind == DiskRequestKind::kWriteDurable;
+    std::uint32_t slot = 0;
+    if (is_write) {
+      PoolOwner& pool = *member.requests->pool();
+      if (pool.try_acquire(slot) != Transfer::kDone) {
+        member.requests->abandon();
+        break;
+      }
+      std::memcpy(pool.bytes(slot).data(), command.from + piece.at_bytes, piece.length_bytes);
+      const BufferHandle lent = pool.lend(slot);
+      request.buffer_slot = lent.slot;
+      request.buffer_generation = lent.generation;
+    }
+    std::memcpy(place.data(), &request, sizeof request);
+    piece.position = member.requests->position();
+    member.requests->commit(sizeof request);
+    if (is_write) member.requests->pool()->drop(slot);
+    member.asked.push_back(piece);
+    member.waiting.pop_front();
+    has_asked = true;
+  }
+  return has_asked;
+}
+
+bool LinkDisks::hear(Member& member) {
+  bool has_heard = false;
+  for (;;) {
+    Message message;
+    const Transfer answer = member.replies->try_peek(message);
+    if (answer == Transfer::kCorruptPeer) give_up(member, "its ring holds impossible values");
+    if (answer != Transfer::kDone) break;
+    has_heard = true;
+    DiskReply reply{};
+    std::memcpy(&reply, message.bytes.data(), sizeof reply);
+    // Below the first of ours: meant for our predecessor.
+    const bool is_ours = !member.asked.empty() && message.position == member.asked.front().position;
+    if (is_ours) {
+      take(member, member.asked.front(), reply);
+      member.asked.pop_front();
+    }
+    const BufferHandle data{reply.buffer_slot, reply.buffer_generation};
+    if (member.replies->pool()->holds(data)) member.replies->give_back(data);
+    member.replies->release(message);
+  }
+  return has_heard;
+}
+
+void LinkDisks::take(Member& member, const Piece& piece, const DiskReply& reply) {
+  DiskCommand& command = *piece.command;
+  if (reply.error != 0) {
+    if (command.error == 0) command.error = static_cast<int>(std::min(reply.error, 4095U));
+    return;
+  }
+  if (is_identifying_) {
+    member.size_bytes = reply.size_bytes;
+    return;
+  }
+  if (command.operation != DiskOperation::kRead) return;
+  const BufferHandle data{reply.buffer_slot, reply.buffer_generation};
+  if (!member.replies->pool()->holds(data)) {
+    command.error = EIO;
+    return;
+  }
+  std::memcpy(command.into + piece.at_bytes, member.replies->pool()->bytes(data).data(),
+              piece.length_bytes);
+}
+
+void LinkDisks::give_up(Member& member, const char* why) {
+  const auto number = static_cast<std::size_t>(&member - members_.data());
+  stage_.log(Severity::kError, "disk %zu is used no more: %s", number, why);
+  member.is_gone = true;
+  member.size_bytes = 0;
+  for (const std::deque<Piece>* pieces : {&member.waiting, &member.asked}) {
+    for (const Piece& piece : *pieces) piece.command->error = ENXIO;
+  }
+  member.waiting.clear();
+  member.asked.clear();
+}
+
+bool LinkDisks::is_over() const noexcept {
+  return std::all_of(members_.begin(), members_.end(), [](const Member& member) {
+    return member.waiting.empty() && member.asked.empty();
+  });
+}
+
+void LinkDisks::exchange() {
+  for (;;) {
+    bool has_moved = false;
+    for (Member& member : members_) {
+      if (!member.waiting.empty() && ask(member)) has_moved = true;
+      if (hear(member)) has_moved = true;
+      if (!member.is_gone && !member.asked.empty() && member.replies->is_finished()) {
+        give_up(member, "its stage has finished");
+      }
+    }
+    if (is_over()) return;
+    if (has_moved) continue;
+    // Whoever asks us goes first: a stop ends this stage when its requests have ended.
+    if (stage_.stop_requested()) poll(nullptr, 0, kEndingLookMs);
+    // A disk that has answered all is about to give the place in its ring back, which rings nobody.
+    const bool is_place_due = std::any_of(
+        members_.begin(), members_.end(),
+        [](const Member& member) { return member.asked.empty() && !member.waiting.empty(); });
+    stage_.wait(
+        [this] {
+          return std::any_of(members_.begin(), members_.end(), [](const Member& member) {
+            return !member.is_gone && (member.replies->has_message() ||
+                                       (!member.asked.empty() && member.replies->is_finished()));
+          });
+        },
+        is_place_due ? deadline_after(kPlaceLookNs) : kNoDeadline);
+  }
+}
+
+void LinkDisks::run(std::span<DiskCommand> commands) {
+  for (DiskCommand& command : commands) {
+    check(command.member < members_.size(), "a member that there is");
+    cut(members_[command.member], command);
+  }
+  exchange();
+}
+
+void LinkDisks::identify() {
+  std::vector<DiskCommand> commands(members_.size());
+  is_identifying_ = true;
+  for (std::uint32_t member = 0; member < members_.size(); ++member) {
+    commands[member].operation = DiskOperation::kSync;
+    commands[member].member = member;
+  }
+  run(commands);
+  is_identifying_ = false;
+  for (const DiskCommand& command : commands) {
+    if (command.error != 0) members_[command.member].size_bytes = 0;
+  }
+}
+
+std::uint64_t LinkDisks::size_bytes(std::uint32_t member) {
+  DiskCommand command;
+  command.operation = DiskOperation::kSync;
+  command.member = member;
+  is_identifying_ = true;
+  run({&command, 1});
+  is_identifying_ = false;
+  return command.error == 0 ? members_[member].size_bytes : 0;
+}
+
+}  // namespace slipring::array

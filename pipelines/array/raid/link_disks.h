@@ -1,0 +1,72 @@
+// The members as the raid stage has them: a pair of links to each disk's process.
+//
+// Commands are cut to buffers of the links' pools; all that fit are under way at once.  A disk
+// whose process dies keeps its commands waiting until its successor answers them; one whose process
+// has finished for good answers ENXIO.
+//
+// One thread.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <vector>
+
+#include "pipelines/array/disk/disk_request.h"
+#include "pipelines/array/raid/disk_set.h"
+#include "pipelines/link/link_reader.h"
+#include "pipelines/link/link_writer.h"
+#include "pipelines/stage/stage.h"
+
+namespace slipring::array {
+
+class LinkDisks final : public DiskSet {
+ public:
+  // Adds a member; in order, from 0.  Requires: both links have pools.
+  void add(LinkWriter& requests, LinkReader& replies);
+
+  // Requires: outlives the disks.
+  explicit LinkDisks(Stage& stage) noexcept : stage_(stage) {}
+
+  // Asks every member how large it is.  It answers after everything that our predecessor had asked
+  // of it: from then on nobody else writes to the members.
+  void identify();
+
+  [[nodiscard]] std::uint32_t count() const noexcept {
+    return static_cast<std::uint32_t>(members_.size());
+  }
+  // Asks this member again.
+  std::uint64_t size_bytes(std::uint32_t member) override;
+  void run(std::span<DiskCommand> commands) override;
+
+ private:
+  // A part of a command, as large as a buffer.
+  struct Piece {
+    DiskCommand* command;
+    std::uint32_t at_bytes;
+    std::uint32_t length_bytes;
+    std::uint64_t position;  // of the request in its ring, once it is there
+  };
+  struct Member {
+    LinkWriter* requests;
+    LinkReader* replies;
+    std::uint64_t size_bytes = 0;
+    bool is_gone = false;
+    std::deque<Piece> waiting;
+    std::deque<Piece> asked;
+  };
+
+  void cut(Member& member, DiskCommand& command);
+  [[nodiscard]] bool ask(Member& member);
+  [[nodiscard]] bool hear(Member& member);
+  void take(Member& member, const Piece& piece, const DiskReply& reply);
+  void give_up(Member& member, const char* why);
+  [[nodiscard]] bool is_over() const noexcept;
+  void exchange();
+
+  Stage& stage_;
+  std::vector<Member> members_;
+  bool is_identifying_ = false;
+};
+
+}  // namespace slipring::array

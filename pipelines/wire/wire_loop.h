@@ -1,0 +1,161 @@
+// Links carried to and from other machines by one thread: a server for any number of clients, a
+// client of any number of servers, or both.
+//
+// Protocol.  An *offer* is a link that clients may ask for; its local end is taken when the first
+// one does, and laid down when its stream has ended.  A *dial* is a link that this side carries to
+// a server; its local end is held from the beginning, and a connection that breaks is made anew,
+// later each time.  One epoll set holds all sockets; the rings' doorbells and that set are slept on
+// together.
+//
+// Bounds.  At most clients_max connections are open.  Beyond that, and when descriptors run out,
+// the oldest one that has not said which link it means is closed in favour of the next; so silent
+// clients shut nobody out.  See wire_connection.h for what each costs.
+//
+// One thread; `stop` may be set from anywhere, a signal handler included.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/error/result.h"
+#include "pipelines/adapter/tls_channel.h"
+#include "pipelines/wire/session.h"
+#include "pipelines/wire/wire_address.h"
+#include "pipelines/wire/wire_connection.h"
+#include "platform/memory/segment_directory.h"
+#include "platform/process/descriptor.h"
+#include "platform/wait/waiter.h"
+
+namespace slipring::wire {
+
+struct WireLoopOptions {
+  SessionOptions session = {};
+  std::size_t clients_max = 4096;
+  std::uint64_t redial_min_ns = 20'000'000;
+  std::uint64_t redial_max_ns = 2'000'000'000;
+  // Ends when every offer and dial has carried its stream to the end; otherwise only dials end it.
+  bool ends_with_offers = false;
+};
+
+struct WireEvent {
+  enum class Kind : std::uint8_t {
+    kCarrying,  // a link is being carried
+    kBroken,    // the connection broke; it will be made anew
+    kOver,      // a link's stream has ended
+    kRefused,   // by the other side, or by us; `words` says why
+    kFailed,    // a link cannot be carried
+  };
+  Kind kind;
+  std::string link;   // empty: of a client that has not named one
+  std::string words;  // may be empty
+};
+
+struct WireCounts {
+  std::uint64_t accepted_count = 0;
+  std::uint64_t evicted_count = 0;  // closed in favour of the next
+  std::size_t open_count = 0;
+  std::size_t open_count_max = 0;
+};
+
+class WireLoop : private PortBook {
+ public:
+  // Errors: kSystem.
+  static Result<std::unique_ptr<WireLoop>> create(const SegmentDirectory& directory,
+                                                  const WireLoopOptions& options) noexcept;
+  ~WireLoop() override;
+
+  // Errors: as listen_at(); kInvalidArgument (the address's certificates; tls_fault() says why).
+  Status listen(const WireAddress& address) noexcept;
+  [[nodiscard]] std::uint16_t port() const noexcept { return port_of(listener_); }
+
+  void offer(std::string_view link, std::string_view wire_name, LinkSide side);
+  // Errors: as WirePort::open(); kInvalidArgument as listen().
+  Status dial(const WireAddress& address, std::string_view link, std::string_view wire_name,
+              LinkSide side) noexcept;
+  // Tells what happens, from run().
+  void tell(std::function<void(const WireEvent&)> listener) {
+    listener_function_ = std::move(listener);
+  }
+
+  // Until `stop`, or all is carried.  False if anything could not be carried.
+  bool run(const std::atomic<bool>& stop) noexcept;
+
+  [[nodiscard]] const WireCounts& counts() const noexcept { return counts_; }
+  [[nodiscard]] const std::string& tls_fault() const noexcept { return tls_fault_; }
+
+ private:
+  struct Offer {
+    std::string link;
+    std::string wire_name;
+    LinkSide side = LinkSide::kSender;
+    std::unique_ptr<WirePort> port;
+    bool is_over = false;
+  };
+  struct Dial {
+    WireAddress address;
+    std::optional<TlsContext> tls;
+    std::unique_ptr<WirePort> port;
+    std::uint64_t wait_ns = 0;
+    std::uint64_t again_ns = 0;
+    std::string fault;  // the last connection's
+    bool is_connected = false;
+    bool is_over = false;
+  };
+  struct Client {
+    std::unique_ptr<WireConnection> connection;
+    Dial* dial = nullptr;
+    std::string link;  // once it is known
+    bool is_told = false;
+  };
+  using Clients = std::list<Client>;
+
+  WireLoop(const SegmentDirectory& directory, const WireLoopOptions& options,
+           Descriptor epoll) noexcept;
+  [[nodiscard]] WirePort* find(std::string_view wire_name, LinkSide side) noexcept override;
+
+  void accept_all(std::uint64_t now_ns) noexcept;
+  bool evict() noexcept;
+  void pause_listening(bool pauses) noexcept;
+  void add(ByteChannel channel, std::unique_ptr<Session> session, Dial* dial) noexcept;
+  void dial_due(std::uint64_t now_ns) noexcept;
+  void connect(Dial& dial, std::uint64_t now_ns) noexcept;
+  void work(Client& client, std::uint64_t now_ns) noexcept;
+  void look_at_sockets(std::uint64_t now_ns) noexcept;
+  void tick(std::uint64_t now_ns) noexcept;
+  void watch(Client& client) noexcept;
+  void sweep(std::uint64_t now_ns) noexcept;
+  void end_dial(Client& client, std::uint64_t now_ns) noexcept;
+  void end_offer(const Client& client) noexcept;
+  void report(WireEvent::Kind kind, const std::string& link, std::string words = {}) const;
+  [[nodiscard]] bool is_finished() const noexcept;
+  [[nodiscard]] std::uint64_t next_due_ns(std::uint64_t now_ns) const noexcept;
+  void sleep(const std::atomic<bool>& stop) noexcept;
+
+  const SegmentDirectory& directory_;
+  WireLoopOptions options_;
+  Descriptor epoll_;
+  Descriptor listener_;
+  std::optional<TlsContext> tls_;  // of the listener
+  std::string tls_name_;
+  std::string tls_fault_;
+  bool is_listening_paused_ = false;
+  std::vector<Offer> offers_;
+  std::list<Dial> dials_;
+  Clients clients_;  // in the order in which they came
+  std::function<void(const WireEvent&)> listener_function_;
+  WireCounts counts_;
+  bool has_failed_ = false;
+  std::uint64_t ticked_ns_ = 0;
+  std::unique_ptr<WireScratch> scratch_;
+  Waiter waiter_;
+};
+
+}  // namespace slipring::wire

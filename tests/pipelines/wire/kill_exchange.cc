@@ -1,0 +1,206 @@
+#include "tests/pipelines/wire/kill_exchange.h"
+
+#include <sched.h>
+
+#include <cstring>
+#include <optional>
+#include <random>
+#include <span>
+
+#include "pipelines/link/stream_link.h"
+#include "platform/wait/clock.h"
+#include "tests/pipelines/link/link_fixture.h"
+#include "tests/pipelines/wire/wire_process.h"
+
+namespace slipring::wire {
+namespace {
+
+using test::Directory;
+using test::must;
+
+constexpr const char* kLink = "line";
+constexpr std::uint64_t kPatienceNs = 120'000'000'000;
+constexpr std::uint32_t kSlotBytes = 24;
+// Messages that pass between two kills, at most.
+constexpr std::uint64_t kBetweenKills = 400;
+
+LinkShape shape_of(WireKind kind) {
+  LinkShape shape;
+  shape.kind = SegmentKind::kRecordLink;
+  shape.capacity_bytes = 16384;
+  if (kind == WireKind::kSlots) shape = test::slots(256, kSlotBytes);
+  if (kind == WireKind::kStream) shape.kind = SegmentKind::kStreamLink;
+  return shape;
+}
+
+std::uint64_t mixed(std::uint64_t number) {
+  number ^= number >> 33;
+  number *= 0xff51afd7ed558ccdULL;
+  return number ^ number >> 29;
+}
+
+std::size_t size_of(WireKind kind, std::uint64_t number) {
+  return kind == WireKind::kSlots ? kSlotBytes : 8 + mixed(number) % 300;
+}
+
+void fill(std::span<std::byte> place, std::uint64_t number) {
+  for (std::size_t i = 0; i < place.size(); ++i) {
+    place[i] = static_cast<std::byte>(i < 8 ? number >> 8 * i : mixed(number + i));
+  }
+}
+
+// The byte of a stream at a position.
+std::byte stream_byte(std::uint64_t at) {
+  return static_cast<std::byte>(mixed(at / 8) >> at % 8 * 8);
+}
+
+// The programs at the two ends.
+class Programs {
+ public:
+  Programs(WireKind kind, const SegmentDirectory& here, const SegmentDirectory& there)
+      : kind_(kind) {
+    if (kind == WireKind::kStream) {
+      stream_writer_.emplace(must(StreamWriter::attach(here, kLink)));
+      stream_reader_.emplace(must(StreamReader::attach(there, kLink)));
+    } else {
+      writer_.emplace(must(LinkWriter::attach(here, kLink)));
+      reader_.emplace(must(LinkReader::attach(there, kLink)));
+    }
+  }
+
+  // As much as there is room for, up to `most`.
+  void write(std::uint64_t most) {
+    for (; written_ < most; ++written_) {
+      if (kind_ == WireKind::kStream) {
+        const std::byte one = stream_byte(written_);
+        std::size_t count = 0;
+        if (stream_writer_->try_write({&one, 1}, count) != Transfer::kDone) return;
+        continue;
+      }
+      const std::size_t size = size_of(kind_, written_);
+      std::span<std::byte> place;
+      if (writer_->try_reserve(size, place) != Transfer::kDone) return;
+      fill(place, written_);
+      writer_->commit(size);
+    }
+  }
+
+  // Everything that is there; false if it is not what comes next.
+  bool read() {
+    if (kind_ == WireKind::kStream) return read_stream();
+    Message message;
+    while (reader_->try_peek(message) == Transfer::kDone) {
+      std::byte wanted[512];
+      const std::size_t size = size_of(kind_, read_);
+      fill({wanted, size}, read_);
+      if (message.bytes.size() != size || std::memcmp(message.bytes.data(), wanted, size) != 0) {
+        return false;
+      }
+      ++read_;
+      reader_->release(message);
+    }
+    return true;
+  }
+  void close() {
+    if (writer_) {
+      writer_->close();
+    } else {
+      stream_writer_->close();
+    }
+  }
+  [[nodiscard]] bool is_finished() const {
+    return reader_ ? reader_->is_finished() : stream_reader_->is_finished();
+  }
+  [[nodiscard]] std::uint64_t read_count() const { return read_; }
+  [[nodiscard]] std::uint64_t written_count() const { return written_; }
+
+ private:
+  bool read_stream() {
+    StreamView view;
+    while (stream_reader_->try_peek(view) == Transfer::kDone) {
+      for (const auto& part : {view.bytes.first, view.bytes.second}) {
+        for (const std::byte one : part) {
+          if (one != stream_byte(read_)) return false;
+          ++read_;
+        }
+      }
+      stream_reader_->consume(view.bytes.size());
+    }
+    return true;
+  }
+
+  WireKind kind_;
+  std::optional<LinkWriter> writer_;
+  std::optional<LinkReader> reader_;
+  std::optional<StreamWriter> stream_writer_;
+  std::optional<StreamReader> stream_reader_;
+  std::uint64_t written_ = 0;
+  std::uint64_t read_ = 0;
+};
+
+}  // namespace
+
+KillReport run_kills(const KillOptions& options) {
+  const Directory here;
+  const Directory there;
+  const SegmentDirectory here_segments = here.open();
+  const SegmentDirectory there_segments = there.open();
+  REQUIRE(create_link(here_segments, kLink, shape_of(options.kind)).ok());
+  REQUIRE(create_link(there_segments, kLink, shape_of(options.kind)).ok());
+  Programs programs(options.kind, here_segments, there_segments);
+  const std::string address = "unix://" + here.path() + ".socket";
+  const bool sender_dials = options.dials == LinkSide::kSender;
+  WireProcess sender({here.path(), address, kLink, LinkSide::kSender, !sender_dials});
+  WireProcess receiver({there.path(), address, kLink, LinkSide::kReceiver, sender_dials});
+  receiver.start();
+  sender.start();
+
+  KillReport report;
+  std::mt19937_64 draw(options.seed);
+  const std::uint64_t until_ns = deadline_after(kPatienceNs + options.kill_count * 100'000'000);
+  std::uint64_t kill_at = draw() % kBetweenKills;
+  const auto fail = [&](std::string what) {
+    report.fault = what + " after " + std::to_string(programs.read_count()) + " messages, " +
+                   std::to_string(report.kills) + " kills, seed " + std::to_string(options.seed);
+    return report;
+  };
+  while (report.kills < options.kill_count) {
+    programs.write(programs.read_count() + 2 * kBetweenKills);
+    if (!programs.read()) return fail("lost, repeated, or out of order");
+    if (monotonic_ns() > until_ns) return fail("no progress");
+    if (const std::optional<int> status = sender.try_reap()) {
+      return fail("the sender ended with " + std::to_string(*status));
+    }
+    if (const std::optional<int> status = receiver.try_reap()) {
+      return fail("the receiver ended with " + std::to_string(*status));
+    }
+    if (programs.read_count() < kill_at) {
+      sched_yield();
+      continue;
+    }
+    const std::uint64_t who = draw() % 3;  // one of them, or both
+    if (who != 0) receiver.kill_now();
+    if (who != 1) sender.kill_now();
+    if (who != 0 && options.forgets) {
+      static_cast<void>(remove_segment(there_segments, std::string(kLink) + ".wire-in"));
+    }
+    if (who != 0) receiver.start();
+    if (who != 1) sender.start();
+    report.kills += who == 2 ? 2 : 1;
+    // Sometimes before anything has passed at all.
+    kill_at = programs.read_count() + (draw() % 4 == 0 ? 0 : draw() % kBetweenKills);
+  }
+  const std::uint64_t last = programs.written_count();
+  programs.close();
+  while (!programs.is_finished()) {
+    if (!programs.read()) return fail("lost, repeated, or out of order");
+    if (monotonic_ns() > until_ns) return fail("no end");
+    sched_yield();
+  }
+  if (programs.read_count() != last) return fail("something is missing at the end");
+  report.messages = last;
+  std::remove((here.path() + ".socket").c_str());
+  return report;
+}
+
+}  // namespace slipring::wire
