@@ -47,8 +47,8 @@ class LinkReader {
   // worth it.  On a link with a pool, give the buffer back first.
   void release(const Message& message) noexcept;
 
-  // Drops all that the writer has aborted, in one step; on a link with a pool, its buffers go back.
-  // Requires: nothing is held.
+  // Drops all that the writer has aborted and that has not been handed out, in one step; on a link
+  // with a pool, its buffers go back.
   void skip_aborted() noexcept;
 
   // Drops at once what a command in the control lane names.  try_peek() does it by itself; this is
