@@ -298,11 +298,10 @@ void GuardedBroker::take_region(Id id, Packet& packet) noexcept {
   tell_news(other_end(*place));
   const GuardGeneration accepted{body->role, body->generation};
   const Status sent = server_.send(id, number_of(GuardKind::kAccepted), guard_bytes(accepted));
-  // An end that does not hear it gives up; its memory is as good as its predecessor's.  One that
-  // has closed already may have said kBye before, which is still to be read.
-  if (!sent && sent.error().code != ErrorCode::kClosed) {
+  // An end that is not told it gives up, as by kBye; its memory is as good as its predecessor's.
+  if (!sent) {
+    free_role(*place);
     server_.close(id);
-    lost(id);
   }
 }
 

@@ -150,6 +150,11 @@ constexpr Allowance kAllowances[] = {
     {"rendezvous: ", "getsockopt(SO_PEERPIDFD)", ENOPROTOOPT, "kernels before 6.5: by number"},
     {"guarded: ", "getsockopt(SO_PEERPIDFD)", ENOPROTOOPT, "kernels before 6.5: by number"},
     {"rendezvous: meet", "recvmsg", ECONNRESET, "said once, before what had been sent comes"},
+    {"broker: ", "getsockopt(SO_PEERPIDFD)", ENOPROTOOPT, "kernels before 6.5: by number"},
+    {"broker: ", "accept4", 0, "it waits for the next turn"},
+    {"broker: ", "recvmsg", ECONNRESET, "said once, before what had been sent comes"},
+    {"broker: ", "memfd_create", EINVAL, "a kernel before 6.3 knows no such seal"},
+    {"broker: ", "sendmsg", 0, "news are told once the end can be written to"},
     {"rendezvous: ", "accept4", 0, "it waits for the next turn"},
     {"guarded: ", "recvmsg", ECONNRESET, "said once, before what had been sent comes"},
 };

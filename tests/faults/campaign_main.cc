@@ -20,7 +20,7 @@ bool is_chosen(const Scenario& scenario, int count, char** words) {
 int campaign(int count, char** words) {
   Campaign campaign(Depth::kEvery);
   for (auto* part : {memory_scenarios, process_scenarios, wait_scenarios, link_scenarios,
-                     stage_scenarios, guarded_scenarios}) {
+                     stage_scenarios, guarded_scenarios, broker_scenarios}) {
     for (const Scenario& scenario : part()) {
       if (!is_chosen(scenario, count, words)) continue;
       const std::uint64_t before = campaign.tally().injection_count;

@@ -38,5 +38,8 @@ TEST_CASE("faults: pipelines/stage") {
 TEST_CASE("faults: sealed memory, rendezvous, guarded links") {
   run_all("guarded", guarded_scenarios());
 }
+TEST_CASE("faults: a broker that serves") {
+  run_all("broker", broker_scenarios());
+}
 
 }  // namespace slipring::faults

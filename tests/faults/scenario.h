@@ -80,6 +80,7 @@ struct Scenario {
 [[nodiscard]] std::vector<Scenario> link_scenarios();
 [[nodiscard]] std::vector<Scenario> stage_scenarios();
 [[nodiscard]] std::vector<Scenario> guarded_scenarios();
+[[nodiscard]] std::vector<Scenario> broker_scenarios();
 
 // Ends the process with words, for steps that must not fail.
 [[noreturn]] void scenario_broken(const char* why, const Error& error = {});

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "core/pool/buffer_pool.h"
@@ -50,6 +51,10 @@ class BlockPort {
   virtual void give_back(const BufferHandle& buffer) = 0;
   // The buffer was given back: the message may go.
   virtual void finish(const ReplyTicket& ticket) = 0;
+
+  // Where the oldest reply is that is not finished, if those behind it have begun to crowd the
+  // ring; its finish() makes room.
+  [[nodiscard]] virtual std::optional<std::uint64_t> crowding_position() const = 0;
 
   // How many replies may bring data at a time.
   [[nodiscard]] virtual std::uint32_t reply_buffer_count() const = 0;

@@ -174,7 +174,7 @@ Progress Connection::send(int socket) {
         runs_of(memory_->text.data(), kTextBytes, item.text_begin, item.text_bytes, runs.data());
     for (std::size_t i = 0; i < count; ++i) add(runs[i]);
     if (item.piece == kNoIndex) continue;
-    const auto data = context_->port.data_of(context_->pieces.at(item.piece).buffer);
+    const auto data = context_->pieces.data_of(item.piece);
     if (data.size() < item.payload_bytes) {
       // The back end has taken back what it had lent to us: there are no right bytes to send.
       is_broken_ = true;

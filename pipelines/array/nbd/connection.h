@@ -117,7 +117,7 @@ class Connection {
   [[nodiscard]] bool cut(std::uint32_t request, std::uint32_t request_offset, std::uint32_t length,
                          PieceState state, std::uint32_t& piece);
 
-  [[nodiscard]] std::uint32_t judge_answer(const PieceMemory& piece) const;
+  [[nodiscard]] std::uint32_t judge_answer(std::uint32_t piece) const;
   void put_data(std::uint32_t piece);
   void settle_request(std::uint32_t request);
   void conclude(std::uint32_t request);

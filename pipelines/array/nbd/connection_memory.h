@@ -15,6 +15,7 @@
 //   whose reply is being sent: has lived), and issued_bytes reaches beyond its request_offset; else
 //   it is a ghost, and free.
 //   A piece whose out_item is below item_head has been sent.
+//   A piece that is kSpilled has its data at its own place in the spill memory.
 //   The piece named by `submission` and still kReady is on the ring iff the ring's position is
 //   beyond submission.position.
 //
@@ -148,6 +149,7 @@ enum class PieceState : std::uint32_t {
   kReady = 2,      // to be put onto the ring
   kSubmitted = 3,  // the back end has it
   kAnswered = 4,   // a read: its data wait to be sent, or are being sent
+  kSpilled = 5,    // as kAnswered, but its data are in memory of our own, and the reply is finished
 };
 
 // A part of a request, as large as a message may be.

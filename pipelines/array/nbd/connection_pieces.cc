@@ -88,17 +88,18 @@ void Connection::drop_piece(std::uint32_t piece) {
 }
 
 // 0, or the errno that the piece's answer comes to.
-std::uint32_t Connection::judge_answer(const PieceMemory& piece) const {
+std::uint32_t Connection::judge_answer(std::uint32_t index) const {
+  const PieceMemory& piece = context_->pieces.at(index);
   if (piece.error != 0) return piece.error;
   if (piece.operation == BlockOperation::kRead) {
-    const bool is_whole = piece.data_bytes == piece.length &&
-                          context_->port.data_of(piece.buffer).size() >= piece.length;
+    const bool is_whole =
+        piece.data_bytes == piece.length && context_->pieces.data_of(index).size() >= piece.length;
     return is_whole ? 0 : EIO;
   }
   if (piece.operation == BlockOperation::kBlockStatus) {
     const bool has_extents = piece.data_bytes >= sizeof(BlockExtent) &&
                              piece.data_bytes % sizeof(BlockExtent) == 0 &&
-                             context_->port.data_of(piece.buffer).size() >= piece.data_bytes;
+                             context_->pieces.data_of(index).size() >= piece.data_bytes;
     return has_extents ? 0 : EIO;
   }
   return 0;
@@ -109,7 +110,7 @@ void Connection::take_answer(std::uint32_t piece) {
   const std::uint32_t index = answered.request;
   if (!belongs(answered)) return drop_piece(piece);
   RequestMemory& request = memory_->requests[index];
-  const std::uint32_t error = judge_answer(answered);
+  const std::uint32_t error = judge_answer(piece);
   if (error != 0 && settled(request.error) == 0) {
     settle(request.error, static_cast<std::uint32_t>(nbd_error_of(error)));
   }

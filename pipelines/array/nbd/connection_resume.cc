@@ -67,7 +67,9 @@ void Connection::adopt_piece(std::uint32_t index) {
   const PieceState piece_state = settled(piece.state);
   const std::uint64_t out_item = settled(piece.out_item);
   const bool is_open = phase() != Phase::kFree && phase() != Phase::kClosed;
-  const bool was_in_line = piece_state == PieceState::kAnswered && out_item < state().item_tail;
+  const bool is_answered =
+      piece_state == PieceState::kAnswered || piece_state == PieceState::kSpilled;
+  const bool was_in_line = is_answered && out_item < state().item_tail;
   if (is_open && was_in_line && out_item >= state().item_head) {
     ++piece_count_;  // its data are still to be sent
   } else if (piece_state == PieceState::kSubmitted) {
@@ -98,6 +100,7 @@ void Connection::revive_piece(std::uint32_t index) {
       }
       break;
     case PieceState::kAnswered:
+    case PieceState::kSpilled:
       settle(piece.out_item, kNoPosition);
       answered_.push_back(index);
       break;

@@ -19,6 +19,7 @@ namespace slipring::array {
 namespace {
 
 constexpr const char* kMemoryName = "memory";
+constexpr const char* kSpillName = "spill";
 constexpr const char* kUnixName = "unix";
 constexpr const char* kTcpName = "tcp";
 // Tags of epoll events that are no client's index.
@@ -53,6 +54,7 @@ Front::Front(Stage& stage, FrontOptions options)
       refused_number_(stage.counter("refused_requests")),
       hang_ups_number_(stage.counter("protocol_errors")),
       dropped_number_(stage.counter("replies_for_nobody")),
+      spilled_number_(stage.counter("replies_spilled")),
       under_way_number_(stage.gauge("under_way")),
       resumed_number_(stage.counter("connections_resumed")) {}
 
@@ -84,12 +86,23 @@ bool Front::take_over(std::vector<KeptDescriptor>& inherited) {
     return false;
   }
   file_.emplace(std::move(file).value());
-  if (const Status kept_now = stage_.keeper().keep(kMemoryName, file_->fd()); !kept_now) {
+  std::optional<KeptDescriptor> spilled = take_named(inherited, kSpillName);
+  Result<SpillMemoryFile> spill =
+      spilled ? SpillMemoryFile::adopt(std::move(spilled->descriptor)) : SpillMemoryFile::make();
+  if (!spill) {
+    stage_.log(Severity::kError, "cannot have memory for what clients do not read: %s",
+               describe_error(spill.error()).c_str());
+    return false;
+  }
+  spill_.emplace(std::move(spill).value());
+  Status kept_now = stage_.keeper().keep(kMemoryName, file_->fd());
+  if (kept_now) kept_now = stage_.keeper().keep(kSpillName, spill_->fd());
+  if (!kept_now) {
     stage_.log(Severity::kError, "cannot have the front's memory kept: %s",
                describe_error(kept_now.error()).c_str());
     return false;
   }
-  pieces_.emplace(file_->memory(), port_);
+  pieces_.emplace(file_->memory(), port_, spill_->bytes());
   context_.emplace(FrontContext{*pieces_, port_, {}});
   for (std::size_t i = 0; i < options_.exports.size(); ++i) {
     context_->exports.push_back({options_.exports[i], static_cast<std::uint16_t>(i), {}});
@@ -382,6 +395,8 @@ void Front::note_numbers() {
   requests_number_.add(std::exchange(context_->request_count, 0));
   refused_number_.add(std::exchange(context_->refused_count, 0));
   hang_ups_number_.add(std::exchange(context_->hang_up_count, 0));
+  dropped_number_.add(pieces_->take_dropped_count());
+  spilled_number_.add(pieces_->take_spilled_count());
   under_way_number_.set(pieces_->living_count());
 }
 
@@ -436,6 +451,7 @@ int Front::run() {
       return 1;
     }
     send_all();
+    pieces_->relieve_ring();
     note_numbers();
     look_at_deadlines();
     wait(took || served);

@@ -82,6 +82,7 @@ class Front {
   LinkReader& replies_;
   LinkBlockPort port_;
   std::optional<FrontMemoryFile> file_;
+  std::optional<SpillMemoryFile> spill_;
   std::optional<PieceTable> pieces_;
   std::optional<FrontContext> context_;
   std::array<Client, kConnectionCountMax> clients_;
@@ -95,6 +96,7 @@ class Front {
   Board::Number refused_number_;
   Board::Number hang_ups_number_;
   Board::Number dropped_number_;
+  Board::Number spilled_number_;
   Board::Number under_way_number_;
   Board::Number resumed_number_;
 };

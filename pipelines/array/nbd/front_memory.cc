@@ -8,6 +8,9 @@
 namespace slipring::array {
 namespace {
 
+// Of the spill memory from the start; the rest comes and goes.
+constexpr std::uint64_t kTakenBytes = 4096;
+
 Result<Mapping> map(int fd, MemoryLock memory_lock) noexcept {
   MappingOptions options;
   options.access = Access::kReadWrite;
@@ -40,6 +43,22 @@ Result<FrontMemoryFile> FrontMemoryFile::adopt(Descriptor descriptor,
                  sizeof(FrontMemory)};
   }
   return taken;
+}
+
+Result<SpillMemoryFile> SpillMemoryFile::make() noexcept {
+  Result<MemoryFile> file = make_memory_file(kSizeBytes, false, kTakenBytes, "nbd-spill");
+  if (!file) return file.error();
+  return adopt(std::move(file->descriptor));
+}
+
+Result<SpillMemoryFile> SpillMemoryFile::adopt(Descriptor descriptor) noexcept {
+  MappingOptions options;
+  options.access = Access::kReadWrite;
+  options.memory_lock = MemoryLock::kOff;
+  options.prefaults = false;
+  Result<Mapping> mapping = Mapping::map(descriptor.get(), 0, kSizeBytes, options);
+  if (!mapping) return mapping.error();
+  return SpillMemoryFile(std::move(descriptor), std::move(mapping).value());
 }
 
 }  // namespace slipring::array

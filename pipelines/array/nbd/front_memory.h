@@ -1,6 +1,10 @@
 // The memory that outlives the front's process: made once in a run, kept in the descriptor store.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
 #include "core/error/result.h"
 #include "pipelines/array/nbd/connection_memory.h"
 #include "platform/memory/mapping.h"
@@ -22,6 +26,26 @@ class FrontMemoryFile {
 
  private:
   FrontMemoryFile(Descriptor descriptor, Mapping mapping) noexcept
+      : descriptor_(std::move(descriptor)), mapping_(std::move(mapping)) {}
+
+  Descriptor descriptor_;
+  Mapping mapping_;
+};
+
+// Memory for replies' data that clients leave unread, a place a piece, taken only when needed.
+class SpillMemoryFile {
+ public:
+  static constexpr std::uint64_t kSizeBytes = std::uint64_t{kPieceCountMax} * kBlockBufferBytes;
+
+  // Errors: as make_memory_file() and Mapping::map().
+  static Result<SpillMemoryFile> make() noexcept;
+  static Result<SpillMemoryFile> adopt(Descriptor descriptor) noexcept;
+
+  [[nodiscard]] std::span<std::byte> bytes() const noexcept { return mapping_.writable_bytes(); }
+  [[nodiscard]] int fd() const noexcept { return descriptor_.get(); }
+
+ private:
+  SpillMemoryFile(Descriptor descriptor, Mapping mapping) noexcept
       : descriptor_(std::move(descriptor)), mapping_(std::move(mapping)) {}
 
   Descriptor descriptor_;

@@ -74,6 +74,11 @@ void LinkBlockPort::finish(const ReplyTicket& ticket) {
   }
 }
 
+std::optional<std::uint64_t> LinkBlockPort::crowding_position() const {
+  if (held_.size() < replies_->shape().slot_count / 2) return std::nullopt;
+  return held_.front().message.position;
+}
+
 std::uint32_t LinkBlockPort::reply_buffer_count() const {
   return replies_->shape().pool_buffer_count;
 }

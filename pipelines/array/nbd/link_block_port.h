@@ -32,10 +32,8 @@ class LinkBlockPort final : public BlockPort {
   [[nodiscard]] std::span<const std::byte> data_of(const BufferHandle& buffer) const override;
   void give_back(const BufferHandle& buffer) override;
   void finish(const ReplyTicket& ticket) override;
+  [[nodiscard]] std::optional<std::uint64_t> crowding_position() const override;
   [[nodiscard]] std::uint32_t reply_buffer_count() const override;
-
-  // Replies that hold up the ring because an older one is not finished.
-  [[nodiscard]] std::size_t held_count() const noexcept { return held_.size(); }
 
  private:
   struct Held {

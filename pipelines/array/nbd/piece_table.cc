@@ -1,5 +1,7 @@
 #include "pipelines/array/nbd/piece_table.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 
 #include "core/error/check.h"
@@ -8,6 +10,10 @@
 
 namespace slipring::array {
 namespace {
+
+void give_memory_back(std::span<std::byte> place) {
+  static_cast<void>(::madvise(place.data(), place.size(), MADV_REMOVE));
+}
 
 constexpr std::uint64_t kIndexMask = (std::uint64_t{1} << kPieceIndexBits) - 1;
 
@@ -24,7 +30,8 @@ bool has_request_buffer(PieceState state, BlockOperation operation) {
 
 }  // namespace
 
-PieceTable::PieceTable(FrontMemory& memory, BlockPort& port) : memory_(&memory), port_(&port) {
+PieceTable::PieceTable(FrontMemory& memory, BlockPort& port, std::span<std::byte> spill)
+    : memory_(&memory), port_(&port), spill_(spill) {
   free_.reserve(kPieceCountMax);
   for (std::uint32_t i = kPieceCountMax; i-- > 0;) {
     if (settled(memory.pieces[i].state) == PieceState::kFree) {
@@ -149,6 +156,38 @@ std::optional<std::uint32_t> PieceTable::take_reply(const BlockReply& reply,
   return std::nullopt;
 }
 
+std::span<const std::byte> PieceTable::data_of(std::uint32_t index) const noexcept {
+  const PieceMemory& piece = memory_->pieces[index];
+  if (settled(piece.state) != PieceState::kSpilled) return port_->data_of(piece.buffer);
+  return spill_.empty() ? std::span<const std::byte>() : spill_place(index);
+}
+
+void PieceTable::relieve_ring() {
+  while (!spill_.empty()) {
+    const std::optional<std::uint64_t> position = port_->crowding_position();
+    if (!position) return;
+    std::uint32_t index = 0;
+    while (index < kPieceCountMax && !(tickets_[index] && tickets_[index]->position == *position)) {
+      ++index;
+    }
+    if (index == kPieceCountMax) return;  // its piece is taken care of at this very moment
+    spill(index);
+  }
+}
+
+void PieceTable::spill(std::uint32_t index) {
+  PieceMemory& piece = at(index);
+  const auto data = port_->data_of(piece.buffer);
+  const std::size_t count = std::min<std::size_t>(piece.data_bytes, data.size());
+  // Should the back end have taken its buffer back, zeroes are what is sent: it lied either way.
+  std::copy_n(data.begin(), count, spill_place(index).begin());
+  settle(piece.state, PieceState::kSpilled);
+  port_->give_back(piece.buffer);
+  port_->finish(*tickets_[index]);
+  tickets_[index].reset();
+  ++spilled_count_;
+}
+
 void PieceTable::free(std::uint32_t index) {
   PieceMemory& piece = at(index);
   const PieceState state = settled(piece.state);
@@ -158,6 +197,8 @@ void PieceTable::free(std::uint32_t index) {
     ready_.erase(std::remove(ready_.begin(), ready_.end(), index), ready_.end());
   }
   if (state == PieceState::kAnswered) port_->give_back(piece.buffer);
+  // The memory goes back at once; a failure only keeps it.
+  if (state == PieceState::kSpilled) give_memory_back(spill_place(index));
   settle(piece.state, PieceState::kFree);
   if (tickets_[index]) port_->finish(*tickets_[index]);
   tickets_[index].reset();

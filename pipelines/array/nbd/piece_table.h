@@ -4,6 +4,11 @@
 // besides, free places, those that wait for the ring, and tickets of replies, is made again from
 // them by a successor.
 //
+// Spilling.  Replies leave the ring in its order: a client who does not read would hold up
+// everybody else's.  When the ring is half full behind such a reply, its data are copied to memory
+// of our own and the reply is finished.  Each piece has its place there, and no more is ever there
+// than the replies' pool has buffers.
+//
 // Ids.  id = sequence << kPieceIndexBits | index.  The sequence is counted up before it is used, in
 // memory that outlives the process, so that no id is ever used twice; the index finds the piece
 // without a search.
@@ -13,6 +18,8 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "core/ring/transfer.h"
@@ -23,8 +30,8 @@ namespace slipring::array {
 
 class PieceTable {
  public:
-  // Both outlive the table.
-  PieceTable(FrontMemory& memory, BlockPort& port);
+  // All outlive the table.  `spill` has room for every piece, or none.
+  PieceTable(FrontMemory& memory, BlockPort& port, std::span<std::byte> spill = {});
 
   // After a predecessor's death, once: decides whether the piece that it was putting onto the ring
   // is there.  Every piece is taken for living until free() says otherwise.
@@ -34,6 +41,8 @@ class PieceTable {
   [[nodiscard]] bool revive(std::uint32_t index);
 
   [[nodiscard]] PieceMemory& at(std::uint32_t index) noexcept { return memory_->pieces[index]; }
+  // The data of an answered piece; empty when they are not to be had.
+  [[nodiscard]] std::span<const std::byte> data_of(std::uint32_t index) const noexcept;
 
   // Whether a piece more may be under way: a place is free, and a buffer for its reply's data.
   [[nodiscard]] bool has_room_for(BlockOperation operation) const noexcept;
@@ -55,6 +64,9 @@ class PieceTable {
   [[nodiscard]] std::optional<std::uint32_t> take_reply(const BlockReply& reply,
                                                         const ReplyTicket& ticket);
 
+  // Copies what crowds the ring out of its way.
+  void relieve_ring();
+
   // The piece is over: its buffer goes back, whosever it is, and its reply is finished.
   // Requires: not kSubmitted.
   void free(std::uint32_t index);
@@ -64,19 +76,31 @@ class PieceTable {
   [[nodiscard]] std::uint32_t living_count() const noexcept {
     return kPieceCountMax - static_cast<std::uint32_t>(free_.size());
   }
-  // Replies that were for nobody: repeated after a death, or of a client that has gone.
-  [[nodiscard]] std::uint64_t dropped_reply_count() const noexcept { return dropped_count_; }
+  // Replies since the last call whose data were copied out of the ring's way.
+  [[nodiscard]] std::uint64_t take_spilled_count() noexcept {
+    return std::exchange(spilled_count_, 0);
+  }
+  // Replies since the last call that nobody waited for: repeated after a death.
+  [[nodiscard]] std::uint64_t take_dropped_count() noexcept {
+    return std::exchange(dropped_count_, 0);
+  }
 
  private:
   void publish(std::uint32_t index);
+  void spill(std::uint32_t index);
+  [[nodiscard]] std::span<std::byte> spill_place(std::uint32_t index) const noexcept {
+    return spill_.subspan(std::size_t{index} * kBlockBufferBytes, kBlockBufferBytes);
+  }
 
   FrontMemory* memory_;
   BlockPort* port_;
+  std::span<std::byte> spill_;
   std::vector<std::uint32_t> free_;
   std::deque<std::uint32_t> ready_;
   std::array<std::optional<ReplyTicket>, kPieceCountMax> tickets_;
   std::uint32_t data_count_ = 0;  // living pieces whose replies bring data
   std::uint64_t dropped_count_ = 0;
+  std::uint64_t spilled_count_ = 0;
 };
 
 }  // namespace slipring::array

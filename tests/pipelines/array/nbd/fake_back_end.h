@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -97,6 +98,7 @@ class FakeBlockPort final : public array::BlockPort {
     back_->released.store(released, std::memory_order_release);
     std::atomic_signal_fence(std::memory_order_seq_cst);
   }
+  std::optional<std::uint64_t> crowding_position() const override { return std::nullopt; }
   std::uint32_t reply_buffer_count() const override { return kFakeLogCount; }
 
  private:

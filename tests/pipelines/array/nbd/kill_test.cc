@@ -6,9 +6,11 @@
 #include <stdlib.h>
 
 #include <atomic>
+#include <map>
 #include <random>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "tests/pipelines/array/nbd/ledger_client.h"
@@ -25,14 +27,14 @@ std::uint32_t setting(const char* name, std::uint32_t otherwise) {
 // Clients at work, each on its own part of the disk, until they are told to stop.
 class Clients {
  public:
-  Clients(const ServedArray& array, std::uint64_t sectors, std::uint32_t seed) {
+  Clients(const ServedArray& array, std::uint32_t seed) {
     constexpr std::uint32_t kCount = 3;
     for (std::uint32_t i = 0; i < kCount; ++i) {
       std::optional<NbdClient> client = NbdClient::connect(array.socket());
       REQUIRE(client.has_value());
       // One of them takes simple replies.
       REQUIRE(client->enter("", i != 0));
-      const std::uint64_t part = sectors / kCount;
+      const std::uint64_t part = client->export_bytes() / kSectorBytes / kCount;
       ledgers_.push_back(std::make_unique<LedgerClient>(std::move(*client), i * part, part,
                                                         seed + i, 1U << (2 * i)));
     }
@@ -74,36 +76,59 @@ class Clients {
   std::atomic<bool> has_fault_{false};
 };
 
-TEST_CASE("nbd: stages killed under clients who compare every byte cost a pause and nothing else") {
+// Kills one of these stages after the other, as often as the settings say.
+void kill_under_clients(const std::string& pipeline,
+                        std::vector<std::pair<std::string, std::string>> settings,
+                        const std::vector<std::string>& stages) {
   const std::uint32_t kills = setting("SLIPRING_KILLS", 15);
   const std::uint32_t seed = setting("SLIPRING_SEED", 20261);
-  ServedArray array("plain.toml");
+  ServedArray array(pipeline, std::move(settings));
   std::mt19937 random(seed);
-  std::uint32_t killed[2] = {0, 0};
-  Clients clients(array, 32 * 2048, seed);
+  std::map<std::string, std::uint32_t> killed;
+  Clients clients(array, seed);
   for (std::uint32_t i = 0; i < kills && !clients.has_fault(); ++i) {
     // Somewhere in the middle of their work: when so many more requests have been taken.
     const std::uint64_t until = array.number("nbd", "requests") + random() % 400;
-    REQUIRE_MESSAGE(
-        eventually([&] { return clients.has_fault() || array.number("nbd", "requests") >= until; },
-                   60),
-        "no request is served: " << array.log());
-    const bool is_front = random() % 3 != 0;
-    ++killed[is_front ? 0 : 1];
-    array.kill_stage(is_front ? "nbd" : "file");
+    const auto has_come = [&] {
+      return clients.has_fault() || array.number("nbd", "requests") >= until;
+    };
+    REQUIRE_MESSAGE(eventually(has_come, 60), "no request is served: " << array.log());
+    const std::string& stage = stages[random() % stages.size()];
+    ++killed[stage];
+    array.kill_stage(stage);
   }
   const LedgerCounts counts = clients.stop();
-  MESSAGE("seed ", seed, ": ", killed[0], " kills of nbd and ", killed[1], " of file; ",
-          counts.reads, " reads, ", counts.writes, " writes, ", counts.others, " others, ",
-          counts.sectors_compared, " sectors compared, ",
-          array.number("nbd", "connections_resumed"), " connections resumed, ",
-          array.number("nbd", "replies_for_nobody"), " replies for nobody");
+  std::string kills_text;
+  for (const auto& [stage, count] : killed) {
+    kills_text += " " + std::to_string(count) + " of " + stage;
+  }
+  MESSAGE(pipeline, ", seed ", seed, ", kills:", kills_text, "; ", counts.reads, " reads, ",
+          counts.writes, " writes, ", counts.others, " others, ", counts.sectors_compared,
+          " sectors compared, ", array.number("nbd", "connections_resumed"),
+          " connections resumed, ", array.number("nbd", "replies_for_nobody"),
+          " replies for nobody");
   CHECK_MESSAGE(counts.fault.empty(), counts.fault, "\n", array.log());
   CHECK(counts.refusals == 0);
   CHECK(counts.sectors_compared > 0);
   CHECK(array.number("nbd", "connections_resumed") > 0);
   CHECK(array.number("nbd", "protocol_errors") == 0);
   CHECK(array.stop() == 0);
+}
+
+TEST_CASE("nbd: stages killed under clients who compare every byte cost a pause and nothing else") {
+  kill_under_clients("plain.toml", {}, {"nbd", "nbd", "file"});
+}
+
+TEST_CASE("array: any stage killed under clients who compare every byte costs a pause") {
+  const SocketFolder folder;
+  std::vector<std::pair<std::string, std::string>> settings = {{"cache.memory_mib", "32"},
+                                                               {"raid.log_mib", "8"}};
+  for (const char* disk : {"disk0", "disk1", "disk2", "disk3"}) {
+    settings.emplace_back(std::string(disk) + ".path", folder.file(disk));
+    settings.emplace_back(std::string(disk) + ".create_mib", "40");
+  }
+  kill_under_clients("array.toml", std::move(settings),
+                     {"nbd", "cache", "raid", "disk0", "disk1", "disk2", "disk3"});
 }
 
 }  // namespace
