@@ -28,6 +28,7 @@
 #include "tools/bench/message.h"
 #include "tools/bench/shared_word.h"
 #include "tools/bench/sides.h"
+#include "tools/bench/ticks.h"
 
 namespace slipring::bench {
 namespace {
@@ -36,7 +37,7 @@ constexpr std::size_t kRequestBytes = 4096;
 constexpr std::uint64_t kQueueBytes = std::uint64_t{256} << 20;
 constexpr int kPipeBytes = 1 << 20;
 constexpr std::uint64_t kRequestsBefore = 64;  // processed before the command
-constexpr std::uint32_t kLeastRounds = 3;
+constexpr std::uint32_t kLeastRounds = 2;
 constexpr std::uint64_t kGiveUpNs = 20'000'000'000;
 
 // What the two sides tell each other; lies in the arena.
@@ -274,7 +275,7 @@ CellResult run_abort(const CellSettings& settings) {
       [&] { queue.consume(board); });
   result.message_count = board.processed.look();
   result.faults.torn = board.torn.look();
-  for (const std::uint64_t took_ns : rounds_ns) result.latency.add(took_ns);
+  for (const std::uint64_t took_ns : rounds_ns) result.latency.add(ticks_of_ns(took_ns));
   if (!rounds_ns.empty()) {
     std::sort(rounds_ns.begin(), rounds_ns.end());
     result.value = static_cast<double>(rounds_ns[rounds_ns.size() / 2]);
