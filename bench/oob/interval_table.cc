@@ -156,7 +156,7 @@ std::string interval_plot(const IntervalTable& table, const std::string& caption
       "@media(prefers-color-scheme:dark){text{fill:#e6e9ef}.note{fill:#98a2b3}"
       ".grid{stroke:#3a4252}.w0{stroke:#2dd4bf}.w1{stroke:#fbbf24}.w2{stroke:#a78bfa}}</style>\n";
   svg += frame(overhead, "Overhead, ns a message") + '\n';
-  svg += frame(wasted, "Messages processed after the command: p50, and p99 dashed") + '\n';
+  svg += frame(wasted, "Processed after the command (p99 dashed)") + '\n';
   const std::vector<const char*> ways = ways_of(table);
   for (std::size_t i = 0; i < ways.size(); ++i) {
     const std::string style = "w" + std::to_string(i);
