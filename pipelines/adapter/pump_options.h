@@ -24,6 +24,9 @@ struct PumpOptions {
   WaiterOptions waiter = {};
   // A lane of a set: so long without room and no longer; 0: for ever.
   std::uint64_t room_wait_ns = 0;
+  // A real-time signal that interrupts a pump blocked in its output when somebody commands that
+  // what is queued be dropped (pipelines/link/CONTROL.md); 0: the command waits for the output.
+  int abort_signal = 0;
 };
 
 struct PumpReport {

@@ -95,7 +95,7 @@ ExitStatus pipe(const PipeRequest& request, std::string_view command) {
               .meeting = {.capacity_bytes = *capacity_bytes},
               .framing = *framing,
               .max_message_bytes = *max_bytes,
-              .pump = {.stays = request.stay, .stop = &stop},
+              .pump = {.stays = request.stay, .stop = &stop, .abort_signal = SIGRTMIN},
               .limits = *limits};
   if (command == "put") {
     route.pump.room_wait_ns = limits->wait_ns;
