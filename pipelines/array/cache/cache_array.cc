@@ -119,6 +119,7 @@ bool CacheStage::wants_writing() {
   if (cache_.dirty_count() > start || is_last_waiting_) return true;
   const std::uint64_t lowest = cache_.lowest_number();
   for (const Pending& pending : pending_) {
+    if (durable_count_ == 0) break;
     if (pending.flush_number > lowest && !pending.is_done) return true;
   }
   return cache_.dirty_count() != 0 && monotonic_ns() - last_request_ns_ > options_.idle_write_ns;

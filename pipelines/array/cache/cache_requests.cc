@@ -109,6 +109,11 @@ bool CacheStage::has_edges(std::uint64_t offset, std::uint64_t length) {
   return has_all;
 }
 
+bool CacheStage::was_applied(const BlockRequest& request) const {
+  return request.sequence <= cache_.applied_sequence() &&
+         options_.planted != CacheFault::kReplayIgnoresSequence;
+}
+
 bool CacheStage::start_write(Pending& pending) {
   const BlockRequest& request = pending.request;
   if (!has_data(request) && pending.message.redelivered) {
@@ -119,8 +124,7 @@ bool CacheStage::start_write(Pending& pending) {
   pending.error = fault_of(request);
   if (pending.error == 0 && !has_data(request)) pending.error = EINVAL;
   const bool is_durable = (request.flags & kForceUnitAccess) != 0;
-  const bool is_applied = request.sequence <= cache_.applied_sequence() &&
-                          options_.planted != CacheFault::kReplayIgnoresSequence;
+  const bool is_applied = was_applied(request);
   if (pending.error != 0 || request.length == 0 || (is_applied && !is_durable)) {
     reply(pending);
     return true;
@@ -159,7 +163,7 @@ bool CacheStage::start_zeroes(Pending& pending) {
   // Zeros are written as any other bytes: no faster.
   if (pending.error == 0 && (request.flags & kFastZero) != 0) pending.error = ENOTSUP;
   const bool is_durable = (request.flags & kForceUnitAccess) != 0;
-  const bool is_applied = request.sequence <= cache_.applied_sequence();
+  const bool is_applied = was_applied(request);
   if (is_edge_lost_ && pending.error == 0) pending.error = EIO;
   is_edge_lost_ = false;
   if (pending.error != 0 || request.length == 0 || (is_applied && !is_durable)) {
@@ -181,7 +185,7 @@ bool CacheStage::start_zeroes(Pending& pending) {
     ++pending.done_blocks;
   }
   report_.others.add();
-  cache_.set_applied(request.sequence);
+  cache_.set_applied(std::max(request.sequence, cache_.applied_sequence()));
   if (is_durable) return begin_durable(pending);
   reply(pending);
   return true;

@@ -171,10 +171,12 @@ bool CacheStage::begin_durable(Pending& pending) {
     return true;
   }
   pending.flush_number = cache_.next_number();
+  ++durable_count_;
   return true;
 }
 
 bool CacheStage::settle_flushes() {
+  if (durable_count_ == 0) return false;
   bool has_moved = false;
   const std::uint64_t lowest = cache_.lowest_number();
   bool wants_flush = false;
@@ -207,6 +209,7 @@ void CacheStage::reply(Pending& pending) {
   const Reserved reserved = stage_.reserve(replies_, sizeof reply, place, [] { return false; });
   if (reserved == Reserved::kCorruptPeer) give_up(replies_.offender(), "the front");
   pending.is_done = true;
+  if (pending.flush_number != 0) --durable_count_;
   if (pending.error != 0) report_.errors.add();
   if (reserved == Reserved::kDone) {
     if (pending.slot && pending.error == 0) {

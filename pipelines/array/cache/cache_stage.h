@@ -98,6 +98,8 @@ class CacheStage {
   bool begin_durable(Pending& pending);
   [[nodiscard]] int fault_of(const BlockRequest& request) const;
   [[nodiscard]] bool has_data(const BlockRequest& request);
+  // As a whole, by us or a predecessor.
+  [[nodiscard]] bool was_applied(const BlockRequest& request) const;
 
   // Whether the blocks that the range covers in part are there; begins to read those that are not.
   bool has_edges(std::uint64_t offset, std::uint64_t length);
@@ -129,6 +131,7 @@ class CacheStage {
   std::deque<Pending> pending_;
   std::deque<Fill> fills_;
   std::deque<WriteBack> writes_;
+  std::uint32_t durable_count_ = 0;  // of pending_, those that wait for the array
   std::uint64_t next_ticket_ = 1;
   std::uint64_t answered_ticket_ = 0;
   std::uint64_t last_request_ns_ = 0;

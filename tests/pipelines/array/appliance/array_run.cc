@@ -88,7 +88,8 @@ std::string ArrayRun::pipeline(const ArrayRunOptions& options) const {
   text +=
       stage_text("load", "load",
                  "seed = " + std::to_string(options.seed) + "\nstate = \"" + path("load.state") +
-                     "\"\nverify_only = " + (options.verifies_only ? "true" : "false"));
+                     "\"\nverify_only = " + (options.verifies_only ? "true" : "false") +
+                     "\narea_kib = " + std::to_string(options.area_kib));
   // Smaller than what the load uses, so that blocks come and go.
   text += stage_text("cache", "cache",
                      "memory_mib = 8\nidle_write_ms = 50\nplanted = \"" + options.planted + "\"");
@@ -222,6 +223,7 @@ KillReport run_kills(const ArrayRunOptions& options, std::uint64_t kills) {
   }
   std::vector<std::string> stages = {"cache", "cache", "raid", "raid"};
   for (std::uint32_t i = 0; i < options.disks; ++i) stages.push_back("disk" + std::to_string(i));
+  if (options.kills_cache_alone) stages = {"cache"};
   while (report.kills < kills && report.problem.empty()) {
     const std::uint64_t until = run.number("load", "answered") + random() % 150;
     if (!run.wait_for("load", "answered", until)) {

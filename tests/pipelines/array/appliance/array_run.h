@@ -16,8 +16,10 @@ struct ArrayRunOptions {
   int level = 5;
   std::uint32_t disks = 4;
   std::uint64_t seed = 1;
-  std::string planted = "none";  // of the cache
-  std::string engine = "auto";   // of the disks
+  std::string planted = "none";    // in the cache
+  std::string engine = "auto";     // of the disks
+  std::uint64_t area_kib = 16384;  // that the load uses
+  bool kills_cache_alone = false;
   bool verifies_only = false;
 };
 

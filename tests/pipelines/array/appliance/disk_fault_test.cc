@@ -1,0 +1,80 @@
+// Disks that go, lie and come back, under the load and with the real stages.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <string>
+
+#include "pipelines/array/raid/disk_format.h"
+#include "platform/process/descriptor.h"
+#include "tests/pipelines/array/appliance/array_run.h"
+
+namespace slipring::array::test {
+namespace {
+
+void expect_good_end(ArrayRun& run, ArrayRunOptions options) {
+  CHECK(run.number("load", "violations") == 0);
+  REQUIRE(run.tell("load", "stop"));
+  const std::optional<int> status = run.end_by_itself();
+  CHECK_MESSAGE(status == 0, run.log());
+  options.verifies_only = true;
+  REQUIRE_MESSAGE(run.start(options), run.problem());
+  CHECK_MESSAGE(run.end_by_itself() == 0, run.log());
+}
+
+// More answers of the load than there are now.
+bool goes_on(const ArrayRun& run) {
+  return run.wait_for("load", "answered", run.number("load", "answered") + 200);
+}
+
+}  // namespace
+
+TEST_CASE("array: a disk fails, another takes its place and is rebuilt, and the next one fails") {
+  ArrayRun run;
+  ArrayRunOptions options;
+  REQUIRE_MESSAGE(run.start(options), run.problem());
+  REQUIRE(goes_on(run));
+  REQUIRE(run.tell("disk1", "fail"));
+  REQUIRE(run.wait_for("raid", "degraded_blocks", 1));
+  CHECK(run.number("raid", "disk1_state") == 0);
+  REQUIRE(goes_on(run));
+  REQUIRE(run.tell("disk1", "replace " + run.path("new1.img")));
+  REQUIRE(run.wait_for("disk1", "is_usable", 1));
+  REQUIRE(run.tell("raid", "replace 1"));
+  REQUIRE_MESSAGE(run.wait_for("raid", "disk1_state", 1), run.log());
+  REQUIRE(run.kill_stage("raid"));
+  REQUIRE_MESSAGE(run.wait_for("raid", "disk1_state", 1), run.log());
+  REQUIRE(goes_on(run));
+  CHECK_MESSAGE(run.number("raid", "lost_blocks") == 0, run.log());
+  CHECK(run.number("raid", "is_broken") == 0);
+  // A runner that starts again names the first file: it is stale, and not believed.
+  expect_good_end(run, options);
+}
+
+TEST_CASE("array: bits that flip on a disk are found, named and mended") {
+  ArrayRun run;
+  ArrayRunOptions options;
+  options.disks = 3;
+  REQUIRE_MESSAGE(run.start(options), run.problem());
+  REQUIRE(goes_on(run));
+  const std::string path = run.path("disk2.img");
+  const Descriptor disk(open(path.c_str(), O_RDWR | O_CLOEXEC));
+  REQUIRE(disk.is_open());
+  const off_t size = lseek(disk.get(), 0, SEEK_END);
+  const off_t data = size / 2;  // behind the log and the checksums
+  for (int i = 0; i < 20; ++i) {
+    const off_t at = data + i * 40'000;
+    char byte = 0;
+    REQUIRE(pread(disk.get(), &byte, 1, at) == 1);
+    byte = static_cast<char>(byte ^ 0x20);
+    REQUIRE(pwrite(disk.get(), &byte, 1, at) == 1);
+  }
+  REQUIRE(run.tell("raid", "scrub"));
+  // What the load writes over meanwhile needs no mending.
+  REQUIRE_MESSAGE(run.wait_for("raid", "disk2_lies", 5), run.log());
+  CHECK(run.number("raid", "disk0_lies") == 0);
+  CHECK(run.number("raid", "disk1_lies") == 0);
+  expect_good_end(run, options);
+}
+
+}  // namespace slipring::array::test
