@@ -390,8 +390,29 @@ void Front::send_all() {
   }
 }
 
+// Out of band: what a client has asked and nobody has begun is dropped with it.
 void Front::obey(const Command& command) {
-  stage_.log(Severity::kWarning, "unknown command '%s'", command.text.c_str());
+  static constexpr std::string_view kDisconnect = "disconnect ";
+  const bool is_list = command.text == "clients";
+  if (!is_list && !command.text.starts_with(kDisconnect)) {
+    stage_.log(Severity::kWarning,
+               "unknown command '%s'; there are: clients, disconnect CLIENT|all",
+               command.text.c_str());
+    return;
+  }
+  const std::string_view wanted =
+      is_list ? std::string_view("all") : std::string_view(command.text).substr(kDisconnect.size());
+  std::uint32_t count = 0;
+  for (std::uint32_t i = 0; i < kConnectionCountMax; ++i) {
+    const Connection& connection = *clients_[i].connection;
+    const std::string name(connection.name());
+    if (!clients_[i].socket.is_open() || (wanted != "all" && wanted != name)) continue;
+    ++count;
+    stage_.log(Severity::kInfo, "client %s: %u pieces under way%s", name.c_str(),
+               connection.piece_count(), is_list ? "" : "; disconnected");
+    if (!is_list) close_client(i);
+  }
+  if (count == 0) stage_.log(Severity::kInfo, "there is no such client");
 }
 
 void Front::note_numbers() {
