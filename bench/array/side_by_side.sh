@@ -76,7 +76,8 @@ measure() { # SERVER RW BS DEPTH; prints IOPS, KiB/s, microseconds of processor 
   after=$(ticks_of "${pids[$server]}")
   echo "$fields" | awk -F';' -v ticks=$((after - before)) -v hz="$(getconf CLK_TCK)" '
     { iops = $8 + $49; kib = $7 + $48; requests = ($6 + $47) / (kib > 0 ? kib : 1) * iops;
-      printf "%d %d %.1f\n", iops, kib, requests > 0 ? ticks / hz * 1e6 / requests : 0 }'
+      cost = (requests > 0) ? ticks / hz * 1e6 / requests : 0
+      printf "%d %d %.1f\n", iops, kib, cost }'
 }
 
 columns=("randread 4k 1" "randread 4k 16" "randread 4k 64" "randwrite 4k 1" "randwrite 4k 16" "randwrite 4k 64" "read 1m 1" "read 1m 4" "write 1m 1" "write 1m 4")
