@@ -28,6 +28,8 @@
 #include "tools/run/run.h"
 #include "tools/serve/serve.h"
 #include "tools/stat/stat.h"
+#include "tools/tail/tail.h"
+#include "tools/top/top.h"
 #include "tools/verify/verify.h"
 #include "tools/wire/wire.h"
 
@@ -77,6 +79,8 @@ struct CommandLine {
   OobRequest oob;
   std::string oob_wait;
   BenchRequest bench;
+  TopRequest top;
+  TailRequest tail;
   ServeRequest serve;
   VerifyRequest verify;
   WireRequest wire;
@@ -256,6 +260,24 @@ void add_bench(CommandLine& line) {
   command.add_option("--cpus", request.cpus)->group("");
 }
 
+void add_top(CommandLine& line) {
+  TopRequest& request = line.top;
+  CLI::App& command = line.add(kTopText, request.json);
+  command.add_option("NAME", request.names, "Segments, patterns, or pipelines (default: all)");
+  command.add_option("-i,--interval", request.interval, "Again every so many (default 1)")
+      ->option_text(" SECONDS");
+}
+
+void add_tail(CommandLine& line) {
+  TailRequest& request = line.tail;
+  CLI::App& command = line.add(kTailText, request.json);
+  command.add_option("NAME", request.name, "A link of records or slots");
+  command.add_option("-n,--count", request.count, "Stop after so many")->option_text(" COUNT");
+  command.add_flag("--unread", request.unread, "First those that its reader has not finished");
+  command.add_flag("--raw", request.raw, "The bytes alone, with nothing between messages");
+  command.add_flag("--hex", request.hex, "In hexadecimal (default: text, a line a message)");
+}
+
 void add_serve(CommandLine& line) {
   ServeRequest& request = line.serve;
   CLI::App& command = line.add(kServeText, request.json);
@@ -318,6 +340,8 @@ void build(CommandLine& line) {
   add_pipe(line);
   add_wire(line);
   add_oob(line);
+  add_top(line);
+  add_tail(line);
   add_serve(line);
   add_verify(line);
   add_reap(line);
@@ -409,6 +433,8 @@ bool place_last_words(CommandLine& line, const std::string& command,
   if (command == kManText.name) fill(line.man.command);
   if (command == kCompletionText.name) fill(line.completion.shell);
   if (command == kVerifyText.name) append(line.verify.names);
+  if (command == kTopText.name) append(line.top.names);
+  if (command == kTailText.name) fill(line.tail.name);
   if (command == kRmText.name) append(line.remove.names);
   if (command == kStatText.name) append(line.stat.names);
   if (command == kOobText.name) {
@@ -430,6 +456,7 @@ bool has_every_word(const CommandLine& line, const std::string& command) {
   if (command == kPipeText.name && line.pipe.from.empty()) missing = "FROM";
   if (command == kOobText.name && line.oob.words.empty()) missing = "WORD";
   if (command == kOobText.name && line.oob.lane.empty()) missing = "PIPELINE.LANE";
+  if (command == kTailText.name && line.tail.name.empty()) missing = "NAME";
   if (command == kCompletionText.name && line.completion.shell.empty()) missing = "SHELL";
   if (missing == nullptr) return true;
   complain(command, std::string(missing) + " is required; see `slipring " + command + " --help`");
@@ -455,6 +482,8 @@ ExitStatus dispatch(CommandLine& line, const std::string& command) {
   if (command == kPipeText.name) return pipe(line.pipe, command);
   if (command == kDoctorText.name) return doctor(line.doctor);
   if (command == kBenchText.name) return bench(line.bench);
+  if (command == kTopText.name) return top(line.top);
+  if (command == kTailText.name) return tail(line.tail);
   if (command == kServeText.name) return serve(line.serve);
   if (command == kVerifyText.name) return verify(line.verify);
   if (command == kWireText.name) return wire(line.wire);

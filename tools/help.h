@@ -100,6 +100,18 @@ inline constexpr CommandText kBenchText = {
     "  slipring bench\n"
     "  slipring bench --seconds 30\n"
     "  slipring bench --json | jq '.results[] | {workload, contender, median}'\n"};
+inline constexpr CommandText kTopText = {
+    "top", "Watch links and their processes on the whole terminal",
+    "[NAME|PATTERN|PIPELINE]... [-i SECONDS] [--json]",
+    "  slipring top\n"
+    "  slipring top settop -i 0.5\n"
+    "  slipring top --json | jq -c '.links[] | {name, fill}'\n"};
+inline constexpr CommandText kTailText = {
+    "tail", "Show the messages of a link as they go by, and take none",
+    "NAME [-n COUNT] [--unread] [--raw|--hex|--json]",
+    "  slipring tail log\n"
+    "  slipring tail log --unread -n 1 --hex\n"
+    "  slipring tail ticks --json | jq .size_bytes\n"};
 inline constexpr CommandText kServeText = {
     "serve", "Offer links over HTTP, with metrics for Prometheus and a live page",
     "[--listen HOST:PORT] [--token-file FILE] [OPTIONS]",

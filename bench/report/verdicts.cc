@@ -207,6 +207,11 @@ void judge_records(Judge& judge) {
   judge.at_least("Records 1 KiB", "ahead of every peer", "record1k", is_rival, 1);
   judge.at_least("Records 4 KiB", "≥ 2 × the best peer", "record4k", is_rival, 2);
   judge.at_least("Records 64 KiB", "≥ 2 × the best peer", "record64k", is_rival, 2);
+  for (const auto& [title, workload] : {std::pair("Bytes, 4 KiB a write", "stream4k"),
+                                        std::pair("Bytes, 64 KiB a write", "stream64k"),
+                                        std::pair("Bytes, 1 MiB a write", "stream1m")}) {
+    judge.at_least(title, "ahead of pipe, unix stream and TCP", workload, is_rival, 1);
+  }
   judge.between("Large messages by handle", "1 MiB costs what 64 B costs", "handle1m", "handle64",
                 0.9, false);
 }

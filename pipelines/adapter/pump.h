@@ -12,7 +12,11 @@
 // on at the byte where the dead one stopped.
 //
 // Bytes go from the system call into the ring and from the ring into the system call: no copy is
-// made in between.
+// made in between.  By readv and writev, and not by splice: a mapping can be no target of splice,
+// and into the ring's file the kernel copies as read does, for more.  Out of the ring, splice and
+// vmsplice are faster from 64 KiB on, and wrong: the pipe then refers to the ring's pages, and who
+// reads it later gets what the writer's next lap has put there (//bench/adapter:splice_benchmark
+// measures all of these, and counts the bytes that come out changed: every one).
 //
 // Crash.  A killed filler loses what it had read and not published, as a killed `cat` does.  A
 // killed drainer may have written bytes that it had not yet finished: a successor writes them

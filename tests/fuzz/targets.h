@@ -18,6 +18,7 @@ namespace slipring::fuzz {
 [[nodiscard]] std::span<const TargetInfo> header_targets();
 [[nodiscard]] std::span<const TargetInfo> guard_targets();
 [[nodiscard]] std::span<const TargetInfo> text_targets();
+[[nodiscard]] std::span<const TargetInfo> http_targets();
 [[nodiscard]] std::span<const TargetInfo> transport_targets();
 [[nodiscard]] std::span<const TargetInfo> wire_targets();
 [[nodiscard]] std::span<const TargetInfo> framing_targets();

@@ -12,8 +12,11 @@
 #include <utility>
 
 #include "pipelines/link/guarded_broker.h"
+#include "pipelines/link/stream_link.h"
 #include "pipelines/link/value_link.h"
 #include "tools/bench/contenders.h"
+#include "tools/bench/pieces.h"
+#include "tools/bench/record_loop.h"
 #include "tools/bench/spsc_cells.h"
 
 namespace slipring::bench {
@@ -108,6 +111,56 @@ class LinkChannel {
   pid_t broker_ = 0;
 };
 
+// A named stream link of a mebibyte, as `slipring put` makes it, its bytes copied in and out.
+class StreamCarrier {
+ public:
+  StreamCarrier(Arena&, std::size_t size_bytes) : size_bytes_(size_bytes), maker_(getpid()) {
+    char path[] = "/dev/shm/slipring-bench-XXXXXX";
+    check(mkdtemp(path) != nullptr, "a directory in /dev/shm");
+    path_ = path;
+    check(create_link(directory(), kName, stream_link_shape(kRecordRingBytes)).ok(),
+          "a link in /dev/shm");
+  }
+  StreamCarrier(const StreamCarrier&) = delete;
+  StreamCarrier& operator=(const StreamCarrier&) = delete;
+  ~StreamCarrier() {
+    std::error_code ignored;  // what stays behind is a mebibyte of tmpfs
+    if (getpid() == maker_) std::filesystem::remove_all(path_, ignored);
+  }
+
+  struct WriterIo {
+    StreamWriter end;
+    [[nodiscard]] std::size_t write_some(std::span<const std::byte> bytes) {
+      std::size_t count = 0;
+      return end.try_write(bytes, count) == Transfer::kDone ? count : 0;
+    }
+  };
+  struct ReaderIo {
+    StreamReader end;
+    [[nodiscard]] std::size_t read_some(std::span<std::byte> bytes) {
+      std::size_t count = 0;
+      return end.try_read(bytes, count) == Transfer::kDone ? count : 0;
+    }
+  };
+  [[nodiscard]] PieceProducer<WriterIo> producer() const {
+    return {WriterIo{StreamWriter::attach(directory(), kName).value()}, size_bytes_};
+  }
+  [[nodiscard]] PieceConsumer<ReaderIo> consumer() const {
+    return {ReaderIo{StreamReader::attach(directory(), kName).value()}, size_bytes_, false};
+  }
+
+ private:
+  static constexpr const char* kName = "bench.stream";
+
+  [[nodiscard]] SegmentDirectory directory() const {
+    return SegmentDirectory::open_at(path_).value();
+  }
+
+  std::size_t size_bytes_;
+  std::string path_;
+  pid_t maker_;
+};
+
 template <typename M, std::size_t kSlots>
 using NamedChannel = LinkChannel<M, kSlots, false>;
 template <typename M, std::size_t kSlots>
@@ -117,10 +170,15 @@ const Contender kValueLink{"slipring.link", "slipring value link, named segment"
                            "doorbells and certificates included"};
 const Contender kGuardedLink{"slipring.guarded", "slipring value link, guarded", Family::kOurs,
                              "the same ring and doorbells in sealed memory, ends authenticated"};
+const Contender kStreamLink{"slipring.stream", "slipring stream link, named segment", Family::kOurs,
+                            "1 MiB, doorbells and certificates included"};
 
 }  // namespace
 
 void add_slipring_links(Registry& registry) {
+  registry.add("stream4k", kStreamLink, run_records<StreamCarrier, 4096, Sides::kProcesses>);
+  registry.add("stream64k", kStreamLink, run_records<StreamCarrier, 65536, Sides::kProcesses>);
+  registry.add("stream1m", kStreamLink, run_records<StreamCarrier, 1U << 20, Sides::kProcesses>);
   add_processes<NamedChannel>(registry, kValueLink);
   add_processes<GuardedChannel>(registry, kGuardedLink);
 }

@@ -9,6 +9,7 @@ const std::vector<Workload>& workloads() {
   constexpr const char* kTrips = "Round trip";
   constexpr const char* kProcesses = "Across processes";
   constexpr const char* kRecords = "Records";
+  constexpr const char* kBytes = "Byte streams between two processes";
   constexpr const char* kMany = "Many producers, many consumers";
   constexpr const char* kStopped = "A participant stopped inside an operation";
   constexpr const char* kFanOut = "Broadcast";
@@ -37,6 +38,9 @@ const std::vector<Workload>& workloads() {
       {"record1k", "1 KiB", kRecords, kFlow, 1024},
       {"record4k", "4 KiB", kRecords, kFlow, 4096},
       {"record64k", "64 KiB", kRecords, kFlow, 65536},
+      {"stream4k", "4 KiB a write", kBytes, kFlow, 4096},
+      {"stream64k", "64 KiB a write", kBytes, kFlow, 65536},
+      {"stream1m", "1 MiB a write", kBytes, kFlow, 1U << 20},
       {"handle64", "64 B by handle, first line touched", kRecords, kRate, 64},
       {"handle4k", "4 KiB by handle, first line touched", kRecords, kRate, 4096},
       {"handle1m", "1 MiB by handle, first line touched", kRecords, kRate, 1U << 20},

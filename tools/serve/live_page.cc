@@ -43,6 +43,7 @@ td, th { padding: .15rem .4rem .15rem 0; text-align: right; white-space: nowrap;
 td:first-child, th:first-child { text-align: left; }
 th { color: var(--faint); font-weight: 400; }
 .scroll { overflow-x: auto; }
+@media (max-width: 30rem) { .ends :is(td, th):last-child { display: none; } }
 .held { color: var(--good); } .gone { color: var(--warn); }
 .never, .closed { color: var(--faint); }
 .note { font-size: .85rem; margin-top: .25rem; color: var(--warn); overflow-wrap: anywhere; }
@@ -125,7 +126,7 @@ function link_card(link) {
   const table = node("table");
   table.append(row(["", "", "msgs", "msg/s", "data/s", "blocked", "sleeps"], "th"),
     end_row("writer", link.writer), end_row("reader", link.reader));
-  const scroll = node("div", "scroll");
+  const scroll = node("div", "scroll ends");
   scroll.append(table);
   card.append(top, bar, fill, plot(link.name, share), scroll);
   const notes = [];

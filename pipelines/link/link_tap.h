@@ -1,0 +1,76 @@
+// Listens to a record or slot link without taking part: for `slipring tail`.
+//
+// A tap holds no role and writes nowhere: the ends do not notice it, and it cannot hold up a
+// writer.  It reads what is published from a place on, and whoever is overtaken by the writer is
+// told so: what it cannot be sure of it does not hand out.
+//
+// How it can be sure.  A writer fills places beyond tail before it publishes them: in a record ring
+// at most half of the ring, in a slot ring one slot.  So the place p is whole as long as tail is
+// less than half a ring beyond it; tail is read again after the copy.  That margin of half a ring
+// is why it does not matter when exactly the processor reads it again.
+//
+// Not for streams, whose readers share no boundaries with us and whose writers may fill all that is
+// free; nor for value and guarded links, whose rings an observer does not map.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/error/result.h"
+#include "pipelines/link/link_segment.h"
+
+namespace slipring {
+
+enum class TapStart : bool {
+  kNew,     // what is published from now on
+  kUnread,  // and before it what the reader has not finished
+};
+
+struct TappedMessage {
+  std::vector<std::byte> bytes;
+  std::uint64_t position = 0;
+};
+
+enum class TapAnswer : std::uint8_t {
+  kMessage,
+  kNothing,    // not yet
+  kOvertaken,  // the writer went past: goes on at what is published next
+};
+
+// One thread at a time.
+class LinkTap {
+ public:
+  // Errors: kUnsupported (another kind of link, or a guarded one), as LinkObserver::attach().
+  static Result<LinkTap> attach(const SegmentDirectory& directory, std::string_view name,
+                                TapStart start);
+
+  // The next message, copied.
+  [[nodiscard]] TapAnswer next(TappedMessage& message);
+  // Positions that went by unseen so far: bytes of a record link, or slots.
+  [[nodiscard]] std::uint64_t lost() const noexcept { return lost_; }
+  // The writer has closed, and all was seen.
+  [[nodiscard]] bool is_over() const noexcept;
+  // Whether next() might not answer kNothing.
+  [[nodiscard]] bool has_news() const noexcept { return tail() != position_; }
+
+ private:
+  LinkTap(const LinkShape& shape, const LinkParts& parts, Mapping writer, Mapping reader) noexcept
+      : shape_(shape), parts_(parts), writer_(std::move(writer)), reader_(std::move(reader)) {}
+  [[nodiscard]] std::uint64_t tail() const noexcept;
+  [[nodiscard]] std::uint64_t margin() const noexcept;
+  [[nodiscard]] TapAnswer overtaken(std::uint64_t tail) noexcept;
+  [[nodiscard]] TapAnswer next_slot(TappedMessage& message);
+  [[nodiscard]] TapAnswer next_record(std::uint64_t tail, TappedMessage& message);
+
+  LinkShape shape_;
+  LinkParts parts_;
+  Mapping writer_;
+  Mapping reader_;
+  std::uint64_t position_ = 0;
+  std::uint64_t lost_ = 0;
+};
+
+}  // namespace slipring

@@ -1,0 +1,144 @@
+#include "tools/tail/tail.h"
+
+#include <array>
+#include <charconv>
+#include <cstdint>
+#include <cstdio>
+#include <optional>
+#include <string_view>
+
+#include "pipelines/link/link_tap.h"
+#include "platform/wait/clock.h"
+#include "platform/wait/waiter.h"
+#include "tools/cli/json.h"
+#include "tools/cli/segment_facts.h"
+#include "tools/cli/selection.h"
+#include "tools/cli/stop_flag.h"
+#include "tools/cli/terminal.h"
+
+namespace slipring::tools {
+namespace {
+
+constexpr std::string_view kCommand = "tail";
+
+std::string in_hex(const std::vector<std::byte>& bytes) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string text;
+  for (const std::byte byte : bytes) {
+    text += kDigits[std::to_integer<std::size_t>(byte >> 4)];
+    text += kDigits[std::to_integer<std::size_t>(byte & std::byte{15})];
+  }
+  return text;
+}
+
+// One line, whatever is in it: what cannot be printed is escaped as in C.
+std::string in_text(const std::vector<std::byte>& bytes) {
+  std::string text;
+  for (const std::byte byte : bytes) {
+    const char letter = static_cast<char>(byte);
+    if (letter == '\\') {
+      text += "\\\\";
+    } else if (letter == '\n') {
+      text += "\\n";
+    } else if (letter == '\t') {
+      text += "\\t";
+    } else if (letter >= ' ' && letter <= '~') {
+      text += letter;
+    } else {
+      std::array<char, 8> escaped{};
+      std::snprintf(escaped.data(), escaped.size(), "\\x%02x", std::to_integer<unsigned>(byte));
+      text += escaped.data();
+    }
+  }
+  return text;
+}
+
+void show(const TailRequest& request, const TappedMessage& message, std::uint64_t lost) {
+  if (request.raw) {
+    print({reinterpret_cast<const char*>(message.bytes.data()), message.bytes.size()});
+  } else if (request.json) {
+    JsonWriter json;
+    json.begin_document();
+    json.member("position", message.position);
+    json.member("size_bytes", std::uint64_t{message.bytes.size()});
+    json.member("hex", in_hex(message.bytes));
+    json.member("lost", lost);
+    print(json.end_document());
+  } else {
+    print((request.hex ? in_hex(message.bytes) : in_text(message.bytes)) + "\n");
+  }
+}
+
+ExitStatus complain_attach(const SegmentDirectory& directory, const TailRequest& request,
+                           const Error& error) {
+  if (error.code == ErrorCode::kNotFound) {
+    Result<std::vector<std::string>> names = list_segments(directory);
+    complain(kCommand,
+             explain_missing(directory, names ? *names : std::vector<std::string>{}, request.name));
+    return ExitStatus::kNotFound;
+  }
+  if (error.code == ErrorCode::kUnsupported) {
+    complain(kCommand, "cannot listen to " + request.name +
+                           ": only named links of records or slots can be listened to; "
+                           "`slipring get` takes what is in a stream");
+    return ExitStatus::kFailure;
+  }
+  return complain(kCommand, "cannot listen to " + request.name, error);
+}
+
+std::optional<std::uint64_t> read_count(const TailRequest& request) {
+  if (request.count.empty()) return UINT64_MAX;
+  std::uint64_t count = 0;
+  const char* end = request.count.data() + request.count.size();
+  const auto [stop, fault] = std::from_chars(request.count.data(), end, count);
+  if (fault == std::errc{} && stop == end && count != 0) return count;
+  complain(kCommand, "--count '" + request.count + "' is no positive whole number");
+  return std::nullopt;
+}
+
+}  // namespace
+
+ExitStatus tail(const TailRequest& request) {
+  std::optional<std::uint64_t> left = read_count(request);
+  if (!left) return ExitStatus::kUsage;
+  if (request.raw + request.hex + request.json > 1) {
+    complain(kCommand, "--raw, --hex and --json exclude each other");
+    return ExitStatus::kUsage;
+  }
+  ExitStatus status = ExitStatus::kOk;
+  const std::optional<SegmentDirectory> directory = open_directory(kCommand, status);
+  if (!directory) return status;
+  Result<LinkTap> tap = LinkTap::attach(*directory, request.name,
+                                        request.unread ? TapStart::kUnread : TapStart::kNew);
+  if (!tap) return complain_attach(*directory, request, tap.error());
+  const std::atomic<bool>& stop = heed_stop_signals();
+  Waiter waiter({.strategy = WaitStrategy::kSleep});
+  std::uint64_t lost = 0;
+  while (*left != 0 && !output_is_lost()) {
+    TappedMessage message;
+    switch (tap->next(message)) {
+      case TapAnswer::kMessage:
+        show(request, message, tap->lost());
+        --*left;
+        continue;
+      case TapAnswer::kOvertaken:
+        continue;
+      case TapAnswer::kNothing:
+        break;
+    }
+    if (tap->lost() != lost) {
+      remark(kCommand, std::to_string(tap->lost() - lost) + " positions went by unseen");
+      lost = tap->lost();
+    }
+    // relaxed: nothing else is published with it.
+    if (stop.load(std::memory_order_relaxed) || tap->is_over()) break;
+    static_cast<void>(waiter.wait(
+        {},
+        [&] { return tap->has_news() || tap->is_over() || stop.load(std::memory_order_relaxed); },
+        kNoDeadline));
+  }
+  die_of_stop_signal();
+  return ExitStatus::kOk;
+}
+
+}  // namespace slipring::tools
