@@ -61,7 +61,7 @@ TEST_CASE("array: a disk that is exchanged unseen is not taken for the old one")
   REQUIRE_MESSAGE(run.start(options), run.problem());
   REQUIRE(run.tell("disk2", "fail"));
   REQUIRE(run.tell("disk2", "replace " + run.path("new2.img")));
-  REQUIRE(goes_on(run));
+  REQUIRE_MESSAGE(run.wait_for("raid", "degraded_blocks", 1), run.log());
   CHECK(run.number("raid", "disk2_state") == 0);
   expect_good_end(run, options);
 }
