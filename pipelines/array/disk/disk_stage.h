@@ -44,6 +44,7 @@ class DiskStage {
         written_bytes_(stage.counter("written_bytes")),
         is_usable_(stage.gauge("is_usable")),
         kept_failure_(stage.gauge(".failed")),
+        kept_newness_(stage.gauge(".is_new")),
         path_(stage.option("path")),
         next_(replies_.position()) {}
 
