@@ -11,8 +11,16 @@
 // What differs: with `stays`, a death ends nothing.  The other side waits for a successor, who goes
 // on at the byte where the dead one stopped.
 //
+// Abort.  A drainer or relay that is told to drop what is queued (pipelines/link/CONTROL.md) drops
+// it between two writes, and out of a blocked one with PumpOptions::abort_signal.  What the output
+// has taken is not the link's any more.
+//
 // Bytes go from the system call into the ring and from the ring into the system call: no copy is
-// made in between.
+// made in between.  By readv and writev, and not by splice: a mapping can be no target of splice,
+// and into the ring's file the kernel copies as read does, for more.  Out of the ring, splice and
+// vmsplice are faster from 64 KiB on, and wrong: the pipe then refers to the ring's pages, and who
+// reads it later gets what the writer's next lap has put there (//bench/adapter:splice_benchmark
+// measures all of these, and counts the bytes that come out changed: every one).
 //
 // Crash.  A killed filler loses what it had read and not published, as a killed `cat` does.  A
 // killed drainer may have written bytes that it had not yet finished: a successor writes them

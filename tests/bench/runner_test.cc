@@ -116,7 +116,7 @@ TEST_CASE("runner: a torn word is marked, with its number") {
 
 TEST_CASE("runner: a contender that stalls is marked and counts as 0, wherever it stalls") {
   for (const char* name : {"spsc64.1k/full", "spsc64.1k/empty", "spsc64.1k/hangs"}) {
-    CAPTURE(name);
+    CAPTURE(std::string(name));
     const CellResult result = run(name);
     CHECK(result.stalled);
     CHECK(result.value == 0);
@@ -154,9 +154,13 @@ TEST_CASE("runner: ours, the light peers, and the kernel are clean in every loop
                            "stopped/slipring.mpmc",
                            "handle1m/slipring.pool",
                            "process.spsc64/slipring.link",
+                           "stream4k/slipring.stream",
+                           "stream1m/slipring.stream",
+                           "stream64k/unix-stream",
+                           "stream1m/tcp",
                            "mpmc64.2x2/slipring.exchange",
                            "fan4/slipring.broadcast"}) {
-    CAPTURE(name);
+    CAPTURE(std::string(name));
     const CellResult result = run(name);
     CHECK(result.skipped == "");
     CHECK(result.faults.is_clean());

@@ -18,6 +18,7 @@
 #include "core/error/check.h"
 #include "tools/bench/carriers.h"
 #include "tools/bench/contenders.h"
+#include "tools/bench/pieces.h"
 #include "tools/bench/record_loop.h"
 #include "tools/bench/spsc_cells.h"
 
@@ -79,6 +80,18 @@ struct OpenTcp {
   }
 };
 
+struct DescriptorIo {
+  int fd;
+  [[nodiscard]] std::size_t write_some(std::span<const std::byte> bytes) const {
+    const ssize_t count = write(fd, bytes.data(), bytes.size());
+    return count > 0 ? static_cast<std::size_t>(count) : 0;
+  }
+  [[nodiscard]] std::size_t read_some(std::span<std::byte> bytes) const {
+    const ssize_t count = read(fd, bytes.data(), bytes.size());
+    return count > 0 ? static_cast<std::size_t>(count) : 0;
+  }
+};
+
 // Messages of one size over a descriptor.  A stream is read a buffer at a time; what keeps message
 // bounds is read a message at a time.
 template <typename Open>
@@ -87,70 +100,12 @@ class DescriptorCarrier {
   DescriptorCarrier(Arena&, std::size_t size_bytes)
       : pair_(Open::open(size_bytes)), size_bytes_(size_bytes) {}
 
-  class Producer {
-   public:
-    Producer(int fd, std::size_t size_bytes) : fd_(fd), buffer_(size_bytes) {}
-
-    // What was filled once and not yet written whole is written on, whatever is asked meanwhile:
-    // the caller repeats the same message until it is done.
-    template <typename Fill>
-    [[nodiscard]] bool try_send(std::size_t, Fill&& fill) {
-      if (written_ == 0 && !filled_) {
-        fill(std::span<std::byte>(buffer_));
-        filled_ = true;
-      }
-      const ssize_t count = write(fd_, buffer_.data() + written_, buffer_.size() - written_);
-      if (count <= 0) return false;
-      written_ += static_cast<std::size_t>(count);
-      if (written_ < buffer_.size()) return false;
-      written_ = 0;
-      filled_ = false;
-      return true;
-    }
-
-   private:
-    int fd_;
-    std::vector<std::byte> buffer_;
-    std::size_t written_ = 0;
-    bool filled_ = false;
-  };
-
-  class Consumer {
-   public:
-    Consumer(int fd, std::size_t size_bytes)
-        : fd_(fd),
-          size_bytes_(size_bytes),
-          buffer_(Open::kKeepsBounds ? size_bytes : std::max(2 * size_bytes, kReadBytes)) {}
-
-    template <typename Look>
-    [[nodiscard]] bool try_receive(Look&& look) {
-      if (end_ - begin_ < size_bytes_) {
-        if (begin_ != 0) {
-          std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
-          end_ -= begin_;
-          begin_ = 0;
-        }
-        const ssize_t count = read(fd_, buffer_.data() + end_, buffer_.size() - end_);
-        if (count <= 0) return false;
-        end_ += static_cast<std::size_t>(count);
-        if (end_ < size_bytes_) return false;
-      }
-      look(std::span<const std::byte>(buffer_.data() + begin_, size_bytes_));
-      begin_ += size_bytes_;
-      return true;
-    }
-
-   private:
-    static constexpr std::size_t kReadBytes = 65536;
-    int fd_;
-    std::size_t size_bytes_;
-    std::vector<std::byte> buffer_;
-    std::size_t begin_ = 0;
-    std::size_t end_ = 0;
-  };
-
-  [[nodiscard]] Producer producer() const { return {pair_.write_fd, size_bytes_}; }
-  [[nodiscard]] Consumer consumer() const { return {pair_.read_fd, size_bytes_}; }
+  using Producer = PieceProducer<DescriptorIo>;
+  using Consumer = PieceConsumer<DescriptorIo>;
+  [[nodiscard]] Producer producer() const { return {DescriptorIo{pair_.write_fd}, size_bytes_}; }
+  [[nodiscard]] Consumer consumer() const {
+    return {DescriptorIo{pair_.read_fd}, size_bytes_, Open::kKeepsBounds};
+  }
 
  private:
   DescriptorPair pair_;
@@ -220,9 +175,20 @@ void add_descriptor(Registry& registry, const Contender& contender, std::size_t 
   add_records<Carrier>(registry, contender, size_max);
 }
 
+// Bytes between two processes, as a shell's programs carry them.
+template <typename Carrier>
+void add_bytes(Registry& registry, const Contender& contender) {
+  registry.add("stream4k", contender, run_records<Carrier, 4096, Sides::kProcesses>);
+  registry.add("stream64k", contender, run_records<Carrier, 65536, Sides::kProcesses>);
+  registry.add("stream1m", contender, run_records<Carrier, 1U << 20, Sides::kProcesses>);
+}
+
 }  // namespace
 
 void add_kernel(Registry& registry) {
+  add_bytes<DescriptorCarrier<OpenPipe>>(registry, kPipe);
+  add_bytes<DescriptorCarrier<OpenUnix<SOCK_STREAM>>>(registry, kStream);
+  add_bytes<DescriptorCarrier<OpenTcp>>(registry, kTcp);
   add_descriptor<DescriptorCarrier<OpenPipe>>(registry, kPipe);
   add_descriptor<DescriptorCarrier<OpenUnix<SOCK_STREAM>>>(registry, kStream);
   add_descriptor<DescriptorCarrier<OpenUnix<SOCK_SEQPACKET>>>(registry, kSeqpacket);

@@ -1,48 +1,15 @@
-#include <poll.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <span>
 
-#include <array>
-#include <cstring>
-#include <filesystem>
-#include <string>
-#include <utility>
-
-#include "pipelines/link/guarded_broker.h"
+#include "pipelines/link/stream_link.h"
 #include "pipelines/link/value_link.h"
 #include "tools/bench/contenders.h"
+#include "tools/bench/link_place.h"
+#include "tools/bench/pieces.h"
+#include "tools/bench/record_loop.h"
 #include "tools/bench/spsc_cells.h"
 
 namespace slipring::bench {
 namespace {
-
-// A process of its own that turns a guarded link's broker until it is killed.
-pid_t start_broker(const SegmentDirectory& folder, const char* name, const LinkShape& shape) {
-  int ends[2] = {-1, -1};
-  check(pipe(ends) == 0, "a pipe");
-  const pid_t pid = fork();
-  check(pid >= 0, "a process for the broker");
-  if (pid != 0) {
-    close(ends[1]);
-    char word = 0;
-    check(read(ends[0], &word, 1) == 1, "a guarded link in /dev/shm");
-    close(ends[0]);
-    return pid;
-  }
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  close(ends[0]);
-  Result<GuardedBroker> broker = GuardedBroker::create(folder, name, shape);
-  if (!broker || write(ends[1], ".", 1) != 1) _exit(1);
-  close(ends[1]);
-  for (;;) {
-    pollfd watched{broker->poll_fd(), POLLIN, 0};
-    poll(&watched, 1, -1);
-    broker->turn();
-  }
-}
 
 // A value link as unrelated programs use it: doorbells, own pages writable and the other side's
 // not; in a named segment with certificates, or guarded, in sealed memory.
@@ -51,29 +18,7 @@ class LinkChannel {
  public:
   static constexpr bool kPopBlocks = false;
 
-  explicit LinkChannel(Arena&) {
-    char path[] = "/dev/shm/slipring-bench-XXXXXX";
-    check(mkdtemp(path) != nullptr, "a directory in /dev/shm");
-    path_ = path;
-    maker_ = getpid();
-    const SegmentDirectory folder = directory();
-    if constexpr (kGuarded) {
-      broker_ = start_broker(folder, kName, value_link_shape<M>(kSlots));
-    } else {
-      check(create_link(folder, kName, value_link_shape<M>(kSlots)).ok(), "a link in /dev/shm");
-    }
-  }
-  LinkChannel(const LinkChannel&) = delete;
-  LinkChannel& operator=(const LinkChannel&) = delete;
-  ~LinkChannel() {
-    std::error_code ignored;  // what stays behind is a few kilobytes of tmpfs
-    if (getpid() != maker_) return;
-    if (broker_ != 0) {
-      kill(broker_, SIGKILL);
-      waitpid(broker_, nullptr, 0);
-    }
-    std::filesystem::remove_all(path_, ignored);
-  }
+  explicit LinkChannel(Arena&) : place_(value_link_shape<M>(kSlots), kGuarded) {}
 
   struct Producer {
     ValueWriter<M> end;
@@ -88,24 +33,48 @@ class LinkChannel {
     }
   };
   [[nodiscard]] Producer producer() const {
-    const SegmentDirectory folder = directory();
-    return {ValueWriter<M>::attach(folder, kName).value()};
+    return {ValueWriter<M>::attach(place_.directory(), LinkPlace::kName).value()};
   }
   [[nodiscard]] Consumer consumer() const {
-    const SegmentDirectory folder = directory();
-    return {ValueReader<M>::attach(folder, kName).value()};
+    return {ValueReader<M>::attach(place_.directory(), LinkPlace::kName).value()};
   }
 
  private:
-  static constexpr const char* kName = "bench.values";
+  LinkPlace place_;
+};
 
-  [[nodiscard]] SegmentDirectory directory() const {
-    return SegmentDirectory::open_at(path_).value();
+// A named stream link of a mebibyte, as `slipring put` makes it, its bytes copied in and out.
+class StreamCarrier {
+ public:
+  StreamCarrier(Arena&, std::size_t size_bytes)
+      : place_(stream_link_shape(kRecordRingBytes), false), size_bytes_(size_bytes) {}
+
+  struct WriterIo {
+    StreamWriter end;
+    [[nodiscard]] std::size_t write_some(std::span<const std::byte> bytes) {
+      std::size_t count = 0;
+      return end.try_write(bytes, count) == Transfer::kDone ? count : 0;
+    }
+  };
+  struct ReaderIo {
+    StreamReader end;
+    [[nodiscard]] std::size_t read_some(std::span<std::byte> bytes) {
+      std::size_t count = 0;
+      return end.try_read(bytes, count) == Transfer::kDone ? count : 0;
+    }
+  };
+  [[nodiscard]] PieceProducer<WriterIo> producer() const {
+    return {WriterIo{StreamWriter::attach(place_.directory(), LinkPlace::kName).value()},
+            size_bytes_};
+  }
+  [[nodiscard]] PieceConsumer<ReaderIo> consumer() const {
+    return {ReaderIo{StreamReader::attach(place_.directory(), LinkPlace::kName).value()},
+            size_bytes_, false};
   }
 
-  std::string path_;
-  pid_t maker_ = 0;
-  pid_t broker_ = 0;
+ private:
+  LinkPlace place_;
+  std::size_t size_bytes_;
 };
 
 template <typename M, std::size_t kSlots>
@@ -117,10 +86,15 @@ const Contender kValueLink{"slipring.link", "slipring value link, named segment"
                            "doorbells and certificates included"};
 const Contender kGuardedLink{"slipring.guarded", "slipring value link, guarded", Family::kOurs,
                              "the same ring and doorbells in sealed memory, ends authenticated"};
+const Contender kStreamLink{"slipring.stream", "slipring stream link, named segment", Family::kOurs,
+                            "1 MiB, doorbells and certificates included"};
 
 }  // namespace
 
 void add_slipring_links(Registry& registry) {
+  registry.add("stream4k", kStreamLink, run_records<StreamCarrier, 4096, Sides::kProcesses>);
+  registry.add("stream64k", kStreamLink, run_records<StreamCarrier, 65536, Sides::kProcesses>);
+  registry.add("stream1m", kStreamLink, run_records<StreamCarrier, 1U << 20, Sides::kProcesses>);
   add_processes<NamedChannel>(registry, kValueLink);
   add_processes<GuardedChannel>(registry, kGuardedLink);
 }

@@ -9,11 +9,14 @@ const std::vector<Workload>& workloads() {
   constexpr const char* kTrips = "Round trip";
   constexpr const char* kProcesses = "Across processes";
   constexpr const char* kRecords = "Records";
+  constexpr const char* kBytes = "Byte streams between two processes";
   constexpr const char* kMany = "Many producers, many consumers";
   constexpr const char* kStopped = "A participant stopped inside an operation";
   constexpr const char* kFanOut = "Broadcast";
   constexpr const char* kWaiting = "Waiting";
   constexpr const char* kAlone = "One thread";
+  constexpr const char* kAdapters = "Adapters: out of band";
+  constexpr const char* kProtection = "Links between two processes, named and guarded";
   constexpr Unit kRate = Unit::kMessagesPerSecond;
   constexpr Unit kFlow = Unit::kBytesPerSecond;
   constexpr Unit kTime = Unit::kNanoseconds;
@@ -37,6 +40,9 @@ const std::vector<Workload>& workloads() {
       {"record1k", "1 KiB", kRecords, kFlow, 1024},
       {"record4k", "4 KiB", kRecords, kFlow, 4096},
       {"record64k", "64 KiB", kRecords, kFlow, 65536},
+      {"stream4k", "4 KiB a write", kBytes, kFlow, 4096},
+      {"stream64k", "64 KiB a write", kBytes, kFlow, 65536},
+      {"stream1m", "1 MiB a write", kBytes, kFlow, 1U << 20},
       {"handle64", "64 B by handle, first line touched", kRecords, kRate, 64},
       {"handle4k", "4 KiB by handle, first line touched", kRecords, kRate, 4096},
       {"handle1m", "1 MiB by handle, first line touched", kRecords, kRate, 1U << 20},
@@ -57,6 +63,15 @@ const std::vector<Workload>& workloads() {
       {"ready8", "8 B, one at a time, ready to be slept on", kWaiting, kRate, 8},
       {"idle", "Processor use while nothing comes", kWaiting, Unit::kPercent, 8},
       {"alone8", "8 B in and out again", kAlone, kTime, 8},
+      {"abort256m", "Abort with 256 MiB queued, to the first fresh request", kAdapters, kTime,
+       4096},
+      {"look.never", "64 B records, no look at the control lane", kAdapters, kRate, 64},
+      {"look.1", "64 B records, a look at every one", kAdapters, kRate, 64},
+      {"look.16", "64 B records, a look at every 16th", kAdapters, kRate, 64},
+      {"link.values8", "Values of 8 B, one at a time", kProtection, kFlow, 8},
+      {"link.slots64", "Slots of 64 B", kProtection, kFlow, 64},
+      {"link.records1k", "Records of 1 KiB", kProtection, kFlow, 1024},
+      {"link.stream4k", "Byte stream, 4 KiB at a time", kProtection, kFlow, 4096},
       {"instructions8", "8 B in and out again, instructions", kAlone, Unit::kInstructions, 8},
   };
   return kAll;

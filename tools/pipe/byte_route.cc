@@ -94,13 +94,11 @@ std::optional<Result<PumpReport>> carry_bytes(const Route& route, ExitStatus& st
   if (status == ExitStatus::kOk) status = open_sink(route, sides);
   if (status != ExitStatus::kOk) return std::nullopt;
   Result<PumpReport> report = move_bytes(sides, route.pump);
-  const bool is_whole =
-      finish_end(route, Direction::kSource, sides.source, has_reached_end(report));
+  const bool is_whole = finish_source(route, sides.source, report);
   leave(route.directory, sides.source_stream, !route.pump.stays && is_all_read(report));
   // Closing says that this was all of it; after a failure it was not.
   leave(route.directory, sides.sink_stream, !route.pump.stays && report.ok() && is_whole);
-  const bool is_through =
-      finish_end(route, Direction::kSink, sides.sink, is_all_read(report) && is_whole);
+  const bool is_through = finish_sink(route, sides.sink, report, is_whole);
   if (is_whole && is_through) return report;
   status = ExitStatus::kFailure;
   return std::nullopt;

@@ -20,8 +20,8 @@ namespace {
 template <typename End>
 struct Side {
   std::unique_ptr<End> end;
-  std::unique_ptr<TlsTunnel> tunnel;  // behind its descriptor
-  std::string link_name;              // empty: not of a link
+  OpenedEnd behind;       // its descriptor
+  std::string link_name;  // empty: not of a link
   std::uint64_t inode = 0;
 };
 
@@ -69,7 +69,7 @@ ExitStatus open_source(const Route& route, Side<MessageSource>& side) {
   OpenedEnd opened;
   const ExitStatus status = open_end(route, Direction::kSource, opened);
   if (status != ExitStatus::kOk) return status;
-  side.tunnel = std::move(opened.tunnel);
+  side.behind = {Descriptor(), std::move(opened.tunnel), std::move(opened.connection)};
   if (keeps_boundaries(from)) {
     side.end = std::make_unique<DatagramSource>(std::move(opened.descriptor), datagram_kind(from),
                                                 route.max_message_bytes);
@@ -90,7 +90,7 @@ ExitStatus open_sink(const Route& route, Side<MessageSink>& side) {
   OpenedEnd opened;
   const ExitStatus status = open_end(route, Direction::kSink, opened);
   if (status != ExitStatus::kOk) return status;
-  side.tunnel = std::move(opened.tunnel);
+  side.behind = {Descriptor(), std::move(opened.tunnel), std::move(opened.connection)};
   if (keeps_boundaries(to)) {
     side.end = std::make_unique<DatagramSink>(std::move(opened.descriptor), datagram_kind(to));
   } else {
@@ -138,15 +138,11 @@ std::optional<Result<PumpReport>> carry_messages(const Route& route, ExitStatus&
   if (status == ExitStatus::kOk) status = open_sink(route, sink);
   if (status != ExitStatus::kOk) return std::nullopt;
   Result<PumpReport> report = pump_messages(*source.end, *sink.end, route.pump);
-  OpenedEnd behind_source{{}, std::move(source.tunnel)};
-  OpenedEnd behind_sink{{}, std::move(sink.tunnel)};
-  const bool is_carried = is_all_read(report);
-  const bool is_whole =
-      finish_end(route, Direction::kSource, behind_source, has_reached_end(report));
-  leave(route, source, !route.pump.stays && is_carried);
+  const bool is_whole = finish_source(route, source.behind, report);
+  leave(route, source, !route.pump.stays && is_all_read(report));
   // Closing says that this was all of it; after a failure it was not.
   leave(route, sink, !route.pump.stays && report.ok() && is_whole);
-  const bool is_through = finish_end(route, Direction::kSink, behind_sink, is_carried && is_whole);
+  const bool is_through = finish_sink(route, sink.behind, report, is_whole);
   if (is_whole && is_through) return report;
   status = ExitStatus::kFailure;
   return std::nullopt;

@@ -1,7 +1,10 @@
 #include "tools/pipe/opened_end.h"
 
+#include <fcntl.h>
+
 #include <utility>
 
+#include "pipelines/adapter/tcp_farewell.h"
 #include "tools/cli/terminal.h"
 
 namespace slipring::tools {
@@ -15,6 +18,9 @@ ExitStatus open_end(const Route& route, Direction direction, OpenedEnd& end) {
   if (!opened) return complain(route.command, what, opened.error());
   if (endpoint.kind != Endpoint::Kind::kTls) {
     end.descriptor = std::move(opened).value();
+    if (endpoint.kind == Endpoint::Kind::kTcp && !is_source) {
+      end.connection = Descriptor(fcntl(end.descriptor.get(), F_DUPFD_CLOEXEC, 3));
+    }
     return ExitStatus::kOk;
   }
   std::string fault;
@@ -28,18 +34,41 @@ ExitStatus open_end(const Route& route, Direction direction, OpenedEnd& end) {
   return ExitStatus::kOk;
 }
 
-bool finish_end(const Route& route, Direction direction, OpenedEnd& end, bool was_carried) {
+bool finish_source(const Route& route, OpenedEnd& end, const Result<PumpReport>& report) {
   end.descriptor = Descriptor();
   if (!end.tunnel) return true;
-  if (!was_carried) {
+  const bool has_ended = report.ok() && report.value().end == PumpEnd::kEndOfInput;
+  if (!has_ended) {
     end.tunnel->abandon();
     return true;
   }
   const std::string fault = end.tunnel->finish();
   if (fault.empty()) return true;
-  const bool is_source = direction == Direction::kSource;
-  complain(route.command, (is_source ? "not all came from " : "not all went to ") +
-                              (is_source ? route.from_text : route.to_text) + ": " + fault);
+  complain(route.command, "not all came from " + route.from_text + ": " + fault);
+  return false;
+}
+
+bool finish_sink(const Route& route, OpenedEnd& end, const Result<PumpReport>& report,
+                 bool is_whole) {
+  end.descriptor = Descriptor();
+  const std::string what = "not all went to " + route.to_text;
+  // A reader that has left has heard all that it wanted.
+  const bool is_wanted = is_all_read(report) && report.value().end != PumpEnd::kOutputClosed;
+  if (end.connection.is_open() && is_whole && is_wanted) {
+    const Status said = say_tcp_farewell(end.connection.get(), route.pump.stop);
+    if (said.ok()) return true;
+    static_cast<void>(complain(route.command, what, said.error()));
+    return false;
+  }
+  if (!end.tunnel) return true;
+  if (!is_whole || !is_all_read(report)) {
+    end.tunnel->abandon();
+    return true;
+  }
+  // Where it has left it may have said why.
+  const std::string fault = end.tunnel->finish();
+  if (fault.empty()) return true;
+  complain(route.command, what + ": " + fault);
   return false;
 }
 

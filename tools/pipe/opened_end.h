@@ -15,15 +15,19 @@ namespace slipring::tools {
 
 struct OpenedEnd {
   Descriptor descriptor;
-  std::unique_ptr<TlsTunnel> tunnel;  // of tcp+tls
+  std::unique_ptr<TlsTunnel> tunnel = nullptr;  // of tcp+tls
+  Descriptor connection = Descriptor();         // of tcp, as a sink: the same once more
 };
 
 // Opens the route's FROM or TO, or complains.
 ExitStatus open_end(const Route& route, Direction direction, OpenedEnd& end);
 
-// After the descriptor was read to its end, or closed: whether what stands behind it agrees that
-// all is through, or a complaint that it does not.  Unless it `was_carried`, the rest is given up.
-[[nodiscard]] bool finish_end(const Route& route, Direction direction, OpenedEnd& end,
-                              bool was_carried);
+// After the pump: whether what stands behind the descriptor agrees that all is through, or a
+// complaint that it does not.  A source's has been read to its end; a sink's is closed now, and
+// unless the source `is_whole`, what was sent is left without an end.
+[[nodiscard]] bool finish_source(const Route& route, OpenedEnd& end,
+                                 const Result<PumpReport>& report);
+[[nodiscard]] bool finish_sink(const Route& route, OpenedEnd& end, const Result<PumpReport>& report,
+                               bool is_whole);
 
 }  // namespace slipring::tools

@@ -36,11 +36,6 @@ std::optional<Result<PumpReport>> carry_bytes(const Route& route, ExitStatus& st
 // one.
 std::optional<Result<PumpReport>> carry_messages(const Route& route, ExitStatus& status);
 
-// The source said itself that this was all.
-[[nodiscard]] inline bool has_reached_end(const Result<PumpReport>& report) noexcept {
-  return report.ok() && report.value().end == PumpEnd::kEndOfInput;
-}
-
 // Stopped, or after a failure, the rest is left to a successor.
 [[nodiscard]] bool is_all_read(const Result<PumpReport>& report) noexcept;
 
