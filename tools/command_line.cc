@@ -11,6 +11,7 @@
 
 #include "core/segment/segment_layout.h"
 #include "pipelines/stage/pipeline_plan.h"
+#include "tools/abort/abort.h"
 #include "tools/bench/bench.h"
 #include "tools/cli/exit_status.h"
 #include "tools/cli/json.h"
@@ -76,6 +77,8 @@ struct CommandLine {
   PipeRequest put;  // `to` is the stream's name until the command is known to be sound
   PipeRequest get;  // likewise `from`
   PipeRequest pipe;
+  AbortRequest abort;
+  std::string abort_wait;
   OobRequest oob;
   std::string oob_wait;
   BenchRequest bench;
@@ -211,6 +214,20 @@ void add_pipe(CommandLine& line) {
   add_stream_options(command, line.pipe, "Streams outlive their ends: wait for successors");
 }
 
+void add_abort(CommandLine& line) {
+  AbortRequest& request = line.abort;
+  CLI::App& command = line.add(kAbortText, request.json);
+  command.add_option("NAME", request.name, "The link");
+  command
+      .add_flag("--wait{yes}", line.abort_wait,
+                "Wait until the reader has dropped it (at most 10 s), and say what and when")
+      ->option_text("[=SECONDS]");
+  command
+      .add_option("--timeout", request.timeout_seconds,
+                  "Wait so long while another command is being given (default 2)")
+      ->option_text(" SECONDS");
+}
+
 void add_wire(CommandLine& line) {
   WireRequest& request = line.wire;
   CLI::App& command = line.add(kWireText, request.json);
@@ -338,6 +355,7 @@ void build(CommandLine& line) {
   add_put(line);
   add_get(line);
   add_pipe(line);
+  add_abort(line);
   add_wire(line);
   add_oob(line);
   add_top(line);
@@ -437,6 +455,7 @@ bool place_last_words(CommandLine& line, const std::string& command,
   if (command == kTailText.name) fill(line.tail.name);
   if (command == kRmText.name) append(line.remove.names);
   if (command == kStatText.name) append(line.stat.names);
+  if (command == kAbortText.name) fill(line.abort.name);
   if (command == kOobText.name) {
     fill(line.oob.lane);
     append(line.oob.words);
@@ -454,6 +473,7 @@ bool has_every_word(const CommandLine& line, const std::string& command) {
   if (command == kGetText.name && line.get.from.empty()) missing = "NAME";
   if (command == kPipeText.name && line.pipe.to.empty()) missing = "TO";
   if (command == kPipeText.name && line.pipe.from.empty()) missing = "FROM";
+  if (command == kAbortText.name && line.abort.name.empty()) missing = "NAME";
   if (command == kOobText.name && line.oob.words.empty()) missing = "WORD";
   if (command == kOobText.name && line.oob.lane.empty()) missing = "PIPELINE.LANE";
   if (command == kTailText.name && line.tail.name.empty()) missing = "NAME";
@@ -490,6 +510,11 @@ ExitStatus dispatch(CommandLine& line, const std::string& command) {
   if (command == kReapText.name) return reap(line.reap);
   if (command == kManText.name) return man(line.man, line.manuals());
   if (command == kCompletionText.name) return completion(line.completion, line.manuals());
+  if (command == kAbortText.name) {
+    line.abort.wait = !line.abort_wait.empty();
+    if (line.abort_wait != "yes") line.abort.wait_seconds = line.abort_wait;
+    return abort_queued(line.abort);
+  }
   if (command == kOobText.name) {
     line.oob.wait = !line.oob_wait.empty();
     if (line.oob_wait != "yes") line.oob.wait_seconds = line.oob_wait;

@@ -38,9 +38,10 @@ std::string program_help() {
       "slipring: lock-free shared-memory links between the processes of one box.\n\n"
       "Usage:\n  slipring COMMAND [ARGUMENTS]\n\nCommands:\n";
   for (const CommandText& text :
-       {kRunText,  kCreateText, kRmText,    kLsText,   kStatText,       kTopText,    kPutText,
-        kGetText,  kTailText,   kPipeText,  kWireText, kOobText,        kServeText,  kVerifyText,
-        kReapText, kDoctorText, kBenchText, kManText,  kCompletionText, kVersionText}) {
+       {kRunText, kCreateText,     kRmText,     kLsText,   kStatText,   kTopText,
+        kPutText, kGetText,        kTailText,   kPipeText, kWireText,   kAbortText,
+        kOobText, kServeText,      kVerifyText, kReapText, kDoctorText, kBenchText,
+        kManText, kCompletionText, kVersionText}) {
     help += left_column(std::string("  ") + text.name, 12) + text.purpose + "\n";
   }
   return help +

@@ -94,6 +94,12 @@ inline constexpr CommandText kOobText = {
     "  slipring oob settop.channel program 2\n"
     "  slipring oob settop.channel program 2 --wait\n"
     "  slipring oob settop.channel --wait=0.5 --json -- seek -10\n"};
+inline constexpr CommandText kAbortText = {
+    "abort", "Drop what is queued on a link, and nothing that follows",
+    "NAME [--wait[=SECONDS]] [--timeout SECONDS] [--json]",
+    "  slipring abort jobs\n"
+    "  slipring abort jobs --wait\n"
+    "  slipring abort jobs --wait=1 --json | jq .dropped_messages\n"};
 inline constexpr CommandText kBenchText = {
     "bench", "Measure the rings on this machine, against pipe, socket, and hardware",
     "[--seconds SECONDS] [--json]",

@@ -147,6 +147,9 @@ int report(int argc, char** argv) {
   add_slipring(registry);
   add_slipring_links(registry);
   add_slipring_waiting(registry);
+  add_protection(registry);
+  add_abort(registry);
+  add_control_looks(registry);
   add_all_peers(registry);
   add_kernel(registry);
   add_raw_limits(registry);

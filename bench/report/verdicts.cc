@@ -1,5 +1,6 @@
 #include "bench/report/verdicts.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <functional>
@@ -33,6 +34,9 @@ bool is_rival_with_try(const Contender& contender) {
 bool is_raw(const Contender& contender) {
   return contender.family == Family::kRaw;
 }
+bool is_whole_pipe(const Contender& contender) {
+  return std::strcmp(contender.id, "pipe") == 0;
+}
 bool is_vyukov(const Contender& contender) {
   return std::strcmp(contender.id, "vyukov") == 0;
 }
@@ -61,6 +65,20 @@ std::string named(const Measured& measured) {
          measured.cell->contender->title + (fault.empty() ? "" : " (" + fault + ")");
 }
 
+// "single repetitions 0.97 to 1.03": of two contenders that were measured in turns.
+std::string spread_text(const Measured& one, const Measured& other) {
+  double least = 1e9;
+  double most = 0;
+  const std::size_t count = std::min(one.repetitions.size(), other.repetitions.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    if (other.repetitions[i].value <= 0) continue;
+    const double ratio = one.repetitions[i].value / other.repetitions[i].value;
+    least = std::min(least, ratio);
+    most = std::max(most, ratio);
+  }
+  return "single repetitions " + formatted("%.2f", least) + " to " + formatted("%.2f", most);
+}
+
 class Judge {
  public:
   explicit Judge(const RunOutcome& outcome) : outcome_(outcome) {}
@@ -79,6 +97,28 @@ class Judge {
   void between(const char* title, const char* goal, const char* workload, const char* reference,
                double wanted, bool at_most) {
     compare(title, goal, workload, reference, is_ours, wanted, at_most);
+  }
+
+  // Two contenders of ours in one workload: the ratio of their rates, and how far it lies apart in
+  // single repetitions, which ran side by side.
+  void of_ours(const char* title, const char* goal, const char* workload, std::string_view one,
+               std::string_view other, double wanted) {
+    Verdict verdict = begin(title, goal, wanted, false);
+    const auto is = [](std::string_view id) {
+      return [id](const Contender& contender) { return contender.id == id; };
+    };
+    const Measured* const ours = best_of(outcome_, workload, is(one));
+    const Measured* const theirs = best_of(outcome_, workload, is(other));
+    if (ours != nullptr) verdict.ours = named(*ours);
+    if (theirs != nullptr) verdict.against = named(*theirs);
+    if (ours == nullptr || theirs == nullptr) {
+      verdict.remark = "not measured in this run";
+    } else {
+      verdict.ratio = ours->value.median / theirs->value.median;
+      verdict.remark = spread_text(*ours, *theirs);
+      settle(verdict);
+    }
+    verdicts_.push_back(std::move(verdict));
   }
 
   // The 99.9th percentile of what was measured message by message.
@@ -216,6 +256,24 @@ void judge_records(Judge& judge) {
                 0.9, false);
 }
 
+void judge_links(Judge& judge) {
+  judge.at_most("Abort with 256 MiB queued", "≤ 1/50 of playing the queue out", "abort256m", is_raw,
+                0.02);
+  judge.at_most("Abort with 256 MiB queued", "≤ 1/50 of reading it out of a pipe", "abort256m",
+                is_whole_pipe, 0.02);
+  judge.between("A look at the control lane at every record", "within 3 % of never", "look.1",
+                "look.never", 0.97, false);
+  judge.between("A look at every 16th record", "within 1 % of never", "look.16", "look.never", 0.99,
+                false);
+  for (const auto& [title, workload] : {std::pair("Guarded, values of 8 B", "link.values8"),
+                                        std::pair("Guarded, slots of 64 B", "link.slots64"),
+                                        std::pair("Guarded, records of 1 KiB", "link.records1k"),
+                                        std::pair("Guarded, byte stream", "link.stream4k")}) {
+    judge.of_ours(title, "within 3 % of named", workload, "slipring.guarded", "slipring.named",
+                  0.97);
+  }
+}
+
 void judge_many(Judge& judge) {
   for (const auto& [title, workload] :
        {std::pair("MPMC 8 B, 1 × 1", "mpmc8.1x1"), std::pair("MPMC 8 B, 2 × 2", "mpmc8.2x2"),
@@ -245,6 +303,7 @@ std::vector<Verdict> judge_goals(const RunOutcome& outcome) {
   judge_one_way(judge);
   judge_records(judge);
   judge_many(judge);
+  judge_links(judge);
   return judge.take();
 }
 

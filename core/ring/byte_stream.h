@@ -260,16 +260,25 @@ class BasicStreamConsumer {
   // Finishes all that the producer has aborted, in one step; answers how many bytes.  What was
   // looked at and not consumed is skipped too.
   std::uint64_t skip_aborted() noexcept {
-    const std::uint64_t done = cursor_.done();
     const std::uint64_t abort_before = cursor_.abort_before();
-    if (abort_before <= done) return 0;
-    // An honest fence was stored after the tail that covers it.
+    const std::uint64_t skipped = take_before(abort_before);
+    if (skipped != 0) cursor_.skip_to(abort_before);
+    return skipped;
+  }
+
+  // Takes everything below `position` at once, unseen: it counts as looked at.  Answers how many
+  // bytes are not consumed below there; 0, and nothing changes, for a position beyond what is
+  // published.
+  std::uint64_t take_before(std::uint64_t position) noexcept {
+    const std::uint64_t done = cursor_.done();
+    if (position <= done) return 0;
+    // An honest position was published before it was named.
     const std::uint64_t tail =
         Atomics::load(peer_->tail, std::memory_order_acquire);  // stream.B pairs with stream.A
-    if (abort_before > tail || !is_possible(tail)) return 0;    // a lie; try_peek() finds others
+    if (position > tail || !is_possible(tail)) return 0;        // a lie; try_peek() finds others
     tail_seen_ = tail;
-    cursor_.skip_to(abort_before);
-    return abort_before - done;
+    if (position > cursor_.next()) cursor_.take(position);
+    return position - done;
   }
 
   // Gives the producer all that is finished; before sleeping, for instance.

@@ -1,11 +1,14 @@
-// The bytes of a record ring: geometry, and the header in front of every record.
+// The bytes of a record ring: geometry, the header in front of every record, and how a reader sees
+// one.
 //
 // Format.  A record is a header {size_bytes:32, kind:32}, the payload, and a gap to the next
 // multiple of 8; core/LAYOUT.md has the image.  Who reads a header reads the word once and takes it
 // apart with the functions below; whether it can be true is for the reader to check.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "core/error/result.h"
 
@@ -42,6 +45,15 @@ struct RecordGeometry {
   }
   return {};
 }
+
+// A record in place, valid until it is released.
+struct RecordView {
+  std::span<const std::byte> message;
+  std::uint64_t position = 0;
+  std::uint64_t end_position = 0;
+  bool redelivered = false;  // a predecessor had taken it and not finished it
+  bool aborted = false;      // the producer no longer wants it
+};
 
 namespace record_detail {
 

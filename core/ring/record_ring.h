@@ -216,15 +216,6 @@ class BasicRecordProducer {
 
 using RecordProducer = BasicRecordProducer<StdAtomics>;
 
-// A record in place, valid until it is released.
-struct RecordView {
-  std::span<const std::byte> message;
-  std::uint64_t position = 0;
-  std::uint64_t end_position = 0;
-  bool redelivered = false;  // a predecessor had taken it and not finished it
-  bool aborted = false;      // the producer no longer wants it
-};
-
 // The consumer's end.  One thread at a time.
 template <typename Atomics>
 class BasicRecordConsumer {
@@ -320,16 +311,25 @@ class BasicRecordConsumer {
   // skipped.  Requires: nothing is held.
   std::uint64_t skip_aborted() noexcept {
     const std::uint64_t abort_before = cursor_.abort_before();
+    const std::uint64_t skipped = take_before(abort_before);
+    if (skipped != 0) cursor_.skip_to(abort_before);
+    return skipped;
+  }
+
+  // Takes everything below `position`, the end of a record, at once and unseen: it is held, and
+  // finished by a release up to there.  Answers how many bytes of ring; 0, and nothing changes, for
+  // a position beyond what is published.
+  std::uint64_t take_before(std::uint64_t position) noexcept {
     const std::uint64_t next = cursor_.next();
-    if (abort_before <= next) return 0;
-    // An honest fence was stored after the tail that covers it.
+    if (position <= next) return 0;
+    // An honest position was published before it was named.
     const std::uint64_t tail =
-        Atomics::load(peer_->tail, std::memory_order_acquire);   // record.B pairs with record.A
-    if (abort_before % 8 != 0 || abort_before > tail) return 0;  // a lie; try_peek() finds others
+        Atomics::load(peer_->tail, std::memory_order_acquire);  // record.B pairs with record.A
+    if (position % 8 != 0 || position > tail) return 0;         // a lie; try_peek() finds others
     if (tail % 8 != 0 || tail - cursor_.done() > capacity_) return 0;
     tail_seen_ = tail;
-    cursor_.skip_to(abort_before);
-    return abort_before - next;
+    cursor_.take(position);
+    return position - next;
   }
 
   // Gives the producer all that is finished; before sleeping, for instance.

@@ -300,6 +300,20 @@ class BasicSlotConsumer {
     return abort_before - next;
   }
 
+  // Takes everything below `position` at once, unseen: it is held, and finished by the release of
+  // position - 1.  Answers how many messages; 0, and nothing changes, for a position beyond what is
+  // published.
+  std::uint64_t take_before(std::uint64_t position) noexcept {
+    const std::uint64_t next = cursor_.next();
+    if (position <= next || position - cursor_.done() > places_.slot_count()) return 0;
+    // slot.B pairs with slot.A
+    if (Atomics::load(places_.sequence_at(position - 1), std::memory_order_acquire) != position) {
+      return 0;
+    }
+    cursor_.take(position);
+    return position - next;
+  }
+
   // Gives the producer all that is finished; before sleeping, for instance.
   void publish_credit() noexcept { cursor_.give_credit(); }
 

@@ -290,15 +290,22 @@ class SpscConsumer {
   // Finishes all that the producer has aborted, in one step; answers how many values were skipped.
   // Requires: nothing is held.
   std::uint64_t skip_aborted() noexcept {
-    const std::uint64_t position = cursor_.next();
-    check(position == cursor_.done(), "skipping while values are held");
+    check(cursor_.next() == cursor_.done(), "skipping while values are held");
     const std::uint64_t abort_before = cursor_.abort_before();
-    if (abort_before <= position) return 0;
-    if (abort_before > tail_seen_) (void)look_for_values();
-    // A fence beyond what is published is a lie, and following it would lose what comes.
-    if (abort_before > tail_seen_) return 0;
-    cursor_.skip_to(abort_before);
-    return abort_before - position;
+    const std::uint64_t skipped = take_before(abort_before);
+    if (skipped != 0) cursor_.skip_to(abort_before);
+    return skipped;
+  }
+  // Takes everything below `position` at once, unseen: it is held until released.  Answers how many
+  // values; 0, and nothing changes, for a position beyond what is published.
+  std::uint64_t take_before(std::uint64_t position) noexcept {
+    const std::uint64_t next = cursor_.next();
+    if (position <= next) return 0;
+    if (position > tail_seen_) (void)look_for_values();
+    // Beyond what is published it is a lie, and following it would lose what comes.
+    if (position > tail_seen_) return 0;
+    cursor_.take(position);
+    return position - next;
   }
   // Whether the producer has aborted something that is not finished yet, held values included.
   [[nodiscard]] bool has_abort() const noexcept { return cursor_.abort_before() > cursor_.done(); }

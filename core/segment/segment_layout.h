@@ -20,18 +20,19 @@
 namespace slipring {
 
 inline constexpr std::uint64_t kSegmentMagic = 0x474e'4952'5049'4c53;  // "SLIPRING" in memory
-inline constexpr std::uint32_t kSegmentVersion = 1;
+inline constexpr std::uint32_t kSegmentVersion = 2;
 inline constexpr std::uint32_t kMaxRegions = 8;
 inline constexpr std::uint32_t kSegmentNameBytes = 96;
 inline constexpr std::uint32_t kMaxSegmentParameters = 16;
 
 // Who writes a region.  Also the byte of the lock file that the holder of the role locks.
 enum class Role : std::uint32_t {
-  kCreator = 0,  // the header
-  kWriter = 1,   // a link's producing end; a board's stage
-  kReader = 2,   // a link's consuming end
+  kCreator = 0,    // the header
+  kWriter = 1,     // a link's producing end; a board's stage
+  kReader = 2,     // a link's consuming end
+  kCommander = 3,  // whoever tells a link's reader to drop what is queued, for a moment
 };
-inline constexpr std::uint32_t kRoleCount = 3;
+inline constexpr std::uint32_t kRoleCount = 4;
 
 enum class SegmentKind : std::uint32_t {
   kSlotLink = 1,    // slot_ring.h, with or without a buffer pool

@@ -25,6 +25,10 @@ class LinkSource final : public MessageSource {
 
   // Leaves out what its writer has aborted.
   Result<Passage> try_take(std::span<const std::byte>& message) noexcept override;
+  void obey_commands() noexcept override { link_.obey_commands(); }
+  [[nodiscard]] ControlWatch control_watch() const noexcept override {
+    return link_.control_watch();
+  }
   void finish_taken() noexcept override;
   Result<Passage> wait(int alarm_fd) noexcept override;
   void close() noexcept override { link_.close(); }

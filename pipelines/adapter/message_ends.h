@@ -16,6 +16,7 @@
 
 #include "core/error/result.h"
 #include "pipelines/adapter/pump_options.h"
+#include "pipelines/link/control_lane.h"
 
 namespace slipring {
 
@@ -39,6 +40,11 @@ class MessageSource {
   // The next message, in place until finish_taken().  May answer kBlocked while something that was
   // taken is in the way.  Errors: kSystem (reading), kDamagedData.
   virtual Result<Passage> try_take(std::span<const std::byte>& message) noexcept = 0;
+  // Drops at once what is queued behind what was taken, if somebody commands it; while the sink has
+  // no room nobody takes.
+  virtual void obey_commands() noexcept {}
+  // What an alarm for such a command goes by; empty where nobody commands.
+  [[nodiscard]] virtual ControlWatch control_watch() const noexcept { return {}; }
   // All that was taken is where it should be.
   virtual void finish_taken() noexcept = 0;
   // Requires: nothing is taken.  Sleeps until try_take() may answer something else, until

@@ -1,8 +1,10 @@
 #include "pipelines/adapter/message_pump.h"
 
 #include <optional>
+#include <utility>
 
 #include "pipelines/adapter/other_end.h"
+#include "pipelines/link/control_alarm.h"
 
 namespace slipring {
 namespace {
@@ -84,6 +86,7 @@ class MessagePump {
 
   Step wait_for_room() noexcept {
     if (is_stopped(options_)) return std::optional(PumpEnd::kStopped);
+    source_.obey_commands();
     Result<Passage> waited = sink_.wait();
     if (!waited) return waited.error();
     if (*waited == Passage::kEnded) return std::optional(sink_.ended_by());
@@ -139,6 +142,13 @@ class MessagePump {
 
 Result<PumpReport> pump_messages(MessageSource& source, MessageSink& sink,
                                  const PumpOptions& options) noexcept {
+  std::optional<ControlAlarm> alarm;
+  const ControlWatch watch = source.control_watch();
+  if (options.abort_signal != 0 && watch.count != nullptr) {
+    Result<ControlAlarm> started = ControlAlarm::by_signal(watch, options.abort_signal);
+    if (!started) return started.error();
+    alarm.emplace(std::move(started).value());
+  }
   return MessagePump(source, sink, options).run();
 }
 

@@ -11,6 +11,7 @@
 
 #include "pipelines/adapter/descriptor_wait.h"
 #include "pipelines/adapter/other_end.h"
+#include "pipelines/link/control_alarm.h"
 #include "platform/wait/clock.h"
 
 namespace slipring {
@@ -234,12 +235,14 @@ class Relay {
   }
 
   Result<std::optional<PumpEnd>> wait(bool is_full) noexcept {
-    const WaitPoint point = is_full ? to_.space_point() : from_.byte_point();
+    // Full, it still drops what is queued when it is told to.
+    const std::array<WaitPoint, 2> points = {is_full ? to_.space_point() : from_.byte_point(),
+                                             from_.control_point()};
     const WaitOutcome outcome = waiter_.wait(
-        std::span<const WaitPoint>(&point, 1),
+        points,
         [&] {
           return is_stopped(options_) || to_.is_peer_closed() ||
-                 (is_full ? to_.has_space()
+                 (is_full ? to_.has_space() || from_.has_command()
                           : from_.has_bytes() || (!options_.stays && from_.is_peer_closed()));
         },
         deadline_after(kLookAtPeerNs));
@@ -279,6 +282,13 @@ Result<PumpReport> relay(StreamReader& from, RoleWatch& writer, StreamWriter& to
 
 Result<PumpReport> drain(StreamReader& link, int output, RoleWatch& writer,
                          const PumpOptions& options) noexcept {
+  std::optional<ControlAlarm> alarm;
+  if (options.abort_signal != 0) {
+    Result<ControlAlarm> started =
+        ControlAlarm::by_signal(link.control_watch(), options.abort_signal);
+    if (!started) return started.error();
+    alarm.emplace(std::move(started).value());
+  }
   return Drainer(link, output, writer, options).run();
 }
 

@@ -11,6 +11,10 @@
 // What differs: with `stays`, a death ends nothing.  The other side waits for a successor, who goes
 // on at the byte where the dead one stopped.
 //
+// Abort.  A drainer or relay that is told to drop what is queued (pipelines/link/CONTROL.md) drops
+// it between two writes, and out of a blocked one with PumpOptions::abort_signal.  What the output
+// has taken is not the link's any more.
+//
 // Bytes go from the system call into the ring and from the ring into the system call: no copy is
 // made in between.  By readv and writev, and not by splice: a mapping can be no target of splice,
 // and into the ring's file the kernel copies as read does, for more.  Out of the ring, splice and

@@ -22,6 +22,9 @@ struct PumpOptions {
   // Looked at between moves and after each sleep; set by a signal handler.
   const std::atomic<bool>* stop = nullptr;
   WaiterOptions waiter = {};
+  // A real-time signal that interrupts a pump blocked in its output when somebody commands that
+  // what is queued be dropped (pipelines/link/CONTROL.md); 0: the command waits for the output.
+  int abort_signal = 0;
 };
 
 struct PumpReport {

@@ -18,6 +18,7 @@
 
 #include "core/cpu/cache_line.h"
 #include "core/segment/segment_layout.h"
+#include "pipelines/link/control_page.h"
 #include "platform/memory/sealed_memory.h"
 
 namespace slipring {
@@ -31,6 +32,8 @@ enum class GuardKind : std::uint16_t {
   kNews = 6,      // broker: the other role has new memory
   kGot = 7,       // end: I have taken the news
   kBye = 8,       // end: I have stored for the last time
+  kAbort = 9,     // commander: what is queued now is to be dropped
+  kAborted = 10,  // broker: the reader has been told
 };
 
 // What a role of 0 asks for: to look, and to write nothing.
@@ -127,9 +130,11 @@ static_assert(sizeof(GuardSeat) == kAbiLineBytes);
 
 // One for each lane, side by side.
 struct GuardPage {
-  GuardSeat seats[2];  // the writer's, the reader's
+  GuardSeat seats[2];   // the writer's, the reader's
+  ControlPage control;  // the commander here is the broker
 };
-static_assert(sizeof(GuardPage) == 256);
+static_assert(offsetof(GuardPage, control) == 256);
+static_assert(sizeof(GuardPage) == 512);
 
 [[nodiscard]] constexpr std::size_t seat_of(Role role) noexcept {
   return role == Role::kWriter ? 0 : 1;

@@ -63,6 +63,7 @@ Result<GuardedBroker> GuardedBroker::create(const SegmentDirectory& directory,
   GuardAccess ours;
   ours.user = ::geteuid();
   broker.observers_.access = options.observer.value_or(ours);
+  broker.commanders_.access = options.commander.value_or(ours);
   broker.rule(Role::kWriter).access = options.writer.value_or(ours);
   broker.rule(Role::kReader).access = options.reader.value_or(ours);
   broker.lanes_per_process_ = options.lanes_per_process;
@@ -123,6 +124,9 @@ void GuardedBroker::hear(Id id, Packet& packet) noexcept {
         if (seats_.at(*place).untaken_count != 0) --seats_.at(*place).untaken_count;
         return tell_news(*place);
       }
+      break;
+    case GuardKind::kAbort:
+      if (packet.body_bytes == 0 && !place) return answer_abort(id);
       break;
     case GuardKind::kBye:
       if (place) free_role(*place);
@@ -299,6 +303,21 @@ void GuardedBroker::take_region(Id id, Packet& packet) noexcept {
     free_role(*place);
     server_.close(id);
   }
+}
+
+void GuardedBroker::answer_abort(Id id) noexcept {
+  const PeerCredentials* who = server_.peer(id);
+  if (who == nullptr) return;
+  if (!may_take(commanders_, *who) && who->user != 0) {
+    return refuse(id, {ErrorCode::kPermission, 0, "", who->user});
+  }
+  if (seats_.shape().is_board) return refuse(id, {ErrorCode::kInvalidArgument, 0, ""});
+  const auto process_id = static_cast<std::uint32_t>(who->process.pid());
+  for (std::uint32_t lane = 0; lane < seats_.lane_count(); ++lane) {
+    if (Status told = seats_.command(lane, process_id); !told) return refuse(id, told.error());
+  }
+  // Who does not hear it sees its connection end; the reader has been told.
+  if (!server_.send(id, number_of(GuardKind::kAborted), {})) server_.close(id);
 }
 
 void GuardedBroker::tell_news(const SeatPlace& place) noexcept {

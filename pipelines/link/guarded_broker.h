@@ -54,6 +54,7 @@ struct GuardOptions {
   std::optional<GuardAccess> writer;
   std::optional<GuardAccess> reader;
   std::optional<GuardAccess> observer;
+  std::optional<GuardAccess> commander;  // who may have the reader drop what is queued
   // Of a lane set: lanes that one process, or one user, may have; 0: all.
   std::uint32_t lanes_per_process = 0;
   std::uint32_t lanes_per_user = 0;
@@ -116,6 +117,7 @@ class GuardedBroker {
   void grant_role(Id id, const SeatPlace& place, const PeerCredentials& who) noexcept;
   void grant_look(Id id, std::uint32_t lane) noexcept;
   void take_region(Id id, Packet& packet) noexcept;
+  void answer_abort(Id id) noexcept;
   void refuse(Id id, const Error& why) noexcept;
   void lost(Id id) noexcept;
   void look_for_death(const SeatPlace& place) noexcept;
@@ -126,6 +128,7 @@ class GuardedBroker {
   GuardedSeats seats_;
   Rule rules_[2];  // the writer's, the reader's
   Rule observers_;
+  Rule commanders_;
   std::uint32_t lanes_per_process_ = 0;
   std::uint32_t lanes_per_user_ = 0;
   RendezvousServer server_;  // last: its name goes before what it hands out

@@ -299,6 +299,17 @@ Result<std::vector<std::unique_ptr<GuardedView>>> GuardedView::attach_lanes(
   return views;
 }
 
+Status GuardedView::abort(const SegmentDirectory& directory, std::string_view name) noexcept {
+  const std::uint64_t deadline_ns = deadline_after(kGuardAnswerNs);
+  Result<Connection> connection = Connection::connect(directory, name, deadline_ns);
+  if (!connection) return connection.error();
+  if (Status sent = connection->send(number_of(GuardKind::kAbort), {}); !sent) return sent;
+  Packet packet;
+  if (Status heard = hear(*connection, packet, deadline_ns); !heard) return heard;
+  if (packet.kind == number_of(GuardKind::kRefuse)) return refusal_in(packet);
+  return packet.kind == number_of(GuardKind::kAborted) ? Status() : Status(kNonsense);
+}
+
 Result<std::unique_ptr<GuardedView>> GuardedView::make(const GuardGrant& grant,
                                                        std::span<const int> descriptors) noexcept {
   std::unique_ptr<GuardedView> view(new GuardedView());

@@ -66,6 +66,10 @@ class GuardedEnd {
   // Shows the other role's new memory in `peer`, if there is any; whether it did.
   bool take_news(Mapping& peer) noexcept;
 
+  [[nodiscard]] const ControlPage& control_page() const noexcept {
+    return reinterpret_cast<const GuardPage*>(page_.bytes().data())[lane_].control;
+  }
+
   // Who wrote what is shown in the other role's memory.
   [[nodiscard]] const LinkPeer& peer() const noexcept { return peer_; }
   // Whether a living process holds the other role, as far as the broker has noticed.
@@ -142,6 +146,10 @@ class GuardedView {
   static Result<std::unique_ptr<GuardedView>> make(const GuardGrant& grant,
                                                    std::span<const int> descriptors) noexcept;
 
+  // Asks the broker to have the reader drop what is queued.  Errors: kPermission, kBusy (it does
+  // not answer), kInvalidArgument (of a board), and as Connection::connect().
+  static Status abort(const SegmentDirectory& directory, std::string_view name) noexcept;
+
   // Looks for newer memory; what is not there yet comes with a later look.
   void refresh() noexcept;
   // For a view that its broker made: shows what the broker has now.
@@ -154,6 +162,9 @@ class GuardedView {
   [[nodiscard]] std::uint64_t created_ns() const noexcept { return created_ns_; }
   [[nodiscard]] bool is_board() const noexcept { return shape_.kind == SegmentKind::kBoard; }
   [[nodiscard]] std::uint32_t lane() const noexcept { return lane_; }
+  [[nodiscard]] const ControlPage& control_page() const noexcept {
+    return reinterpret_cast<const GuardPage*>(page_.bytes().data())[lane_].control;
+  }
   // The role's memory, up to the ring.
   [[nodiscard]] const Mapping& region(Role role) const noexcept { return regions_[seat_of(role)]; }
   [[nodiscard]] const GuardSeat& seat(Role role) const noexcept {

@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "platform/memory/page_size.h"
+#include "platform/wait/clock.h"
+#include "platform/wait/futex.h"
 
 namespace slipring {
 namespace {
@@ -157,6 +159,16 @@ Result<bool> GuardedSeats::is_read(std::uint32_t lane) const noexcept {
                                  ->tail.load(std::memory_order_relaxed);
   return reinterpret_cast<const ConsumerPage*>(reader->bytes().data())
              ->done.load(std::memory_order_acquire) == tail;  // cursor.D pairs with cursor.C
+}
+
+Status GuardedSeats::command(std::uint32_t lane, std::uint32_t process_id) noexcept {
+  Result<Mapping> writer = look_into(at({lane, Role::kWriter}));
+  if (!writer) return writer.error();
+  ControlPage& page = reinterpret_cast<GuardPage*>(page_.own.writable_bytes().data())[lane].control;
+  const std::uint64_t now_ns = monotonic_ns();
+  post_command(page, published_boundary(shape_.shape, writer->bytes()), now_ns, process_id);
+  futex_wake(page.count, kAllSleepers);
+  return {};
 }
 
 GuardGrant GuardedSeats::grant(std::uint32_t lane) const noexcept {

@@ -80,6 +80,10 @@ class GuardedSeats {
   // holds the lane's writing role.  Errors: as Mapping::map().
   [[nodiscard]] Result<bool> is_read(std::uint32_t lane) const noexcept;
 
+  // Tells the lane's reader to drop what is published now.  Where to cut is nobody's to say but the
+  // writer's page: a position inside a record would be taken for one.  Errors: as Mapping::map().
+  [[nodiscard]] Status command(std::uint32_t lane, std::uint32_t process_id) noexcept;
+
   // The shape and the owners of a lane's memory.
   [[nodiscard]] GuardGrant grant(std::uint32_t lane) const noexcept;
   // The page, and both roles' memory (a board's one); valid until the next change.

@@ -43,6 +43,15 @@ void copy_end(const EndPage& from, EndPage& to) noexcept {
   copy_word(from.counters.corrupt_count, to.counters.corrupt_count);
   copy_word(from.offender_process_id, to.offender_process_id);
   copy_word(from.offender_user, to.offender_user);
+  copy_word(from.drops.drop_end, to.drops.drop_end);
+  copy_word(from.drops.messages, to.drops.messages);
+  copy_word(from.drops.messages_before, to.drops.messages_before);
+  copy_word(from.drops.bytes, to.drops.bytes);
+  copy_word(from.drops.bytes_before, to.drops.bytes_before);
+  copy_word(from.drops.obeyed, to.drops.obeyed);
+  copy_word(from.drops.refused, to.drops.refused);
+  copy_word(from.drops.marks[0], to.drops.marks[0]);
+  copy_word(from.drops.marks[1], to.drops.marks[1]);
 }
 
 void copy_table(const LinkShape& shape, std::span<const std::byte> from,

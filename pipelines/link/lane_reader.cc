@@ -103,6 +103,12 @@ void LaneReader::skip_aborted() noexcept {
   }
 }
 
+void LaneReader::obey_commands() noexcept {
+  for (Lane& lane : lanes_) {
+    if (!lane.is_cut) lane.reader->obey_commands();
+  }
+}
+
 void LaneReader::close() noexcept {
   for (Lane& lane : lanes_) {
     if (lane.reader) lane.reader->close();

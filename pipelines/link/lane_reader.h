@@ -78,6 +78,9 @@ class LaneReader {
   // Drops all that writers have aborted.  Requires: nothing is held.
   void skip_aborted() noexcept;
 
+  // As LinkReader::obey_commands(), of every lane.
+  void obey_commands() noexcept;
+
   // Finished for good: the writers learn that nobody will read on.
   void close() noexcept;
 

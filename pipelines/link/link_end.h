@@ -12,6 +12,8 @@
 #include <utility>
 
 #include "core/ring/transfer.h"
+#include "pipelines/link/control_lane.h"
+#include "pipelines/link/drop_words.h"
 #include "pipelines/link/link_layout.h"
 #include "pipelines/link/link_segment.h"
 #include "platform/wait/doorbell.h"
@@ -21,7 +23,7 @@ namespace slipring {
 class LinkEnd {
  public:
   explicit LinkEnd(LinkHold hold) noexcept
-      : hold_(std::move(hold)), doorbell_(own().bell, peer().arm) {}
+      : hold_(std::move(hold)), doorbell_(own().bell, peer().arm), control_(hold_.control_page()) {}
 
   [[nodiscard]] EndPage& own() noexcept { return end_page(hold_.own); }
   [[nodiscard]] const EndPage& own() const noexcept { return end_page(hold_.own); }
@@ -66,7 +68,8 @@ class LinkEnd {
   [[nodiscard]] bool is_locked() const noexcept {
     // The zeros that stand for a peer that nobody has been yet need no locking.
     const bool is_nobodys = hold_.guard && !hold_.guard->peer().is_known;
-    return hold_.own.is_locked() && (hold_.peer.is_locked() || is_nobodys);
+    return hold_.own.is_locked() && (hold_.peer.is_locked() || is_nobodys) &&
+           (hold_.guard || hold_.control.is_locked());
   }
   // 1 for a fresh link, one more with every successor.
   [[nodiscard]] std::uint32_t incarnation() const noexcept {
@@ -126,6 +129,40 @@ class LinkEnd {
     return answer;
   }
 
+  // What somebody beside the two ends has told the reader.
+  [[nodiscard]] ControlLane& control() noexcept { return control_; }
+  [[nodiscard]] const ControlLane& control() const noexcept { return control_; }
+  [[nodiscard]] ControlWatch control_watch() const noexcept {
+    return {&control_.count(), &own().drops.obeyed};
+  }
+  // The newest command, with the memory shown that it is about: the broker tells of a writer's
+  // memory before it cuts there.
+  [[nodiscard]] std::optional<AbortCommand> take_command() noexcept {
+    const std::optional<AbortCommand> command = control_.newest();
+    if (command) static_cast<void>(take_news());
+    return command;
+  }
+  // The reader, once nothing that the command is about will be handed out any more.
+  void note_obeyed(const AbortCommand& command, bool is_possible) noexcept {
+    // relaxed: only this end writes it.
+    std::atomic<std::uint32_t>& refused = own().drops.refused;
+    if (!is_possible) {
+      refused.store(refused.load(std::memory_order_relaxed) + 1,  // relaxed: as above
+                    std::memory_order_relaxed);
+    }
+    control_.mark_seen(command);
+    own().drops.obeyed.store(command.count, std::memory_order_release);  // drop.C pairs with drop.D
+  }
+  // The first position that the writer at the other end still wants.
+  [[nodiscard]] std::uint64_t peer_abort_before() const noexcept {
+    return reinterpret_cast<const ProducerPage*>(peer_bytes())
+        ->abort_before.load(std::memory_order_acquire);  // cursor.F pairs with cursor.E
+  }
+  // What the reader at the other end has dropped.
+  [[nodiscard]] DropReport peer_drops() const noexcept {
+    return read_drops(peer().drops, reinterpret_cast<const ConsumerPage*>(peer_bytes())->done);
+  }
+
   // Counts an answer of the ring other than kDone.  Out of line: the fast path has none of it.
   [[gnu::noinline]] void note(Transfer answer) noexcept {
     if (answer == Transfer::kBlocked) {
@@ -144,6 +181,7 @@ class LinkEnd {
 
   LinkHold hold_;
   Doorbell doorbell_;
+  ControlLane control_;
   std::optional<LinkPeer> offender_;
 };
 

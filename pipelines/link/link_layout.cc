@@ -1,5 +1,7 @@
 #include "pipelines/link/link_layout.h"
 
+#include "pipelines/link/message_mark.h"
+
 namespace slipring {
 namespace {
 
@@ -140,6 +142,7 @@ LinkParts parts_of(const LinkShape& shape, std::uint64_t page_bytes) noexcept {
       parts.buffers_offset +
       round_up(std::uint64_t{shape.pool_buffer_count} * shape.pool_buffer_bytes, page_bytes);
   parts.reader_bytes = round_up(kTableOffset + table_bytes, page_bytes);
+  parts.control_bytes = round_up(lanes_of(shape) * sizeof(ControlPage), page_bytes);
   return parts;
 }
 
@@ -158,7 +161,33 @@ SegmentHeader make_link_header(const LinkShape& shape, std::string_view name,
   const std::uint64_t lane_count = lanes_of(shape);
   add_region(header, Role::kWriter, lane_count * parts.writer_bytes);
   add_region(header, Role::kReader, lane_count * parts.reader_bytes);
+  add_region(header, Role::kCommander, parts.control_bytes);
   return header;
+}
+
+LinkBoundary published_boundary(const LinkShape& shape,
+                                std::span<const std::byte> writer_region) noexcept {
+  const auto& producer = *reinterpret_cast<const ProducerPage*>(writer_region.data());
+  if (shape.kind != SegmentKind::kRecordLink) {
+    // relaxed: whoever goes by it looks at what it names with acquire.
+    return {producer.tail.load(std::memory_order_relaxed), 0};
+  }
+  const auto& end = *reinterpret_cast<const EndPage*>(writer_region.data() + kEndPageOffset);
+  const std::atomic<std::uint64_t>& word = end.drops.marks[0];
+  // With a mark that did not change meanwhile, tail is where it says or one message further.  A
+  // writer that never pauses is taken where its mark was last.
+  constexpr int kAttempts = 64;
+  std::uint64_t mark = word.load(std::memory_order_acquire);  // mark.B pairs with mark.A
+  std::uint64_t tail = 0;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    tail = producer.tail.load(std::memory_order_acquire);  // record.B pairs with record.A
+    const std::uint64_t again = word.load(std::memory_order_acquire);  // mark.B pairs with mark.A
+    if (again == mark) return {tail, number_at(mark, tail)};
+    mark = again;
+  }
+  const auto ahead = static_cast<std::int32_t>(static_cast<std::uint32_t>(mark) -
+                                               static_cast<std::uint32_t>(tail / 8));
+  return {tail + static_cast<std::uint64_t>(std::int64_t{ahead} * 8), number_of(mark)};
 }
 
 Result<LinkShape> shape_of(const SegmentHeader& header) noexcept {
@@ -167,7 +196,7 @@ Result<LinkShape> shape_of(const SegmentHeader& header) noexcept {
       is_set || header.kind == SegmentKind::kRecordLink || header.kind == SegmentKind::kSlotLink ||
       header.kind == SegmentKind::kValueLink || header.kind == SegmentKind::kStreamLink;
   const std::uint32_t parameter_count = is_set ? kSetParameterCount : kParameterCount;
-  if (!is_link || header.parameter_count != parameter_count || header.region_count != 2) {
+  if (!is_link || header.parameter_count != parameter_count || header.region_count != 3) {
     return Error{ErrorCode::kCorruptPeer, 0, "segment is not a link",
                  static_cast<std::uint64_t>(header.kind), 0};
   }
@@ -193,9 +222,11 @@ Result<LinkShape> shape_of(const SegmentHeader& header) noexcept {
   const LinkParts parts = parts_of(shape, header.page_bytes);
   const Region& writer = header.regions[0];
   const Region& reader = header.regions[1];
+  const Region& control = header.regions[2];
   const std::uint64_t writer_bytes = lanes_of(shape) * parts.writer_bytes;
   if (writer.role != Role::kWriter || writer.size_bytes != writer_bytes ||
-      reader.role != Role::kReader || reader.size_bytes != lanes_of(shape) * parts.reader_bytes) {
+      reader.role != Role::kReader || reader.size_bytes != lanes_of(shape) * parts.reader_bytes ||
+      control.role != Role::kCommander || control.size_bytes != parts.control_bytes) {
     return Error{ErrorCode::kCorruptPeer, 0, "the link's regions do not fit its shape",
                  writer.size_bytes, writer_bytes};
   }

@@ -1,9 +1,10 @@
 // How a link's segment is cut: the two ends' pages, the ring, and the buffer pool if it has one.
 //
-// Two regions, one a role.  The offsets below are relative to the region; specified in
+// Three regions, one a role.  The offsets below are relative to the region; specified in
 // core/LAYOUT.md, change both or neither.
-//   writer's region: ProducerPage | EndPage | lent table | ring | pool buffers
-//   reader's region: ConsumerPage | EndPage | returned table
+//   writer's region:    ProducerPage | EndPage | lent table | ring | pool buffers
+//   reader's region:    ConsumerPage | EndPage | returned table
+//   commander's region: ControlPage
 // The ring and the pool buffers start on pages of their own.  On a link with a pool every message
 // begins with the BufferHandle {slot:32, generation:32} of the buffer that it sends, or with slot
 // kNoBuffer when it sends none, so that a successor knows what is under way.
@@ -27,6 +28,8 @@
 #include "core/ring/slot_ring.h"
 #include "core/ring/spsc_ring.h"
 #include "core/segment/segment_layout.h"
+#include "pipelines/link/control_page.h"
+#include "pipelines/link/drop_words.h"
 #include "platform/wait/doorbell.h"
 
 namespace slipring {
@@ -74,10 +77,12 @@ struct EndPage {
   std::atomic<std::uint32_t> user;
   std::atomic<std::uint32_t> group;
   alignas(kAbiLineBytes) EndCounters counters;
+  DropWords drops;  // the reader's; of the writer's only a mark
 };
 static_assert(offsetof(EndPage, arm) == 128);
 static_assert(offsetof(EndPage, state) == 256);
 static_assert(offsetof(EndPage, counters) == 384);
+static_assert(offsetof(EndPage, drops) == 448);
 static_assert(sizeof(EndPage) == 512);
 
 inline constexpr std::uint64_t kEndPageOffset = 256;
@@ -137,6 +142,7 @@ struct LinkParts {
   std::uint64_t buffers_offset = 0;
   std::uint64_t writer_bytes = 0;
   std::uint64_t reader_bytes = 0;
+  std::uint64_t control_bytes = 0;  // of all lanes of a set, a page each
 };
 
 [[nodiscard]] inline SlotGeometry slot_geometry(const LinkShape& shape) noexcept {
@@ -166,6 +172,12 @@ struct LinkParts {
 // Requires: validate_shape(shape) is ok.
 [[nodiscard]] SegmentHeader make_link_header(const LinkShape& shape, std::string_view name,
                                              std::uint64_t page_bytes) noexcept;
+
+// What the writer's region says is published, of any kind of link: its first bytes up to the ring.
+// A commit that is under way may count or not.  Any values in it give a boundary, perhaps an
+// impossible one.
+[[nodiscard]] LinkBoundary published_boundary(const LinkShape& shape,
+                                              std::span<const std::byte> writer_region) noexcept;
 
 // The shape that a validated header describes.  Errors: kCorruptPeer when the header is not a
 // link's or its regions do not fit its shape.

@@ -147,6 +147,13 @@ EndReport LinkObserver::report_end(std::uint32_t lane, Role role) const noexcept
   return report;
 }
 
+DropReport LinkObserver::drops(std::uint32_t lane) const noexcept {
+  if (GuardedView* view = lanes_[lane].view.get()) view->refresh();
+  const Mapping& reader = lanes_[lane].region(Role::kReader);
+  return read_drops(end_page(reader).drops,
+                    reinterpret_cast<const ConsumerPage*>(reader.bytes().data())->done);
+}
+
 LinkReport LinkObserver::report() const noexcept {
   LinkReport all = report_lane(0);
   if (!is_lane_set(shape_)) return all;
@@ -157,6 +164,8 @@ LinkReport LinkObserver::report() const noexcept {
     all.done += report.done;
     all.fill += report.fill;
     all.capacity += report.capacity;
+    all.drops.dropped.messages += report.drops.dropped.messages;
+    all.drops.dropped.bytes += report.drops.dropped.bytes;
     const std::uint32_t incarnation = all.reader.incarnation;
     add_end(report.writer, all.writer);
     add_end(report.reader, all.reader);
@@ -188,6 +197,7 @@ LinkReport LinkObserver::report_lane(std::uint32_t lane) const noexcept {
   for (std::uint32_t slot = 0; slot < shape_.pool_buffer_count; ++slot) {
     if (read(lent[slot]) != read(returned[slot])) ++report.pool_lent_count;
   }
+  report.drops = read_drops(end_page(lanes_[lane].region(Role::kReader)).drops, consumer.done);
   report.writer = report_end(lane, Role::kWriter);
   report.reader = report_end(lane, Role::kReader);
   if (shape_.kind == SegmentKind::kValueLink) {

@@ -49,6 +49,7 @@ struct LinkReport {
   std::uint64_t fill = 0;      // what lies between; at most capacity
   std::uint64_t capacity = 0;  // bytes, or slots
   std::uint32_t pool_lent_count = 0;
+  DropReport drops;  // by the reader
   bool is_guarded = false;
   // Of a lane set: of all lanes together, the counts added; the process is one of theirs.
   EndReport writer;
@@ -68,6 +69,17 @@ class LinkObserver {
                                      std::string_view name) noexcept;
 
   [[nodiscard]] LinkReport report() const noexcept;
+  // A link of one writer is one lane.
+  [[nodiscard]] std::uint32_t lane_count() const noexcept {
+    return static_cast<std::uint32_t>(lanes_.size());
+  }
+  // What the writer's page says is published now.
+  [[nodiscard]] LinkBoundary boundary(std::uint32_t lane = 0) const noexcept {
+    return published_boundary(shape_, lanes_[lane].region(Role::kWriter).bytes());
+  }
+  // What the reader has dropped, alone.
+  [[nodiscard]] DropReport drops(std::uint32_t lane = 0) const noexcept;
+  [[nodiscard]] const LinkShape& shape() const noexcept { return shape_; }
 
   // Looks at these views: of a link of one writer one, of a lane set one a lane.  Those that a
   // broker made the caller keeps up to date.  Requires: of a link.
@@ -75,6 +87,9 @@ class LinkObserver {
   static LinkObserver of(std::unique_ptr<GuardedView> view) noexcept;
   // Of a guarded link of one writer, to be kept up to date; nullptr on a named one.
   [[nodiscard]] GuardedView* view() noexcept { return lanes_.front().view.get(); }
+  [[nodiscard]] const GuardedView* view(std::uint32_t lane) const noexcept {
+    return lanes_[lane].view.get();
+  }
 
  private:
   // What is seen of one writer and the reader; a link of one writer is one lane.

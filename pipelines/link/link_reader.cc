@@ -1,6 +1,10 @@
 #include "pipelines/link/link_reader.h"
 
+#include <algorithm>
+#include <cstring>
 #include <utility>
+
+#include "pipelines/link/message_mark.h"
 
 namespace slipring {
 
@@ -16,6 +20,7 @@ Result<LinkReader> LinkReader::attach(LinkHold hold) noexcept {
   LinkReader reader(std::move(hold));
   if (Status attached = reader.attach_ring(); !attached) return attached.error();
   if (Status attached = reader.attach_pool(); !attached) return attached.error();
+  reader.restore_number();
   reader.end_.open();
   return reader;
 }
@@ -51,19 +56,34 @@ Status LinkReader::attach_pool() noexcept {
   return {};
 }
 
+void LinkReader::restore_number() noexcept {
+  number_ = static_cast<std::uint32_t>(done());
+  if (records_) {
+    DropWords& words = end_.own().drops;
+    // relaxed, both: our own words, and attaching ordered us after our predecessor.
+    const std::uint64_t first = words.marks[0].load(std::memory_order_relaxed);
+    const std::uint64_t second = words.marks[1].load(std::memory_order_relaxed);
+    free_mark_ = holds_at(first, done()) ? 1 : 0;
+    number_ = number_of(free_mark_ == 1 ? first : second);
+  }
+  finished_number_ = number_;
+}
+
 Transfer LinkReader::look(Message& message) noexcept {
   Transfer answer = Transfer::kBlocked;
   if (slots_) {
     SlotView view;
     answer = slots_->try_peek(view);
     if (answer == Transfer::kDone) {
-      message = {view.message, view.redelivered, view.aborted, view.position, view.position + 1};
+      message = {view.message,  view.redelivered,  view.aborted,
+                 view.position, view.position + 1, static_cast<std::uint32_t>(view.position)};
     }
   } else {
     RecordView view;
     answer = records_->try_peek(view);
     if (answer == Transfer::kDone) {
-      message = {view.message, view.redelivered, view.aborted, view.position, view.end_position};
+      message = {view.message,  view.redelivered,  view.aborted,
+                 view.position, view.end_position, number_++};
     }
   }
   return answer;
@@ -71,8 +91,14 @@ Transfer LinkReader::look(Message& message) noexcept {
 
 Transfer LinkReader::try_peek(Message& message) noexcept {
   if (corrupt_) return Transfer::kCorruptPeer;
+  if (end_.control().is_due()) [[unlikely]]
+    obey_commands();
   Transfer answer = look(message);
   if (answer == Transfer::kBlocked && end_.take_news()) answer = look(message);
+  if (answer == Transfer::kBlocked && is_command_due()) {
+    obey_commands();
+    answer = look(message);
+  }
   if (answer == Transfer::kDone) {
     if (message.redelivered) count(end_.own().counters.redelivered_count);
     if (message.aborted) count(end_.own().counters.abort_count);
@@ -85,23 +111,103 @@ Transfer LinkReader::try_peek(Message& message) noexcept {
 }
 
 void LinkReader::release(const Message& message) noexcept {
-  if (slots_) {
-    slots_->release({message.bytes, message.position, message.redelivered, message.aborted});
-  } else {
-    records_->release({message.bytes, message.position, message.end_position, message.redelivered,
-                       message.aborted});
+  std::uint64_t end = message.end_position;
+  std::uint32_t number = message.number + 1;
+  std::uint32_t finished = number - finished_number_;
+  if (gap_.end != 0 && end >= gap_.begin) [[unlikely]] {
+    if (end == gap_.begin) {
+      end = gap_.end;
+      number += gap_.count;
+    } else {
+      finished -= gap_.count;
+    }
+    gap_ = {};
   }
+  finish(end, number);
   EndCounters& counters = end_.own().counters;
-  count(counters.message_count);
+  count(counters.message_count, finished);
   count(counters.payload_bytes, message.bytes.size());
   ring_for_credit();
 }
 
+// Everything before `end`, which is so many messages.
+void LinkReader::finish(std::uint64_t end, std::uint32_t number) noexcept {
+  finished_number_ = number;
+  if (slots_) return slots_->release({{}, end - 1});
+  // relaxed: the store of `done` that follows shows it.
+  end_.own().drops.marks[free_mark_].store(message_mark(number, end), std::memory_order_relaxed);
+  free_mark_ = 1 - free_mark_;
+  records_->release({{}, 0, end});
+}
+
 void LinkReader::skip_aborted() noexcept {
-  check(!pool_, "skipping would lose the pool's buffers");
-  const std::uint64_t skipped = slots_ ? slots_->skip_aborted() : records_->skip_aborted();
-  if (skipped != 0) count(end_.own().counters.abort_count);
-  ring_for_credit();
+  if (gap_.end != 0) return;  // one at a time: messages between the two are held
+  static_cast<void>(drop_before(writer_abort()));
+  if (end_.control().is_by_hand()) obey_commands();
+}
+
+// Where the writer has cut.
+LinkBoundary LinkReader::writer_abort() const noexcept {
+  const std::atomic<std::uint64_t>& word = end_.peer().drops.marks[1];
+  LinkBoundary boundary;
+  for (int attempt = 0; attempt < 8; ++attempt) {
+    boundary.position = end_.peer_abort_before();
+    // relaxed: stored before abort_before.
+    const std::uint64_t mark = word.load(std::memory_order_relaxed);
+    boundary.message_number = number_of(mark);
+    if (holds_at(mark, boundary.position)) break;  // otherwise it has cut again meanwhile
+  }
+  return boundary;
+}
+
+void LinkReader::obey_commands() noexcept {
+  // With a gap still open the next one waits: messages between the two are held.
+  if (!has_command()) return;
+  const std::optional<AbortCommand> command = end_.take_command();
+  if (command) end_.note_obeyed(*command, drop_before(command->boundary));
+}
+
+// Passes over all that was published below the boundary and has not been handed out.  False when
+// the boundary is impossible.
+bool LinkReader::drop_before(const LinkBoundary& boundary) noexcept {
+  const std::uint64_t from = next();
+  if (boundary.position <= from) return true;
+  const std::uint64_t cursor = done();
+  const std::uint64_t end = pass_over(boundary.position);
+  if (end == from) return false;
+  const std::uint64_t bytes = slots_ ? (end - from) * end_.shape().slot_bytes : end - from;
+  const std::uint32_t number = slots_ ? static_cast<std::uint32_t>(end) : boundary.message_number;
+  const std::uint32_t first = slots_ ? static_cast<std::uint32_t>(from) : number_;
+  // A writer that lies about how many there are deceives itself; records have 8 bytes at least.
+  const auto dropped = static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(number - first, slots_ ? end - from : bytes / kRecordHeaderBytes));
+  number_ = number;
+  begin_drop(end_.own().drops, cursor, end, {dropped, bytes});
+  count(end_.own().counters.abort_count, dropped);
+  if (cursor != from) {
+    gap_ = {from, end, dropped};
+  } else {
+    finish(end, number);
+    slots_ ? slots_->publish_credit() : records_->publish_credit();
+  }
+  end_.ring();
+  return true;
+}
+
+// Answers where that ended.  A pool's buffers are given back on the way, each by its handle; their
+// bytes are not looked at.
+std::uint64_t LinkReader::pass_over(std::uint64_t position) noexcept {
+  if (!pool_) {
+    static_cast<void>(slots_ ? slots_->take_before(position) : records_->take_before(position));
+    return next();
+  }
+  SlotView view;
+  while (next() < position && slots_->try_peek(view) == Transfer::kDone) {
+    BufferHandle handle;
+    std::memcpy(&handle, view.message.data(), sizeof handle);
+    pool_->give_back(handle);
+  }
+  return next();
 }
 
 void LinkReader::ring_for_credit() noexcept {
@@ -112,7 +218,8 @@ void LinkReader::ring_for_credit() noexcept {
 }
 
 bool LinkReader::has_message() const noexcept {
-  return corrupt_ || end_.has_news() || (slots_ ? slots_->has_message() : records_->has_message());
+  if (corrupt_ || end_.has_news() || is_command_due()) return true;
+  return slots_ ? slots_->has_message() : records_->has_message();
 }
 
 bool LinkReader::is_finished() const noexcept {

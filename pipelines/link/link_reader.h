@@ -3,6 +3,7 @@
 // One thread at a time.  Nothing is allocated after attach().  Ordering: as link_writer.h.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -25,6 +26,7 @@ struct Message {
   bool aborted = false;              // the writer no longer wants it
   std::uint64_t position = 0;        // of the ring; for release()
   std::uint64_t end_position = 0;
+  std::uint32_t number = 0;  // messages before it, modulo 2^32; for release()
 };
 
 class LinkReader {
@@ -37,15 +39,34 @@ class LinkReader {
   // Of a role that was taken already.  Errors: kCorruptPeer.
   static Result<LinkReader> attach(LinkHold hold) noexcept;
 
-  // The next message; several may be held.  kBlocked when there is none.
+  // The next message; several may be held.  kBlocked when there is none.  Looks at the control lane
+  // first: what a command has dropped since is never handed out.
   [[nodiscard]] Transfer try_peek(Message& message) noexcept;
 
   // Finishes `message` and all before it; gives space back, and wakes a waiting writer when that is
   // worth it.  On a link with a pool, give the buffer back first.
   void release(const Message& message) noexcept;
 
-  // Drops all that the writer has aborted, in one step.  Requires: nothing is held, no pool.
+  // Drops all that the writer has aborted and that has not been handed out, in one step; on a link
+  // with a pool, its buffers go back.
   void skip_aborted() noexcept;
+
+  // Drops at once what a command in the control lane names.  try_peek() does it by itself; this is
+  // for a reader that is busy with something else.  What is held stays held.
+  void obey_commands() noexcept;
+  // There is a command that has not been obeyed.  Changes nothing.
+  [[nodiscard]] bool has_command() const noexcept {
+    return gap_.end == 0 && end_.control().has_command();
+  }
+  // How often try_peek() looks at the control lane: at every `interval`-th call, and whenever there
+  // is no message; or kControlByHand.
+  void set_control_interval(std::uint32_t interval) noexcept {
+    end_.control().set_interval(interval);
+  }
+  // What to sleep on until a command comes, where that is not the wait for a message.
+  [[nodiscard]] WaitPoint control_point() noexcept { return end_.control().wait_point(); }
+  // For a ControlAlarm.
+  [[nodiscard]] ControlWatch control_watch() const noexcept { return end_.control_watch(); }
 
   // Finished for good: the writer learns that nobody will read on.
   void close() noexcept { end_.close(); }
@@ -53,12 +74,12 @@ class LinkReader {
   // Whether try_peek() might not answer kBlocked.  Changes nothing.
   [[nodiscard]] bool has_message() const noexcept;
   // The writer has aborted something that is not finished yet, held messages included.
-  [[nodiscard]] bool has_abort() const noexcept {
-    return slots_ ? slots_->has_abort() : records_->has_abort();
-  }
-  // First position that the writer still wants, as it says itself; 0 before its first abort.
+  [[nodiscard]] bool has_abort() const noexcept { return abort_before() > done(); }
+  // First position that the writer, or with kControlByHand a command, still wants, as it says
+  // itself; 0 before the first abort.
   [[nodiscard]] std::uint64_t abort_before() const noexcept {
-    return slots_ ? slots_->abort_before() : records_->abort_before();
+    return std::max(slots_ ? slots_->abort_before() : records_->abort_before(),
+                    end_.control().abort_before());
   }
   // First position not yet finished, by predecessors neither.
   [[nodiscard]] std::uint64_t done() const noexcept {
@@ -115,7 +136,25 @@ class LinkReader {
   [[nodiscard]] std::uint64_t credit_given() const noexcept {
     return slots_ ? slots_->credit_given() : records_->credit_given();
   }
+  // Where messages were passed over while some before them are held: they are finished with those.
+  struct Gap {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;  // 0: there is none
+    std::uint32_t count = 0;
+  };
+
   [[nodiscard]] Transfer look(Message& message) noexcept;
+  [[nodiscard]] std::uint64_t next() const noexcept {
+    return slots_ ? slots_->position() : records_->position();
+  }
+  [[nodiscard]] bool is_command_due() const noexcept {
+    return gap_.end == 0 && end_.control().is_due_when_idle();
+  }
+  void restore_number() noexcept;
+  [[nodiscard]] LinkBoundary writer_abort() const noexcept;
+  [[nodiscard]] bool drop_before(const LinkBoundary& boundary) noexcept;
+  [[nodiscard]] std::uint64_t pass_over(std::uint64_t position) noexcept;
+  void finish(std::uint64_t end, std::uint32_t number) noexcept;
   void ring_for_credit() noexcept;
 
   LinkEnd end_;
@@ -123,6 +162,10 @@ class LinkReader {
   std::optional<RecordConsumer> records_;  // holds a value
   std::optional<PoolReader> pool_;
   std::uint64_t rung_credit_ = 0;
+  std::uint32_t number_ = 0;           // of the next message
+  std::uint32_t finished_number_ = 0;  // messages before done()
+  std::size_t free_mark_ = 0;          // the one of the two that does not hold
+  Gap gap_;
   bool corrupt_ = false;  // stays: a peer that was corrupt once is not believed again
 };
 

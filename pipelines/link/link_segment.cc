@@ -130,13 +130,18 @@ Result<LinkHold> hold_role(const OpenLink& link, int writable, Role role, std::u
   Result<Mapping> peer = Mapping::map(link.file.read_only_fd(), offset_of(link, other, lane),
                                       bytes_of(link, other), options);
   if (!peer) return peer.error();
+  const Region& control_region = link.header.regions[2];
+  Result<Mapping> control = Mapping::map(link.file.read_only_fd(), control_region.offset_bytes,
+                                         control_region.size_bytes, options);
+  if (!control) return control.error();
   return LinkHold{link.shape,
                   link.parts,
                   lane,
                   std::move(certificate),
                   nullptr,
                   std::move(own).value(),
-                  std::move(peer).value()};
+                  std::move(peer).value(),
+                  std::move(control).value()};
 }
 
 // Whether all that the lane's last writer published has been finished.  Requires: nobody but the
@@ -239,8 +244,14 @@ Result<Probe> probe_peer(const LinkHold& hold) noexcept {
 namespace {
 
 LinkHold hold_of(GuardedHold& guarded) noexcept {
-  return LinkHold{guarded.shape,          guarded.parts,          guarded.lane,           nullptr,
-                  std::move(guarded.end), std::move(guarded.own), std::move(guarded.peer)};
+  return LinkHold{guarded.shape,
+                  guarded.parts,
+                  guarded.lane,
+                  nullptr,
+                  std::move(guarded.end),
+                  std::move(guarded.own),
+                  std::move(guarded.peer),
+                  Mapping()};
 }
 
 // Lane 0 first: a set's broker keeps other readers out of the rest as long as somebody holds it.

@@ -42,6 +42,12 @@ struct LinkHold {
   std::unique_ptr<GuardedEnd> guard;         // of a guarded one
   Mapping own;
   Mapping peer;
+  Mapping control;  // of a named link; a guarded one has its broker's page
+
+  [[nodiscard]] const ControlPage& control_page() const noexcept {
+    return guard ? guard->control_page()
+                 : reinterpret_cast<const ControlPage*>(control.bytes().data())[lane];
+  }
 };
 
 // Takes a role of the guarded link of that name or, where there is none, of the named one.  The

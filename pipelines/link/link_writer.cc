@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "pipelines/link/message_mark.h"
+
 namespace slipring {
 
 Result<LinkWriter> LinkWriter::attach(const SegmentDirectory& directory, std::string_view name,
@@ -14,6 +16,7 @@ Result<LinkWriter> LinkWriter::attach(const SegmentDirectory& directory, std::st
   LinkWriter writer(std::move(hold).value());
   if (Status attached = writer.attach_ring(); !attached) return attached.error();
   if (Status attached = writer.attach_pool(); !attached) return attached.error();
+  writer.restore_count();
   writer.end_.open();
   return writer;
 }
@@ -35,6 +38,24 @@ Status LinkWriter::attach_ring() noexcept {
   if (!end) return end.error();
   records_.emplace(std::move(end).value());
   return {};
+}
+
+// A predecessor may have died between publishing a message and counting it.
+void LinkWriter::restore_count() noexcept {
+  EndPage& own = end_.own();
+  // relaxed, all: our own words, and attaching ordered us after our predecessor.
+  number_ = slots_ ? static_cast<std::uint32_t>(slots_->position())
+                   : number_at(own.drops.marks[0].load(std::memory_order_relaxed), position());
+  show_mark();
+  const auto counted = static_cast<std::uint32_t>(
+      own.counters.message_count.load(std::memory_order_relaxed));  // relaxed: as above
+  count(own.counters.message_count, number_ - counted);
+}
+
+void LinkWriter::show_mark() noexcept {
+  if (slots_) return;  // their positions count messages
+  end_.own().drops.marks[0].store(message_mark(number_, records_->position()),
+                                  std::memory_order_release);  // mark.A pairs with mark.B
 }
 
 Status LinkWriter::attach_pool() noexcept {
@@ -65,11 +86,24 @@ Status LinkWriter::attach_pool() noexcept {
 
 bool LinkWriter::is_credit_used_up() const noexcept {
   if (end_.shape().credit_count == 0) return false;
-  // relaxed: a count that lags behind only understates the credit; what may be overwritten is
-  // decided by the ring alone.
-  const std::uint64_t sent = end_.own().counters.message_count.load(std::memory_order_relaxed);
-  const std::uint64_t finished = end_.peer().counters.message_count.load(std::memory_order_relaxed);
-  return finished <= sent && sent - finished >= end_.shape().credit_count;
+  if (slots_) return slots_->position() - slots_->done() >= end_.shape().credit_count;
+  // What may be overwritten is decided by the ring alone: a count that lags behind, or a reader's
+  // lie, only moves the credit.
+  const auto& reader = *reinterpret_cast<const ConsumerPage*>(end_.peer_bytes());
+  const DropWords& words = end_.peer().drops;
+  for (int attempt = 0; attempt < 8; ++attempt) {
+    const std::uint64_t done =
+        reader.done.load(std::memory_order_acquire);  // cursor.D pairs with cursor.C
+    for (const std::atomic<std::uint64_t>& word : words.marks) {
+      // relaxed: stored before `done`.
+      const std::uint64_t mark = word.load(std::memory_order_relaxed);
+      if (!holds_at(mark, done)) continue;
+      const std::uint32_t under_way = number_ - number_of(mark);
+      return under_way >= end_.shape().credit_count;
+    }
+    // The reader has finished two messages meanwhile.
+  }
+  return true;
 }
 
 Transfer LinkWriter::reserve(std::uint64_t size_bytes, std::span<std::byte>& message) noexcept {
@@ -92,6 +126,8 @@ void LinkWriter::commit(std::uint64_t size_bytes) noexcept {
   } else {
     records_->commit(size_bytes);
   }
+  ++number_;
+  show_mark();
   EndCounters& counters = end_.own().counters;
   count(counters.message_count);
   count(counters.payload_bytes, size_bytes);
@@ -106,6 +142,8 @@ void LinkWriter::abort_published() noexcept {
   if (slots_) {
     slots_->abort_published();
   } else {
+    // relaxed: shown by the store of abort_before that follows.
+    end_.own().drops.marks[1].store(message_mark(number_, position()), std::memory_order_relaxed);
     records_->abort_published();
   }
   count(end_.own().counters.abort_count);

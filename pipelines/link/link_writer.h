@@ -42,6 +42,10 @@ class LinkWriter {
   // What has been published is no longer wanted: the reader sees it as aborted and drops it.
   void abort_published() noexcept;
 
+  // What the reader has dropped, over all incarnations, because this end aborted it or a command
+  // said so; never what it has finished.
+  [[nodiscard]] DropReport drops() const noexcept { return end_.peer_drops(); }
+
   // Finished for good: the reader sees the end of the stream once it has read everything.
   void close() noexcept { end_.close(); }
 
@@ -103,6 +107,8 @@ class LinkWriter {
   explicit LinkWriter(LinkHold hold) noexcept : end_(std::move(hold)) {}
   Status attach_ring() noexcept;
   Status attach_pool() noexcept;
+  void restore_count() noexcept;
+  void show_mark() noexcept;
   [[nodiscard]] bool is_credit_used_up() const noexcept;
   [[nodiscard]] Transfer reserve(std::uint64_t size_bytes, std::span<std::byte>& message) noexcept;
 
@@ -110,7 +116,8 @@ class LinkWriter {
   std::optional<SlotProducer> slots_;      // exactly one of the two
   std::optional<RecordProducer> records_;  // holds a value
   std::optional<PoolOwner> pool_;
-  bool corrupt_ = false;  // stays: a peer that was corrupt once is not believed again
+  std::uint32_t number_ = 0;  // messages published, modulo 2^32
+  bool corrupt_ = false;      // stays: a peer that was corrupt once is not believed again
 };
 
 }  // namespace slipring

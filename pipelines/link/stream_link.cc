@@ -30,6 +30,25 @@ Result<StreamWriter> StreamWriter::attach(const SegmentDirectory& directory, std
   return StreamWriter(std::move(end).value(), *ring);
 }
 
+void StreamReader::obey_commands() noexcept {
+  const std::optional<AbortCommand> command = end_.take_command();
+  if (command && has_command()) end_.note_obeyed(*command, drop_before(command->boundary.position));
+}
+
+// False when the position is impossible.
+bool StreamReader::drop_before(std::uint64_t position) noexcept {
+  const std::uint64_t done = ring_.done();
+  if (position <= done) return true;
+  const std::uint64_t dropped = ring_.take_before(position);
+  if (dropped == 0) return false;
+  begin_drop(end_.own().drops, done, position, {0, dropped});
+  count(end_.own().counters.abort_count);
+  ring_.consume(dropped);
+  ring_.publish_credit();
+  ring_for_credit();
+  return true;
+}
+
 Result<StreamReader> StreamReader::attach(const SegmentDirectory& directory, std::string_view name,
                                           MemoryLock memory_lock) noexcept {
   Result<LinkEnd> end = take_end(directory, name, Role::kReader, memory_lock);

@@ -7,6 +7,7 @@
 // at and not consumed come again.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -60,6 +61,8 @@ class StreamWriter {
     ring_.abort_published();
     end_.ring_always();
   }
+  // As LinkWriter: what the reader has dropped; of messages a stream knows nothing.
+  [[nodiscard]] DropReport drops() const noexcept { return end_.peer_drops(); }
   // Finished for good: the reader sees the end of the stream once it has read everything.
   void close() noexcept { end_.close(); }
 
@@ -109,6 +112,8 @@ class StreamReader {
 
   // As StreamConsumer: what is there, in up to two parts, in place.
   [[nodiscard]] Transfer try_peek(StreamView& view, std::uint64_t wanted_bytes = 1) noexcept {
+    if (end_.control().is_due()) [[unlikely]]
+      obey_commands();
     return noted([&] { return ring_.try_peek(view, wanted_bytes); });
   }
   // Finishes the first `count` bytes of it, and wakes a writer that sleeps when that gave it room.
@@ -118,6 +123,8 @@ class StreamReader {
   }
   // Copies out and finishes what is there; `count` says how much.
   [[nodiscard]] Transfer try_read(std::span<std::byte> bytes, std::size_t& count) noexcept {
+    if (end_.control().is_due()) [[unlikely]]
+      obey_commands();
     const Transfer answer = noted([&] { return ring_.try_read(bytes, count); });
     ring_for_credit();
     return answer;
@@ -125,18 +132,34 @@ class StreamReader {
 
   // Drops all that the writer has aborted, in one step; answers how many bytes.
   std::uint64_t skip_aborted() noexcept {
-    const std::uint64_t skipped = ring_.skip_aborted();
-    ring_for_credit();
-    return skipped;
+    const std::uint64_t before = ring_.done();
+    static_cast<void>(drop_before(end_.peer_abort_before()));
+    if (end_.control().is_by_hand()) obey_commands();
+    return ring_.done() - before;
   }
-  [[nodiscard]] bool has_abort() const noexcept { return ring_.has_abort(); }
-  // First byte that the writer still wants, as it says itself; 0 before its first abort.
-  [[nodiscard]] std::uint64_t abort_before() const noexcept { return ring_.abort_before(); }
+  // Drops at once what a command in the control lane names, what was looked at and not consumed
+  // included.  try_peek() and try_read() do it by themselves, at every `interval`-th call and
+  // whenever there is nothing.
+  void obey_commands() noexcept;
+  [[nodiscard]] bool has_command() const noexcept { return end_.control().has_command(); }
+  void set_control_interval(std::uint32_t interval) noexcept {
+    end_.control().set_interval(interval);
+  }
+  // What to sleep on until a command comes, where that is not the wait for bytes.
+  [[nodiscard]] WaitPoint control_point() noexcept { return end_.control().wait_point(); }
+  // For a ControlAlarm.
+  [[nodiscard]] ControlWatch control_watch() const noexcept { return end_.control_watch(); }
+  [[nodiscard]] bool has_abort() const noexcept { return abort_before() > ring_.done(); }
+  // First byte that the writer, or with kControlByHand a command, still wants, as it says itself; 0
+  // before the first abort.
+  [[nodiscard]] std::uint64_t abort_before() const noexcept {
+    return std::max(ring_.abort_before(), end_.control().abort_before());
+  }
   // Finished for good: the writer learns that nobody will read on.
   void close() noexcept { end_.close(); }
 
   [[nodiscard]] bool has_bytes(std::uint64_t wanted_bytes = 1) const noexcept {
-    return ring_.has_bytes(wanted_bytes) || end_.has_news();
+    return ring_.has_bytes(wanted_bytes) || end_.has_news() || end_.control().is_due_when_idle();
   }
   [[nodiscard]] bool is_peer_closed() const noexcept { return end_.is_peer_closed(); }
   // The writer has closed and everything has been consumed.
@@ -165,12 +188,15 @@ class StreamReader {
   StreamReader(LinkEnd end, const StreamConsumer& ring) noexcept
       : end_(std::move(end)), ring_(ring) {}
 
+  [[nodiscard]] bool drop_before(std::uint64_t position) noexcept;
+
   template <typename Try>
   Transfer noted(Try&& try_it) noexcept {
     const Transfer answer = try_it();
     if (answer == Transfer::kDone) [[likely]]
       return answer;
     ring_for_credit();  // an empty ring gives its credit back
+    if (end_.control().is_due_when_idle()) obey_commands();
     return end_.settle(answer, try_it);
   }
   void ring_for_credit() noexcept {

@@ -90,6 +90,8 @@ class ValueWriter {
     ring_.abort_published();
     end_.ring_always();
   }
+  // As LinkWriter: what the reader has dropped.
+  [[nodiscard]] DropReport drops() const noexcept { return end_.peer_drops(); }
   // Finished for good: the reader sees the end of the stream once it has read everything.
   void close() noexcept { end_.close(); }
 
@@ -171,15 +173,30 @@ class ValueReader {
   // Drops all that the writer has aborted, in one step; answers how many.  Requires: nothing is
   // held.
   std::uint64_t skip_aborted() noexcept {
-    const std::uint64_t skipped = ring_.skip_aborted();
-    ring_for_credit();
-    return skipped;
+    const std::uint64_t before = ring_.done();
+    static_cast<void>(drop_before(end_.peer_abort_before()));
+    return ring_.done() - before;
   }
+  // Drops at once what a command in the control lane names.  Only a reader that finds nothing does
+  // it by itself: a look at every value would cost what the fastest link is for, so call it as
+  // often as is worth while.  Requires: nothing is held.
+  [[gnu::noinline]] void obey_commands() noexcept {
+    const std::optional<AbortCommand> command = end_.take_command();
+    if (!command || !has_command()) return;
+    end_.note_obeyed(*command, drop_before(command->boundary.position));
+  }
+  [[nodiscard]] bool has_command() const noexcept { return end_.control().has_command(); }
+  [[nodiscard]] WaitPoint control_point() noexcept { return end_.control().wait_point(); }
+  // For a ControlAlarm.
+  [[nodiscard]] ControlWatch control_watch() const noexcept { return end_.control_watch(); }
   [[nodiscard]] bool has_abort() const noexcept { return ring_.has_abort(); }
   // Finished for good: the writer learns that nobody will read on.
   void close() noexcept { end_.close(); }
 
-  [[nodiscard]] bool has_value() const noexcept { return ring_.has_value() || end_.has_news(); }
+  [[nodiscard]] bool has_value() const noexcept {
+    return ring_.has_value() || end_.has_news() ||
+           (has_command() && ring_.position() == ring_.done());
+  }
   // The writer has closed and everything has been looked at.
   [[nodiscard]] bool is_finished() const noexcept {
     // In this order: what was published before closing is seen now.
@@ -205,10 +222,26 @@ class ValueReader {
   template <typename Try>
   Transfer rung(Try&& try_it) noexcept {
     Transfer answer = try_it();
-    if (answer != Transfer::kDone) [[unlikely]]
+    if (answer != Transfer::kDone) [[unlikely]] {
+      // With values held the command waits until they are released.
+      if (has_command() && ring_.position() == ring_.done()) obey_commands();
       answer = end_.settle(answer, try_it);
+    }
     ring_for_credit();
     return answer;
+  }
+  // False when the position is impossible.
+  bool drop_before(std::uint64_t position) noexcept {
+    const std::uint64_t done = ring_.done();
+    check(ring_.position() == done, "skipping while values are held");
+    if (position <= done) return true;
+    const std::uint64_t dropped = ring_.take_before(position);
+    if (dropped == 0) return false;
+    begin_drop(end_.own().drops, done, position, {dropped, dropped * sizeof(T)});
+    ring_.release(static_cast<std::size_t>(dropped));
+    ring_.publish_credit();
+    ring_for_credit();
+    return true;
   }
   void ring_for_credit() noexcept {
     if (ring_.credit_given() == rung_credit_) [[likely]]

@@ -15,6 +15,7 @@
 #include "platform/memory/segment_directory.h"
 #include "platform/process/closed_directory.h"
 #include "platform/process/inspection.h"
+#include "platform/process/refused_calls.h"
 
 namespace slipring {
 namespace {
@@ -381,6 +382,10 @@ bool Stage::shut_in(int directory_fd) const {
   if (const Status given_up = give_up_privilege_gains(); !given_up) {
     complain("cannot give up gaining privileges: " + describe_error(given_up.error()));
     return false;
+  }
+  if (const Status refused = refuse_calls(); !refused) {
+    log(Severity::kWarning, "no system calls are refused to this stage: %s",
+        describe_error(refused.error()).c_str());
   }
   if (const Status closed = close_directory(directory_fd); !closed) {
     // Named segments of others stay within reach; guarded ones never are.

@@ -25,10 +25,15 @@ LinkSource::LinkSource(LinkReader messages) noexcept
       kind_(wire_kind_of(messages_->shape())),
       message_bytes_max_(message_bytes_max_of(messages_->shape())),
       cursor_(messages_->done()),
-      held_(kHeldMessagesMax) {}
+      held_(kHeldMessagesMax) {
+  // A command is told to the other side before it is obeyed: take_abort() does both.
+  messages_->set_control_interval(kControlByHand);
+}
 
 LinkSource::LinkSource(StreamReader stream) noexcept
-    : stream_(std::move(stream)), cursor_(stream_->done()) {}
+    : stream_(std::move(stream)), cursor_(stream_->done()) {
+  stream_->set_control_interval(kControlByHand);
+}
 
 // Into held_, if there is a message and a place.
 bool LinkSource::peek_one() noexcept {
@@ -156,6 +161,7 @@ bool LinkSource::take_abort() noexcept {
       handed_out_ -= std::min(handed_out_, count);
     }
     if (held_count_ == 0) messages_->skip_aborted();
+    messages_->obey_commands();
     if (messages_->done() < before) return false;  // a lie
     cursor_ = std::max(cursor_, before);
   }

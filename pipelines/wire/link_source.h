@@ -65,7 +65,8 @@ class LinkSource {
   // Finishes all before `position`.  False as rewind(), or beyond cursor().
   [[nodiscard]] bool release(std::uint64_t position) noexcept;
 
-  // The writer has aborted something since take_abort() looked.
+  // The writer, or a command in the link's control lane, has aborted something since take_abort()
+  // looked.
   [[nodiscard]] bool has_abort() const noexcept { return abort_word() > abort_seen_; }
   // Finishes all that is aborted, handed out or not; cursor() passes it.  False if there is nothing
   // that the other side is to be told: aborted() is as it was.

@@ -34,6 +34,8 @@ FutexAnswer futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t exp
 // Sleeps while every word holds its expected value.  Requires: 1 to kFutexWordCountMax words.
 FutexAnswer futex_wait_any(std::span<const FutexWord> words, std::uint64_t deadline_ns) noexcept;
 
+inline constexpr std::uint32_t kAllSleepers = INT32_MAX;
+
 // Wakes up to `count` sleepers and returns how many there were; 0 also if the kernel has no memory
 // for it, so that a sleeper's bound must wake it.
 std::uint32_t futex_wake(const std::atomic<std::uint32_t>& word, std::uint32_t count) noexcept;

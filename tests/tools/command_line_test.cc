@@ -61,7 +61,7 @@ TEST_CASE("command line: every call has its exit status, data on stdout and talk
       {{}, 0, "Commands:", ""},
       {{"--help"}, 0, "Exit status:", ""},
       {{"--version"}, 0, "slipring 0.", ""},
-      {{"version"}, 0, "segment layout version 1", ""},
+      {{"version"}, 0, "segment layout version 2", ""},
       {{"--nonsense"}, 2, "", "no option --nonsense"},
       {{"stta"}, 2, "", "did you mean 'stat'?"},
       {{"zzzzzz"}, 2, "", "slipring --help"},

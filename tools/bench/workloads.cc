@@ -15,6 +15,8 @@ const std::vector<Workload>& workloads() {
   constexpr const char* kFanOut = "Broadcast";
   constexpr const char* kWaiting = "Waiting";
   constexpr const char* kAlone = "One thread";
+  constexpr const char* kAdapters = "Adapters: out of band";
+  constexpr const char* kProtection = "Links between two processes, named and guarded";
   constexpr Unit kRate = Unit::kMessagesPerSecond;
   constexpr Unit kFlow = Unit::kBytesPerSecond;
   constexpr Unit kTime = Unit::kNanoseconds;
@@ -61,6 +63,15 @@ const std::vector<Workload>& workloads() {
       {"ready8", "8 B, one at a time, ready to be slept on", kWaiting, kRate, 8},
       {"idle", "Processor use while nothing comes", kWaiting, Unit::kPercent, 8},
       {"alone8", "8 B in and out again", kAlone, kTime, 8},
+      {"abort256m", "Abort with 256 MiB queued, to the first fresh request", kAdapters, kTime,
+       4096},
+      {"look.never", "64 B records, no look at the control lane", kAdapters, kRate, 64},
+      {"look.1", "64 B records, a look at every one", kAdapters, kRate, 64},
+      {"look.16", "64 B records, a look at every 16th", kAdapters, kRate, 64},
+      {"link.values8", "Values of 8 B, one at a time", kProtection, kFlow, 8},
+      {"link.slots64", "Slots of 64 B", kProtection, kFlow, 64},
+      {"link.records1k", "Records of 1 KiB", kProtection, kFlow, 1024},
+      {"link.stream4k", "Byte stream, 4 KiB at a time", kProtection, kFlow, 4096},
       {"instructions8", "8 B in and out again, instructions", kAlone, Unit::kInstructions, 8},
   };
   return kAll;

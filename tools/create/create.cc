@@ -141,6 +141,8 @@ std::vector<Part> parts_of_segment(const SegmentHeader& header, const LinkShape&
   }
   all.push_back(
       {"reader's page", "reader", header.regions[1].offset_bytes, header.regions[1].size_bytes});
+  all.push_back(
+      {"control lane", "commander", header.regions[2].offset_bytes, header.regions[2].size_bytes});
   return all;
 }
 

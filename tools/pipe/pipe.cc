@@ -62,7 +62,7 @@ ExitStatus pipe(const PipeRequest& request, std::string_view command) {
                     .meeting = {.capacity_bytes = *capacity_bytes},
                     .framing = *framing,
                     .max_message_bytes = *max_bytes,
-                    .pump = {.stays = request.stay, .stop = &stop}};
+                    .pump = {.stays = request.stay, .stop = &stop, .abort_signal = SIGRTMIN}};
   const Carried carried =
       *framing != Framing::kBytes || keeps_boundaries(*from) || keeps_boundaries(*to)
           ? Carried::kMessages

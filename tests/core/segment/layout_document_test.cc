@@ -185,10 +185,11 @@ TEST_CASE("LAYOUT.md: the worked segment header is the one that the code writes"
   header.parameters[0] = 64;
   add_region(header, Role::kWriter, 8192);
   add_region(header, Role::kReader, 4096);
+  add_region(header, Role::kCommander, 4096);
   const std::string_view name = "settop.ts";
   std::copy(name.begin(), name.end(), header.name);
   header.check = segment_check(header);
-  REQUIRE(validate_segment(header, 16384).ok());
+  REQUIRE(validate_segment(header, 20480).ok());
   CHECK(layout().examples["segment-header"] == dump_of(header));
 }
 

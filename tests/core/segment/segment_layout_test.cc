@@ -139,7 +139,7 @@ TEST_CASE("segment_layout: a well-sealed lie about a region is refused") {
       header.regions[at].size_bytes = size;
       REQUIRE_FALSE(validate_resealed(header, file_bytes).ok());
     }
-    for (const std::uint32_t role : {3U, 4U, UINT32_MAX}) {
+    for (const std::uint32_t role : {4U, 5U, UINT32_MAX}) {
       SegmentHeader header = good_header();
       header.regions[at].role = static_cast<Role>(role);
       REQUIRE_FALSE(validate_resealed(header, file_bytes).ok());

@@ -44,8 +44,9 @@ bool parse(int argc, char** argv, Settings& settings) {
 
 std::vector<Operation> all_operations(const PrivateTmpfs& tmpfs, const std::string& only) {
   std::vector<Operation> chosen;
-  for (const auto& list : {writer_operations(tmpfs), reader_operations(tmpfs),
-                           segment_operations(tmpfs), pipeline_operations(tmpfs)}) {
+  for (const auto& list :
+       {writer_operations(tmpfs), reader_operations(tmpfs), abort_operations(tmpfs),
+        segment_operations(tmpfs), pipeline_operations(tmpfs)}) {
     for (const Operation& operation : list) {
       if (operation.name.find(only) != std::string::npos) chosen.push_back(operation);
     }

@@ -20,5 +20,12 @@ TEST_CASE("link crash: a reader killed and stopped at every instruction of every
   walk_and_check(reader_operations(tmpfs), kInCi);
 }
 
+TEST_CASE("link crash: an abort killed and stopped at every instruction of all three parties") {
+  const PrivateTmpfs tmpfs;
+  walk_and_check(
+      abort_operations(tmpfs),
+      {.stride = 400, .stop_every = 3, .long_operation = 6'000, .drawn_kills = 1, .seed = 1});
+}
+
 }  // namespace
 }  // namespace slipring::crash

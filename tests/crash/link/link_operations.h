@@ -13,6 +13,9 @@ namespace slipring::crash {
 [[nodiscard]] std::vector<Operation> writer_operations(const PrivateTmpfs& tmpfs);
 [[nodiscard]] std::vector<Operation> reader_operations(const PrivateTmpfs& tmpfs);
 
+// A command to drop what is queued: given, obeyed, and given over a writer.
+[[nodiscard]] std::vector<Operation> abort_operations(const PrivateTmpfs& tmpfs);
+
 // Create, remove, board, certificate, published word.
 [[nodiscard]] std::vector<Operation> segment_operations(const PrivateTmpfs& tmpfs);
 

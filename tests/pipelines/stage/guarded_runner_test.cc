@@ -140,6 +140,7 @@ TEST_CASE("guarded runner: a stage in a sandbox can gain no privileges") {
   Result<std::string> status = read_proc_file(path.c_str());
   REQUIRE(status.ok());
   CHECK(proc_field(*status, "NoNewPrivs") == "1");
+  CHECK(proc_field(*status, "Seccomp") == "2");  // platform/process/refused_calls.h
   static_cast<void>(place.write("stop", ""));
   CHECK(runner.wait() == kRunFinished);
   CHECK(sink.value_of("faults") == 0);

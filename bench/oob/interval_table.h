@@ -1,0 +1,42 @@
+// What was measured of one way of looking for commands, at one interval.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace slipring::bench {
+
+struct IntervalRow {
+  const char* way = "";
+  std::uint32_t interval = 0;  // messages from one look to the next
+  double overhead_ns = 0;      // a message: median, less the median without looks
+  double message_ns = 0;       // a message, looks included
+  double notice_p50_ns = 0;    // from the command to the look that found it
+  double notice_p99_ns = 0;
+  double wasted_p50 = 0;  // messages processed in that time
+  double wasted_p99 = 0;
+  std::uint32_t round_count = 0;
+};
+
+struct BlockedRow {
+  const char* way = "";
+  double notice_p50_ns = 0;
+  double notice_p99_ns = 0;
+  std::uint32_t round_count = 0;
+};
+
+struct IntervalTable {
+  std::vector<IntervalRow> rows;
+  std::vector<BlockedRow> blocked;
+  double bare_message_ns = 0;
+  std::uint64_t messages_checked = 0;
+  std::uint64_t torn = 0;
+};
+
+[[nodiscard]] std::string interval_text(const IntervalTable& table);
+[[nodiscard]] std::string interval_json(const IntervalTable& table);
+// Overhead against what is processed in vain, over the interval; light and dark.
+[[nodiscard]] std::string interval_plot(const IntervalTable& table, const std::string& caption);
+
+}  // namespace slipring::bench

@@ -1,0 +1,99 @@
+// A link by its address: of this machine, or of another.
+//
+//   Result<BusEnd<LinkWriter>> to = open_end<LinkWriter>(*directory, where);
+//   if ((*to)->try_reserve(…) == Transfer::kDone) …
+//
+// With `where` the name of a link it is End::attach(), and nothing else.  With an address
+// (wire_address.h) the end is one of a ring on this machine, and a wire carries what is in it to
+// the link of that name over there, or from it; the program is the same.
+//
+// The ring on this machine is called NAME.to.HOST.PORT or NAME.from.HOST.PORT, and is made if there
+// is none.  It stays when the program ends, killed or not, with what has not been carried or read;
+// the next one that opens the address goes on there.  As with a link here, one process at a time
+// holds an end.
+//
+// One thread at a time, as the end.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "core/error/result.h"
+#include "pipelines/link/link_reader.h"
+#include "pipelines/link/link_segment.h"
+#include "pipelines/link/link_writer.h"
+#include "pipelines/link/stream_link.h"
+#include "pipelines/wire/wire_address.h"
+#include "pipelines/wire/wire_carrier.h"
+#include "platform/memory/segment_directory.h"
+
+namespace slipring::wire {
+
+// An end, and what carries its link if it is another machine's.
+template <typename End>
+class BusEnd {
+ public:
+  BusEnd(End end, std::unique_ptr<WireCarrier> carrier) noexcept
+      : carrier_(std::move(carrier)), end_(std::move(end)) {}
+
+  [[nodiscard]] End& operator*() noexcept { return end_; }
+  [[nodiscard]] End* operator->() noexcept { return &end_; }
+
+  // nullptr for a link of this machine.
+  [[nodiscard]] const WireCarrier* carrier() const noexcept { return carrier_.get(); }
+  // After close(), of a writer: waits until all of it is in the other machine's link; at once for a
+  // link of this machine.  False at the deadline, or if it cannot be carried.
+  bool wait_until_carried(std::uint64_t deadline_ns) const noexcept {
+    if (!carrier_) return true;
+    return carrier_->wait_until_over(deadline_ns) && carrier_->is_carried();
+  }
+
+ private:
+  std::unique_ptr<WireCarrier> carrier_;
+  End end_;
+};
+
+// Which side of a wire is at the other end of a program's end.
+template <typename End>
+inline constexpr LinkSide kWireSide = LinkSide::kSender;
+template <>
+inline constexpr LinkSide kWireSide<LinkReader> = LinkSide::kReceiver;
+template <>
+inline constexpr LinkSide kWireSide<StreamReader> = LinkSide::kReceiver;
+
+// The name of this machine's ring for a link of another.  Errors: kInvalidArgument (an address
+// without a link's name; a name too long).
+Result<std::string> local_name_of(const WireAddress& address, LinkSide side) noexcept;
+
+// Reads an address that has to be one.  Errors: kInvalidArgument.
+Result<WireAddress> address_of(std::string_view where) noexcept;
+
+// `shape` is of the ring that is made on this machine; it has to match the link over there.
+// Errors: as End::attach(); of an address also kInvalidArgument, and as WireCarrier::start().
+template <typename End>
+Result<BusEnd<End>> open_end(const SegmentDirectory& directory, std::string_view where,
+                             const LinkShape& shape) noexcept {
+  if (!is_wire_address(where)) {
+    Result<End> end = End::attach(directory, where);
+    if (!end) return end.error();
+    return BusEnd<End>(std::move(end).value(), nullptr);
+  }
+  Result<WireAddress> address = address_of(where);
+  if (!address) return address.error();
+  Result<std::string> name = local_name_of(*address, kWireSide<End>);
+  if (!name) return name.error();
+  const Status made = create_link(directory, *name, shape);
+  if (!made && made.error().code != ErrorCode::kExists) return made.error();
+  Result<End> end = End::attach(directory, *name);
+  if (!end) return end.error();
+  Result<std::unique_ptr<WireCarrier>> carrier =
+      WireCarrier::start(directory, *address, *name, kWireSide<End>);
+  if (!carrier) return carrier.error();
+  return BusEnd<End>(std::move(end).value(), std::move(carrier).value());
+}
+
+}  // namespace slipring::wire
