@@ -3,20 +3,25 @@
 #include "tools/bench/cell.h"
 
 namespace slipring::bench {
+namespace {
+
+// The sections of the page.
+constexpr const char* kOneWay = "One producer, one consumer";
+constexpr const char* kTrips = "Round trip";
+constexpr const char* kProcesses = "Across processes";
+constexpr const char* kRecords = "Records";
+constexpr const char* kBytes = "Byte streams between two processes";
+constexpr const char* kMany = "Many producers, many consumers";
+constexpr const char* kStopped = "A participant stopped inside an operation";
+constexpr const char* kFanOut = "Broadcast";
+constexpr const char* kWaiting = "Waiting";
+constexpr const char* kAlone = "One thread";
+constexpr const char* kAdapters = "Adapters: out of band";
+constexpr const char* kProtection = "Links between two processes, named and guarded";
+
+}  // namespace
 
 const std::vector<Workload>& workloads() {
-  constexpr const char* kOneWay = "One producer, one consumer";
-  constexpr const char* kTrips = "Round trip";
-  constexpr const char* kProcesses = "Across processes";
-  constexpr const char* kRecords = "Records";
-  constexpr const char* kBytes = "Byte streams between two processes";
-  constexpr const char* kMany = "Many producers, many consumers";
-  constexpr const char* kStopped = "A participant stopped inside an operation";
-  constexpr const char* kFanOut = "Broadcast";
-  constexpr const char* kWaiting = "Waiting";
-  constexpr const char* kAlone = "One thread";
-  constexpr const char* kAdapters = "Adapters: out of band";
-  constexpr const char* kProtection = "Links between two processes, named and guarded";
   constexpr Unit kRate = Unit::kMessagesPerSecond;
   constexpr Unit kFlow = Unit::kBytesPerSecond;
   constexpr Unit kTime = Unit::kNanoseconds;
