@@ -24,7 +24,8 @@ constexpr unsigned long kMaskBits = kNodeCountMax + 1;
 // A few pages tell where a range lies; asking for all would take as long as faulting them in.
 constexpr std::size_t kSampleCount = 64;
 
-static_assert(std::endian::native == std::endian::little, "a mask of words is one number");
+static_assert(std::endian::native == std::endian::little || sizeof(unsigned long) == 8,
+              "a mask of words is one number");
 
 int mode_of(NumaPolicy policy) noexcept {
   switch (policy) {

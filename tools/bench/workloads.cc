@@ -4,7 +4,13 @@
 
 namespace slipring::bench {
 
-const std::vector<Workload>& workloads() {
+namespace {
+
+constexpr Unit kRate = Unit::kMessagesPerSecond;
+constexpr Unit kFlow = Unit::kBytesPerSecond;
+constexpr Unit kTime = Unit::kNanoseconds;
+
+std::vector<Workload> ring_workloads() {
   constexpr const char* kOneWay = "One producer, one consumer";
   constexpr const char* kTrips = "Round trip";
   constexpr const char* kProcesses = "Across processes";
@@ -15,12 +21,7 @@ const std::vector<Workload>& workloads() {
   constexpr const char* kFanOut = "Broadcast";
   constexpr const char* kWaiting = "Waiting";
   constexpr const char* kAlone = "One thread";
-  constexpr const char* kAdapters = "Adapters: out of band";
-  constexpr const char* kProtection = "Links between two processes, named and guarded";
-  constexpr Unit kRate = Unit::kMessagesPerSecond;
-  constexpr Unit kFlow = Unit::kBytesPerSecond;
-  constexpr Unit kTime = Unit::kNanoseconds;
-  static const std::vector<Workload> kAll{
+  return {
       {"spsc8.1k", "8 B, one at a time, 1024 slots", kOneWay, kRate, 8},
       {"spsc8.64k", "8 B, one at a time, 64 Ki slots", kOneWay, kRate, 8},
       {"spsc8.batch", "8 B, batches of 32, 1024 slots", kOneWay, kRate, 8},
@@ -63,6 +64,14 @@ const std::vector<Workload>& workloads() {
       {"ready8", "8 B, one at a time, ready to be slept on", kWaiting, kRate, 8},
       {"idle", "Processor use while nothing comes", kWaiting, Unit::kPercent, 8},
       {"alone8", "8 B in and out again", kAlone, kTime, 8},
+      {"instructions8", "8 B in and out again, instructions", kAlone, Unit::kInstructions, 8},
+  };
+}
+
+std::vector<Workload> link_workloads() {
+  constexpr const char* kAdapters = "Adapters: out of band";
+  constexpr const char* kProtection = "Links between two processes, named and guarded";
+  return {
       {"abort256m", "Abort with 256 MiB queued, to the first fresh request", kAdapters, kTime,
        4096},
       {"look.never", "64 B records, no look at the control lane", kAdapters, kRate, 64},
@@ -72,8 +81,17 @@ const std::vector<Workload>& workloads() {
       {"link.slots64", "Slots of 64 B", kProtection, kFlow, 64},
       {"link.records1k", "Records of 1 KiB", kProtection, kFlow, 1024},
       {"link.stream4k", "Byte stream, 4 KiB at a time", kProtection, kFlow, 4096},
-      {"instructions8", "8 B in and out again, instructions", kAlone, Unit::kInstructions, 8},
   };
+}
+
+}  // namespace
+
+const std::vector<Workload>& workloads() {
+  static const std::vector<Workload> kAll = [] {
+    std::vector<Workload> all = ring_workloads();
+    for (const Workload& workload : link_workloads()) all.push_back(workload);
+    return all;
+  }();
   return kAll;
 }
 
