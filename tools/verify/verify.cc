@@ -95,11 +95,16 @@ Status audit_named(const SegmentDirectory& directory, Verdict& verdict) {
   if (!shape) return shape.error();
   Result<Mapping> reader = map_region(*file, header->regions[1]);
   if (!reader) return reader.error();
-  LinkAudit audit =
-      audit_link({*shape, parts_of(*shape, header->page_bytes), writer->bytes(), reader->bytes()});
-  audit.findings.insert(audit.findings.end(), verdict.audit.findings.begin(),
-                        verdict.audit.findings.end());
-  verdict.audit = std::move(audit);
+  const LinkParts parts = parts_of(*shape, header->page_bytes);
+  for (std::uint64_t lane = 0; lane < std::max<std::uint32_t>(shape->lane_count, 1); ++lane) {
+    const LinkAudit audit = audit_link(
+        {*shape, parts, writer->bytes().subspan(lane * parts.writer_bytes, parts.writer_bytes),
+         reader->bytes().subspan(lane * parts.reader_bytes, parts.reader_bytes)});
+    verdict.audit.findings.insert(verdict.audit.findings.end(), audit.findings.begin(),
+                                  audit.findings.end());
+    verdict.audit.is_walked = audit.is_walked;
+    verdict.audit.record_count += audit.record_count;
+  }
   return {};
 }
 
