@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -25,6 +26,11 @@ Error failed(const char* doing, std::uint64_t moved_bytes) noexcept {
 void wait_for(int fd, short events) noexcept {
   pollfd watched{fd, events, 0};
   static_cast<void>(poll(&watched, 1, -1));  // a failure is found by the next call
+}
+
+bool is_socket(int fd) noexcept {
+  struct stat file {};
+  return fstat(fd, &file) == 0 && S_ISSOCK(file.st_mode);
 }
 
 // Writes all of it; false with errno set when that is not possible.
@@ -52,7 +58,9 @@ Result<PumpReport> carry(int input, int output, const PumpOptions& options) noex
   while (!is_stopped(options)) {
     ssize_t got = 0;
     if (may_splice) {
-      got = splice(input, nullptr, output, nullptr, kPieceBytes, SPLICE_F_MOVE);
+      // Never waits: the kernel would hold the pipe's lock meanwhile, and whoever opens or reads
+      // the pipe would hang with it, out of reach of any signal.
+      got = splice(input, nullptr, output, nullptr, kPieceBytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
       if (got < 0 && errno == EINVAL) {
         may_splice = false;
         continue;
@@ -67,14 +75,16 @@ Result<PumpReport> carry(int input, int output, const PumpOptions& options) noex
       if (may_splice) wait_for(output, POLLOUT);
       continue;
     }
-    if (got < 0 && may_splice && errno == EPIPE) {
+    if (got < 0 && may_splice && (errno == EPIPE || (errno == ECONNRESET && is_socket(output)))) {
       report.end = PumpEnd::kOutputClosed;
       return report;
     }
     if (got < 0)
       return failed(may_splice ? "move the bytes" : "read the input", report.moved_bytes);
     if (!may_splice && !write_all(output, piece.data(), static_cast<std::size_t>(got))) {
-      if (errno != EPIPE) return failed("write the output", report.moved_bytes);
+      if (errno != EPIPE && errno != ECONNRESET) {
+        return failed("write the output", report.moved_bytes);
+      }
       report.end = PumpEnd::kOutputClosed;
       return report;
     }

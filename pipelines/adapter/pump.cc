@@ -165,7 +165,8 @@ class Drainer {
     const std::array<iovec, 2> vectors = io_vectors(view.bytes);
     const ssize_t put = writev(output_, vectors.data(), view.bytes.second.empty() ? 1 : 2);
     if (put < 0) {
-      if (errno == EPIPE) return std::optional(PumpEnd::kOutputClosed);
+      // A TCP reader that leaves with something unread resets the connection.
+      if (errno == EPIPE || errno == ECONNRESET) return std::optional(PumpEnd::kOutputClosed);
       if (!is_worth_waiting(errno)) return output_failed(report_.moved_bytes);
       if (errno != EINTR) wait_for_descriptor(output_, POLLOUT, -1);
       return std::optional<PumpEnd>();

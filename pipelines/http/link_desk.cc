@@ -103,13 +103,13 @@ DeskAnswer LinkDesk::open() {
     return refuse(422, "its messages are handles of a buffer pool", "a link with a pool",
                   "use a link without a pool");
   }
-  switch (shape_.kind) {
+  switch (segment_kind(shape_)) {
     case SegmentKind::kRecordLink:
     case SegmentKind::kSlotLink:
     case SegmentKind::kStreamLink:
       return DeskAnswer::kDone;
     default:
-      return refuse(422, "HTTP carries records, slots and streams", name_of(shape_.kind),
+      return refuse(422, "HTTP carries records, slots and streams", name_of(segment_kind(shape_)),
                     "make a link of one of these kinds");
   }
 }

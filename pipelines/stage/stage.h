@@ -141,9 +141,9 @@ class Stage {
     return outcome;
   }
 
-  // Sleeps in epoll_wait() on the instance and on every input and the given outputs, at most
-  // `bound_ms`, unless ready() holds already; answers how many events there are.  No spinning: that
-  // is the caller's, who knows what comes next.  Commands, and news of links, are met at the bound.
+  // Sleeps on the epoll instance, every input and the given outputs, at most `bound_ms`, unless
+  // ready() holds already; answers how many events there are.  Without spinning, for what comes by
+  // a descriptor.  Commands, and news of links, are met at the bound.
   template <typename Ready>
   int wait_in_epoll(int epoll_fd, std::span<epoll_event> events, Ready&& ready, int bound_ms,
                     std::initializer_list<LinkWriter*> outputs = {}) noexcept {
@@ -153,6 +153,27 @@ class Stage {
     const bool is_ready = stop_requested() || has_command() || ready();
     if (!is_ready) note_sleeps(1);
     return epoll_events(epoll_fd, events, is_ready ? 0 : arming.bound_ms(bound_ms));
+  }
+  // The same by the stage's strategy, which may spin on ready(): for what comes by a link.
+  template <typename Ready>
+  int wait_with_epoll(int epoll_fd, std::span<epoll_event> events, Ready&& ready, int bound_ms,
+                      std::initializer_list<LinkWriter*> outputs = {}) noexcept {
+    collect_bell_points(outputs);
+    WaitDescriptor descriptor{epoll_fd};
+    WaitAids aids;
+    aids.event = bell_ ? &*bell_ : nullptr;
+    aids.descriptors = {&descriptor, 1};
+    const std::uint64_t sleeps_before = waiter_.counts().sleeps;
+    const auto look = [&] {
+      look_for_news();
+      return stop_requested() || ready();
+    };
+    // How it ended is seen by looking at everything.
+    static_cast<void>(waiter_.wait(std::span<const WaitPoint>(points_), look,
+                                   deadline_after(static_cast<std::uint64_t>(bound_ms) * 1'000'000),
+                                   aids));
+    note_sleeps(waiter_.counts().sleeps - sleeps_before);
+    return epoll_events(epoll_fd, events, 0);
   }
   // To add to that instance for EPOLLIN; -1: the stage was given none, and sleeps blindly.
   [[nodiscard]] int bell_fd() const noexcept { return bell_ ? bell_->fd() : -1; }

@@ -22,6 +22,7 @@ namespace slipring::fuzz {
 [[nodiscard]] std::span<const TargetInfo> transport_targets();
 [[nodiscard]] std::span<const TargetInfo> wire_targets();
 [[nodiscard]] std::span<const TargetInfo> framing_targets();
+[[nodiscard]] std::span<const TargetInfo> nbd_targets();
 
 // Broken ones that stand beside the sound.
 [[nodiscard]] const TargetInfo& planted_framer();

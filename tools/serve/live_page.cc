@@ -25,7 +25,7 @@ h2 { font-size: .85rem; margin: 1.5rem 0 .5rem; color: var(--faint); font-weight
 #state { color: var(--faint); margin-left: auto; }
 #state.bad { color: var(--bad); }
 #links, #stages { display: grid; gap: .75rem;
-  grid-template-columns: repeat(auto-fill, minmax(min(22rem, 100%), 1fr)); }
+  grid-template-columns: repeat(auto-fill, minmax(min(25rem, 100%), 1fr)); }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
   padding: .75rem; min-width: 0; }
 .top { display: flex; gap: .5rem; align-items: baseline; }

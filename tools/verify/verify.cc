@@ -112,19 +112,15 @@ Status audit_named(const SegmentDirectory& directory, Verdict& verdict) {
   Result<Mapping> reader = map_region(*file, header->regions[1]);
   if (!reader) return reader.error();
   const LinkParts parts = parts_of(*shape, header->page_bytes);
-  const std::uint32_t lane_count = std::max(shape->lane_count, 1U);
-  const LinkAudit before = std::move(verdict.audit);
-  for (std::uint32_t lane = 0; lane < lane_count; ++lane) {
-    LinkAudit audit = audit_link(
+  for (std::uint64_t lane = 0; lane < std::max<std::uint32_t>(shape->lane_count, 1); ++lane) {
+    const LinkAudit audit = audit_link(
         {*shape, parts, writer->bytes().subspan(lane * parts.writer_bytes, parts.writer_bytes),
          reader->bytes().subspan(lane * parts.reader_bytes, parts.reader_bytes)});
-    if (lane == 0) {
-      verdict.audit = std::move(audit);
-    } else {
-      add_findings(audit, verdict.audit);
-    }
+    verdict.audit.findings.insert(verdict.audit.findings.end(), audit.findings.begin(),
+                                  audit.findings.end());
+    verdict.audit.is_walked = audit.is_walked;
+    verdict.audit.record_count += audit.record_count;
   }
-  add_findings(before, verdict.audit);
   return {};
 }
 

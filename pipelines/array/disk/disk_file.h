@@ -21,6 +21,8 @@ struct DiskFile {
   // Errors: kNotFound, kPermission, kNoSpace, kBusy (a block device that is in use),
   // kInvalidArgument (neither a file nor a block device), kSystem.
   static Result<DiskFile> open(const std::string& path, const DiskFileOptions& options) noexcept;
+  // One that a predecessor had opened.  Errors: kInvalidArgument, kSystem.
+  static Result<DiskFile> adopt(Descriptor file) noexcept;
 };
 
 }  // namespace slipring::array

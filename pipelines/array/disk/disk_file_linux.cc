@@ -54,6 +54,13 @@ Result<DiskFile> DiskFile::open(const std::string& path, const DiskFileOptions& 
     disk.file = std::move(made).value();
   }
   if (!disk.file.is_open()) return failed(errno, "open a disk");
+  return adopt(std::move(disk.file));
+}
+
+Result<DiskFile> DiskFile::adopt(Descriptor file) noexcept {
+  DiskFile disk;
+  disk.file = std::move(file);
+  struct stat found = {};
   if (::fstat(disk.file.get(), &found) != 0) return failed(errno, "look at a disk");
   if (S_ISREG(found.st_mode)) {
     disk.size_bytes = static_cast<std::uint64_t>(found.st_size);

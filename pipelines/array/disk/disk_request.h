@@ -8,6 +8,9 @@
 // predecessor.  Requests between two replies run side by side; who needs an order waits for the
 // reply.
 //
+// A disk that was put in another's place answers ENXIO until it is asked who it is: whoever took
+// the old one for current hears of the change before anything is written to the new one.
+//
 // Fixed-width, without pointers and without padding; every field is input.
 #pragma once
 

@@ -44,6 +44,7 @@ class DiskStage {
         written_bytes_(stage.counter("written_bytes")),
         is_usable_(stage.gauge("is_usable")),
         kept_failure_(stage.gauge(".failed")),
+        kept_newness_(stage.gauge(".is_new")),
         path_(stage.option("path")),
         next_(replies_.position()) {}
 
@@ -55,8 +56,8 @@ class DiskStage {
       return 2;
     }
     wanted_engine_ = word;
-    // A sync that failed stays failed, whoever asks again.
-    if (kept_failure_.get() == 0) open_disk();
+    // A disk that failed stays failed, whoever asks again.
+    if (kept_failure_.get() == 0 && !take_kept()) open_disk();
     for (;;) {
       take_commands();
       if (!take_requests()) return 1;
@@ -88,6 +89,20 @@ class DiskStage {
     bool is_answered = false;             // by a predecessor
   };
 
+  // What a predecessor had opened, which may be another one than the options say by now.
+  bool take_kept() {
+    for (KeptDescriptor& kept : stage_.keeper().take_inherited()) {
+      if (kept.name != kKeptName) continue;
+      Result<DiskFile> taken = DiskFile::adopt(std::move(kept.descriptor));
+      if (!taken) return false;
+      disk_ = std::move(taken).value();
+      make_engine();
+      is_usable_.set(1);
+      return true;
+    }
+    return false;
+  }
+
   void open_disk() {
     engine_.reset();
     DiskFileOptions options;
@@ -101,6 +116,12 @@ class DiskStage {
       return;
     }
     disk_ = std::move(opened).value();
+    if (const Status kept = stage_.keeper().keep(kKeptName, disk_.file.get()); !kept) {
+      stage_.log(Severity::kError, "%s cannot be kept for a successor: %s", path_.c_str(),
+                 describe_error(kept.error()).c_str());
+      use_no_more();
+      return;
+    }
     make_engine();
     is_usable_.set(1);
     kept_failure_.set(0);
@@ -138,11 +159,15 @@ class DiskStage {
       if (text == "fail") {
         stage_.log(Severity::kWarning, "%s is not used any more, as asked", path_.c_str());
         use_no_more();
+      } else if ((text == "rescan" || text.starts_with(kReplace)) && is_usable_.get() != 0) {
+        stage_.log(Severity::kWarning, "%s is in use; 'fail' comes first", path_.c_str());
       } else if (text == "rescan" || text.starts_with(kReplace)) {
         if (text.starts_with(kReplace)) path_ = text.substr(kReplace.size());
         // What is under way is of the old one.
         finish_started();
         is_failed_ = false;
+        // Whoever took the old one for current must not write to this one as if it were it.
+        kept_newness_.set(1);
         open_disk();
       } else {
         stage_.log(Severity::kWarning,
@@ -240,6 +265,8 @@ class DiskStage {
     const bool is_write =
         request.kind == DiskRequestKind::kWrite || request.kind == DiskRequestKind::kWriteDurable;
     if (is_failed_ || engine_ == nullptr) return ENXIO;
+    if (request.kind == DiskRequestKind::kIdentify) kept_newness_.set(0);
+    if (kept_newness_.get() != 0) return ENXIO;
     if (request.kind == DiskRequestKind::kIdentify || request.kind == DiskRequestKind::kSync) {
       return 0;
     }
@@ -343,6 +370,7 @@ class DiskStage {
     return stage_.finish();
   }
 
+  static constexpr std::string_view kKeptName = "disk";
   static constexpr std::uint32_t kDepth = 256;
   static constexpr int kEndingLookMs = 1;
 
@@ -357,6 +385,7 @@ class DiskStage {
   Board::Number written_bytes_;
   Board::Number is_usable_;
   Board::Number kept_failure_;
+  Board::Number kept_newness_;  // 1: nobody has asked who this disk is
   std::string path_;
   std::string wanted_engine_;
   DiskFile disk_;

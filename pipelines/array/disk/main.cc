@@ -26,6 +26,7 @@ StageDescription describe() {
       {"engine", "auto", "io_uring, plain (pread and pwrite), or auto: io_uring where allowed"},
       {"direct", "false", "past the page cache (O_DIRECT)"},
   };
+  description.keeps_descriptors = true;
   return description;
 }
 

@@ -132,8 +132,9 @@ Progress Connection::receive(int socket) {
     case MoveOutcome::kMoved:
       break;
   }
+  const bool is_empty = transfer.header.msg_len < transfer.bytes_max;
   count_received();
-  return Progress::kSome;
+  return is_empty ? Progress::kLast : Progress::kSome;
 }
 
 void Connection::count_received() {

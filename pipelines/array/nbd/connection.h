@@ -42,6 +42,7 @@ struct FrontContext {
 
 enum class Progress : std::uint8_t {
   kSome,
+  kLast,   // as kSome, and the socket is empty now
   kNone,   // the socket is empty or full, or nothing is there to be done
   kWaits,  // for something else: a free place or buffer, or the client's reading
   kEnded,  // the socket is of no use any more

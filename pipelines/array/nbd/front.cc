@@ -259,7 +259,7 @@ void Front::close_client(std::uint32_t index) {
                describe_error(dropped.error()).c_str());
   }
   client.socket.reset();
-  client.is_readable = client.is_writable = client.waits = false;
+  client.is_readable = client.is_writable = client.waits = client.is_ending = false;
   share_out();
   release_if_over(index);
 }
@@ -346,9 +346,12 @@ bool Front::serve(std::uint32_t index) {
     Progress progress = connection.work();
     if (progress != Progress::kEnded && client.is_readable) {
       const Progress received = connection.receive(client.socket.get());
-      if (received == Progress::kNone) client.is_readable = false;
+      // What comes later is an event of its own; an end that has come already is none.
+      const bool is_empty = received == Progress::kLast && !client.is_ending;
+      if (received == Progress::kNone || is_empty) client.is_readable = false;
       if (received == Progress::kWaits) client.waits = true;
-      if (received == Progress::kSome || received == Progress::kEnded) progress = received;
+      if (received == Progress::kSome || received == Progress::kLast) progress = Progress::kSome;
+      if (received == Progress::kEnded) progress = received;
     }
     if (progress == Progress::kEnded) {
       close_client(index);
@@ -387,8 +390,29 @@ void Front::send_all() {
   }
 }
 
+// Out of band: what a client has asked and nobody has begun is dropped with it.
 void Front::obey(const Command& command) {
-  stage_.log(Severity::kWarning, "unknown command '%s'", command.text.c_str());
+  static constexpr std::string_view kDisconnect = "disconnect ";
+  const bool is_list = command.text == "clients";
+  if (!is_list && !command.text.starts_with(kDisconnect)) {
+    stage_.log(Severity::kWarning,
+               "unknown command '%s'; there are: clients, disconnect CLIENT|all",
+               command.text.c_str());
+    return;
+  }
+  const std::string_view wanted =
+      is_list ? std::string_view("all") : std::string_view(command.text).substr(kDisconnect.size());
+  std::uint32_t count = 0;
+  for (std::uint32_t i = 0; i < kConnectionCountMax; ++i) {
+    const Connection& connection = *clients_[i].connection;
+    const std::string name(connection.name());
+    if (!clients_[i].socket.is_open() || (wanted != "all" && wanted != name)) continue;
+    ++count;
+    stage_.log(Severity::kInfo, "client %s: %u pieces under way%s", name.c_str(),
+               connection.piece_count(), is_list ? "" : "; disconnected");
+    if (!is_list) close_client(i);
+  }
+  if (count == 0) stage_.log(Severity::kInfo, "there is no such client");
 }
 
 void Front::note_numbers() {
@@ -412,6 +436,8 @@ void Front::wait(bool is_busy) {
     count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 0);
   } else if (is_blocked) {
     count = stage_.wait_in_epoll(epoll_.get(), events, has_work, bound_ms, {&requests_});
+  } else if (pieces_->living_count() != 0) {
+    count = stage_.wait_with_epoll(epoll_.get(), events, has_work, bound_ms);
   } else {
     count = stage_.wait_in_epoll(epoll_.get(), events, has_work, bound_ms);
   }
@@ -421,6 +447,7 @@ void Front::wait(bool is_busy) {
     if (event.data.u64 >= kConnectionCountMax) continue;
     Client& client = clients_[event.data.u64];
     if ((event.events & ~std::uint32_t{EPOLLOUT}) != 0) client.is_readable = true;
+    if ((event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) client.is_ending = true;
     if ((event.events & EPOLLOUT) != 0) client.is_writable = true;
   }
 }

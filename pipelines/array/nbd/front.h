@@ -46,7 +46,8 @@ class Front {
     Descriptor socket;
     bool is_readable = false;
     bool is_writable = false;
-    bool waits = false;  // for a place, a buffer, or the client's reading
+    bool is_ending = false;  // the client has finished, or is gone
+    bool waits = false;      // for a place, a buffer, or the client's reading
     std::uint64_t haggles_until_ns = 0;
   };
 

@@ -20,7 +20,7 @@ StageDescription describe() {
       {"requests", PortKind::kOutput, true,
        "BlockRequests, slots, with a pool for the data of writes"},
       {"replies", PortKind::kInput, true, "BlockReplies, slots, with a pool for the data of reads"},
-      {"control", PortKind::kCommands, false, "abort CONNECTION|all"},
+      {"control", PortKind::kCommands, false, "clients (says who they are); disconnect CLIENT|all"},
   };
   description.options = {
       {"unix", "array.sock", "path of the unix socket, made with mode 0600; empty: none"},

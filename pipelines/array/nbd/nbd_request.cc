@@ -40,6 +40,8 @@ bool is_offered(NbdCommand command, const BlockExport& block, bool has_allocatio
       return (block.flags & kExportCanWriteZeroes) != 0;
     case NbdCommand::kBlockStatus:
       return has_allocation_context;
+    case NbdCommand::kDisconnect:  // has no answer
+      return false;
     default:
       return true;
   }

@@ -126,6 +126,21 @@ TEST_CASE("verify: every planted damage is found, and says what it is") {
   }
 }
 
+TEST_CASE("verify: every lane of a set is looked at") {
+  const CommandFixture fixture;
+  LinkShape shape;
+  shape.kind = SegmentKind::kRecordLink;
+  shape.capacity_bytes = 4096;
+  shape.lane_count = 3;
+  fixture.make_slots("set", shape);
+  CHECK(fixture.call({"verify", "set"}).exit_status == 0);
+  // The tail of the last lane.
+  fixture.scribble("set", kWriterRegion + 2 * 8192 + offsetof(ProducerPage, tail), word(8192));
+  const Ending ending = fixture.call({"verify", "set"});
+  CHECK(ending.exit_status == 1);
+  CHECK(contains(ending.out, "more is under way than the ring holds"));
+}
+
 TEST_CASE("verify: a board's entries, and a renamed file") {
   const CommandFixture fixture;
   REQUIRE(create_board(fixture.directory(), "a.board").ok());

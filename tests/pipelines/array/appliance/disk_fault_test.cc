@@ -42,12 +42,27 @@ TEST_CASE("array: a disk fails, another takes its place and is rebuilt, and the 
   REQUIRE(run.wait_for("disk1", "is_usable", 1));
   REQUIRE(run.tell("raid", "replace 1"));
   REQUIRE_MESSAGE(run.wait_for("raid", "disk1_state", 1), run.log());
+  // Their successors go on with the new one.
+  REQUIRE(run.kill_stage("disk1"));
+  REQUIRE(goes_on(run));
   REQUIRE(run.kill_stage("raid"));
   REQUIRE_MESSAGE(run.wait_for("raid", "disk1_state", 1), run.log());
   REQUIRE(goes_on(run));
   CHECK_MESSAGE(run.number("raid", "lost_blocks") == 0, run.log());
+  CHECK_MESSAGE(run.number("raid", "mended_blocks") == 0, run.log());
   CHECK(run.number("raid", "is_broken") == 0);
   // A runner that starts again names the first file: it is stale, and not believed.
+  expect_good_end(run, options);
+}
+
+TEST_CASE("array: a disk that is exchanged unseen is not taken for the old one") {
+  ArrayRun run;
+  const ArrayRunOptions options;
+  REQUIRE_MESSAGE(run.start(options), run.problem());
+  REQUIRE(run.tell("disk2", "fail"));
+  REQUIRE(run.tell("disk2", "replace " + run.path("new2.img")));
+  REQUIRE_MESSAGE(run.wait_for("raid", "degraded_blocks", 1), run.log());
+  CHECK(run.number("raid", "disk2_state") == 0);
   expect_good_end(run, options);
 }
 

@@ -200,6 +200,24 @@ TEST_CASE("hostile: half requests and half data hold up nobody") {
   check_service(array, 'h');
 }
 
+TEST_CASE("hostile: a client is shown out from beside, and others stay") {
+  const ServedArray array;
+  std::optional<NbdClient> bad = NbdClient::connect(array.socket());
+  REQUIRE(bad.has_value());
+  REQUIRE(bad->enter("", true));
+  const auto command = [&](const std::string& text) {
+    return shell("SLIPRING_DIR=" + array.segments() + " " + slipring() + " oob array.nbd '" +
+                 text + "' > /dev/null 2>&1");
+  };
+  REQUIRE(command("disconnect nobody") == 0);
+  CHECK(eventually([&] { return array.log().find("no such client") != std::string::npos; }, 60));
+  REQUIRE(bad->request(0, 0, 1, 0, 512));
+  REQUIRE(bad->next_reply().has_value());
+  REQUIRE(command("disconnect all") == 0);
+  CHECK(bad->is_hung_up_on());
+  check_service(array, 'j');
+}
+
 TEST_CASE("hostile: more clients than there are places are turned away, and later served") {
   const ServedArray array;
   std::vector<NbdClient> clients;

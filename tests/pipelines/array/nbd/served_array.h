@@ -37,6 +37,7 @@ class ServedArray {
 
   [[nodiscard]] std::string socket() const { return sockets_.socket(); }
   [[nodiscard]] std::string file(const std::string& name) const { return sockets_.file(name); }
+  [[nodiscard]] const std::string& segments() const { return shop_.segments(); }
   [[nodiscard]] std::string log() const { return contents(shop_.file("log")); }
 
   // 0 while nobody is it.
