@@ -128,15 +128,20 @@ void add_create(CommandLine& line) {
   CLI::App& command = line.add(kCreateText, request.json);
   command.add_option("NAME", request.name, "The segment's name: A-Z a-z 0-9 . _ -");
   command
-      .add_option("--kind", request.kind, "Of any length, of one length, typed values, or bytes")
-      ->option_text(" records|slots|values|stream")
+      .add_option("--kind", request.kind,
+                  "Of any length, of one length, typed values, or bytes; with a lane for each of "
+                  "many senders; or to many readers")
+      ->option_text(" records|slots|values|stream|lanes|mailbox|broadcast")
       ->required();
-  command.add_option("--capacity", request.capacity, "records, stream: the ring, a power of two")
+  command
+      .add_option("--capacity", request.capacity,
+                  "records, stream: the ring, a power of two; lanes, mailbox: each lane (64KiB)")
       ->option_text(" SIZE");
   command
-      .add_option("--slots", request.slots, "slots (a power of two), values (any number): how many")
+      .add_option("--slots", request.slots,
+                  "slots, broadcast (a power of two), values (any number): how many")
       ->option_text(" N");
-  command.add_option("--slot-size", request.slot_size, "slots, values: bytes of one")
+  command.add_option("--slot-size", request.slot_size, "slots, values, broadcast: bytes of one")
       ->option_text(" SIZE");
   command
       .add_option("--pool", request.pool,
@@ -146,6 +151,22 @@ void add_create(CommandLine& line) {
       .add_option("--credit", request.credit,
                   "At most so many messages under way; a full link answers instead of blocking")
       ->option_text(" N");
+  command.add_option("--lanes", request.lanes, "lanes, mailbox: senders at a time (default 16)")
+      ->option_text(" N");
+  command.add_option("--readers", request.readers, "broadcast: readers at a time (default 16)")
+      ->option_text(" N");
+  command
+      .add_option(
+          "--policy", request.policy,
+          "broadcast: whoever does not keep up loses messages, or makes the writer wait, or "
+          "is put out")
+      ->option_text(" overwrite|block|evict");
+  command.add_option("--lag", request.lag, "evict: messages behind (default half of the slots)")
+      ->option_text(" N");
+  command.add_flag(
+      "--guarded", request.guarded,
+      "lanes, mailbox: in sealed memory, each sender known by the kernel's word; lasts "
+      "as long as the command runs");
   command.add_option("--mode", request.mode, "0600 (default), 0640, 0620, or 0660")
       ->option_text(" MODE");
   command.add_option("--group", request.group, "The group that the mode means")
@@ -196,12 +217,24 @@ void add_put(CommandLine& line) {
   CLI::App& command = line.add(kPutText, line.put.json);
   command.add_option("NAME", line.put.to, "The stream; made if there is none");
   add_stream_options(command, line.put, "Leave the stream open for the next writer");
+  command
+      .add_option("-W,--wait", line.put.wait_seconds,
+                  "A mailbox: so long without room, and no longer; then exit status 4")
+      ->option_text(" SECONDS");
 }
 
 void add_get(CommandLine& line) {
   CLI::App& command = line.add(kGetText, line.get.json);
   command.add_option("NAME", line.get.from, "The stream; made if there is none");
   add_stream_options(command, line.get, "Wait for the next writer when one has ended");
+  command.add_option("-C,--count", line.get.count, "Messages: so many, and no more")
+      ->option_text(" N");
+  command
+      .add_option("-W,--wait", line.get.wait_seconds,
+                  "Messages: so long without one, and no longer; then exit status 4")
+      ->option_text(" SECONDS");
+  command.add_flag("--oldest", line.get.oldest,
+                   "A topic: from the oldest message held, not from the next one");
 }
 
 void add_pipe(CommandLine& line) {
@@ -491,11 +524,11 @@ ExitStatus dispatch(CommandLine& line, const std::string& command) {
   if (command == kStatText.name) return stat(line.stat);
   if (command == kPutText.name) {
     line.put.from = "-";
-    line.put.to = "ring:" + line.put.to;
+    if (!line.put.to.starts_with("topic:")) line.put.to = "ring:" + line.put.to;
     return pipe(line.put, command);
   }
   if (command == kGetText.name) {
-    line.get.from = "ring:" + line.get.from;
+    if (!line.get.from.starts_with("topic:")) line.get.from = "ring:" + line.get.from;
     line.get.to = "-";
     return pipe(line.get, command);
   }

@@ -36,10 +36,12 @@ inline constexpr CommandText kRunText = {
 inline constexpr CommandText kCreateText = {
     "create", "Make a link that nobody is attached to yet",
     "NAME --kind records|stream --capacity SIZE [OPTIONS]\n"
-    "  slipring create NAME --kind slots --slots N --slot-size SIZE [OPTIONS]",
+    "  slipring create NAME --kind slots --slots N --slot-size SIZE [OPTIONS]\n"
+    "  slipring create NAME --kind mailbox|lanes [--lanes N] [--guarded] [OPTIONS]\n"
+    "  slipring create NAME --kind broadcast --slots N --slot-size SIZE [OPTIONS]",
     "  slipring create ts --kind records --capacity 4MiB\n"
     "  slipring create frames --kind slots --slots 64 --slot-size 192 --pool 32x4MiB\n"
-    "  slipring create ticks --kind slots --slots 4096 --slot-size 8 --mode 0660\n"};
+    "  slipring create inbox --kind mailbox --credit 100 --mode 0660\n"};
 inline constexpr CommandText kRmText = {"rm", "Remove segments that no living process uses",
                                         "[NAME|PATTERN]... [--stale] [--force] [--json]",
                                         "  slipring rm ts\n"
@@ -64,15 +66,17 @@ inline constexpr CommandText kDoctorText = {
     "  slipring doctor --json | jq -r '.capabilities[].remedy'\n"};
 inline constexpr CommandText kPutText = {
     "put", "Put standard input into a link that `get` reads, as a pipe with a name",
-    "NAME [--lines|--frames] [--capacity SIZE] [--stay] [--json]",
+    "NAME|topic:NAME [--lines|--frames] [-W SECONDS] [--capacity SIZE]\n"
+    "               [--stay] [--json]",
     "  tar c . | slipring put backup\n"
     "  ffmpeg -i in.mkv -f mpegts - | slipring put ts --capacity 4MiB\n"
     "  tail -f log | slipring put events --lines --stay\n"};
 inline constexpr CommandText kGetText = {
     "get", "Write what comes out of a link to standard output",
-    "NAME [--lines|--frames] [--capacity SIZE] [--stay] [--json]",
+    "NAME|topic:NAME [--lines|--frames] [-C N] [-W SECONDS] [--oldest]\n"
+    "               [--capacity SIZE] [--stay] [--json]",
     "  slipring get backup | tar x\n"
-    "  slipring get ts | ffplay -\n"
+    "  slipring get inbox --stay --json | jq '{text, sender}'\n"
     "  slipring get events --lines --stay | grep error\n"};
 inline constexpr CommandText kPipeText = {
     "pipe", "Carry bytes or messages between files, pipes, sockets and links",

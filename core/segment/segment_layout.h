@@ -35,12 +35,13 @@ enum class Role : std::uint32_t {
 inline constexpr std::uint32_t kRoleCount = 4;
 
 enum class SegmentKind : std::uint32_t {
-  kSlotLink = 1,    // slot_ring.h, with or without a buffer pool
-  kRecordLink = 2,  // record_ring.h
-  kBoard = 3,       // a stage's counters
-  kValueLink = 4,   // spsc_ring.h
-  kStreamLink = 5,  // byte_stream.h
-  kLaneSet = 6,     // record links side by side: many writers, one reader
+  kSlotLink = 1,       // slot_ring.h, with or without a buffer pool
+  kRecordLink = 2,     // record_ring.h
+  kBoard = 3,          // a stage's counters
+  kValueLink = 4,      // spsc_ring.h
+  kStreamLink = 5,     // byte_stream.h
+  kLaneSet = 6,        // record links side by side: many writers, one reader
+  kBroadcastLink = 7,  // broadcast_ring.h: one writer, many readers
 };
 
 struct Region {

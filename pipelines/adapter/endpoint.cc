@@ -14,8 +14,9 @@ struct Scheme {
   std::string_view prefix;
   Kind kind;
 };
-constexpr std::array<Scheme, 7> kSchemes{{
+constexpr std::array<Scheme, 8> kSchemes{{
     {"ring:", Kind::kRing},
+    {"topic:", Kind::kTopic},
     {"file:", Kind::kFile},
     {"tcp://", Kind::kTcp},
     {"tcp+tls://", Kind::kTls},
@@ -92,6 +93,7 @@ const char* options_of(Kind kind) noexcept {
     case Kind::kStandard:
     case Kind::kFile:
     case Kind::kRing:
+    case Kind::kTopic:
       break;
   }
   return "none";

@@ -156,6 +156,7 @@ Result<Descriptor> open_endpoint(const Endpoint& endpoint, Direction direction) 
       return open_udp(endpoint, direction);
     case Kind::kStandard:
     case Kind::kRing:
+    case Kind::kTopic:
       break;
   }
   return open_standard(direction);

@@ -22,6 +22,8 @@ struct PumpOptions {
   // Looked at between moves and after each sleep; set by a signal handler.
   const std::atomic<bool>* stop = nullptr;
   WaiterOptions waiter = {};
+  // A lane of a set: so long without room and no longer; 0: for ever.
+  std::uint64_t room_wait_ns = 0;
   // A real-time signal that interrupts a pump blocked in its output when somebody commands that
   // what is queued be dropped (pipelines/link/CONTROL.md); 0: the command waits for the output.
   int abort_signal = 0;
@@ -42,6 +44,8 @@ struct PumpReport {
   std::uint64_t client_count = 0;        // of a listener with many clients: who came, in all
   std::uint64_t displaced_clients = 0;   // of these, silent ones that gave way to newcomers
   std::uint64_t refused_clients = 0;     // of these, sent away: too long a message, or torn
+  std::uint64_t lost_messages = 0;       // of a broadcast link: overwritten before we read them
+  std::uint64_t corrupt_lanes = 0;  // of a lane set: left out, since impossible values stood there
 };
 
 }  // namespace slipring

@@ -34,10 +34,10 @@ Result<std::uint64_t> bytes_of_role(const GuardGrant& grant, Role role) noexcept
 // Waits for the broker's next packet.
 Status hear(const Connection& connection, Packet& packet, std::uint64_t deadline_ns) noexcept {
   for (;;) {
-    Result<Reception> got = connection.receive(packet);
+    Result<Arrival> got = connection.receive(packet);
     if (!got) return got.error();
-    if (*got == Reception::kClosed) return kBrokerGone;
-    if (*got == Reception::kPacket) return {};
+    if (*got == Arrival::kClosed) return kBrokerGone;
+    if (*got == Arrival::kPacket) return {};
     Result<bool> readable = connection.wait(deadline_ns);
     if (!readable) return readable.error();
     if (!*readable) {
@@ -237,8 +237,8 @@ bool GuardedEnd::take_news(Mapping& peer) noexcept {
       seat().news_count.load(std::memory_order_acquire);  // guard.B pairs with guard.A
   Packet packet;
   for (;;) {
-    Result<Reception> got = connection_.receive(packet);
-    if (!got || *got != Reception::kPacket) break;
+    Result<Arrival> got = connection_.receive(packet);
+    if (!got || *got != Arrival::kPacket) break;
     keep_news(packet);
   }
   news_seen_ = told;
@@ -371,12 +371,12 @@ void GuardedView::refresh() noexcept {
   }
   if (line_->asked_lane != lane_) return;
   Packet packet;
-  Result<Reception> got = line_->connection->receive(packet);
-  if (!got || *got == Reception::kClosed) {
+  Result<Arrival> got = line_->connection->receive(packet);
+  if (!got || *got == Arrival::kClosed) {
     line_->connection.reset();
     return;
   }
-  if (*got == Reception::kNothing) return;
+  if (*got == Arrival::kNothing) return;
   line_->asked_lane.reset();
   const auto grant = guard_body<GuardGrant>(packet.bytes());
   if (packet.kind != number_of(GuardKind::kGrant) || !grant || grant->lane != lane_) return;

@@ -142,6 +142,12 @@ Result<std::uint32_t> LaneReader::count_writers() const noexcept {
   return count;
 }
 
+Result<bool> LaneReader::has_writer(std::uint32_t lane) const noexcept {
+  check(lane < lane_count(), "no such lane");
+  if (!lanes_[lane].reader) return false;
+  return lanes_[lane].reader->has_writer();
+}
+
 std::span<const WaitPoint> LaneReader::message_points() noexcept {
   points_.clear();
   for (Lane& lane : lanes_) {

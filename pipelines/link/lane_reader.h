@@ -91,6 +91,9 @@ class LaneReader {
   // How many lanes have a living writer.  Asks the kernel once a lane.  Errors: kSystem.
   [[nodiscard]] Result<std::uint32_t> count_writers() const noexcept;
 
+  // Whether this lane has one.  Requires: a lane of the set.  Errors: kSystem.
+  [[nodiscard]] Result<bool> has_writer(std::uint32_t lane) const noexcept;
+
   // What to sleep on until a writer of any lane publishes or closes, or is replaced; valid until
   // the next call.
   [[nodiscard]] std::span<const WaitPoint> message_points() noexcept;

@@ -88,6 +88,8 @@ const char* name_of(SegmentKind kind) noexcept {
       return "stream";
     case SegmentKind::kLaneSet:
       return "lanes";
+    case SegmentKind::kBroadcastLink:
+      return "broadcast";
   }
   return "unknown";
 }

@@ -94,7 +94,8 @@ static_assert(kEndPageOffset + sizeof(EndPage) <= kTableOffset);
   return *reinterpret_cast<EndPage*>(region.data() + kEndPageOffset);
 }
 
-// "slots", "records", "values", "stream", "board", "lanes": as the command line and JSON have it.
+// "slots", "records", "values", "stream", "board", "lanes", "broadcast": as the command line and
+// JSON have it.
 [[nodiscard]] const char* name_of(SegmentKind kind) noexcept;
 
 // What a link is made of, as its creator asks and as its header says.

@@ -13,7 +13,8 @@ namespace {
   return word.load(std::memory_order_relaxed);  // relaxed: as above
 }
 
-// Adds what an end of another lane counts, and whether it is there.
+}  // namespace
+
 void add_end(const EndReport& lane, EndReport& all) noexcept {
   const bool is_first = all.incarnation == 0 && all.holder == Holder::kNobody;
   const bool is_held = lane.holder != Holder::kNobody;
@@ -40,8 +41,6 @@ void add_end(const EndReport& lane, EndReport& all) noexcept {
   all.corrupt_count += lane.corrupt_count;
   if (lane.protection > all.protection && is_held) all.protection = lane.protection;
 }
-
-}  // namespace
 
 const Mapping& LinkObserver::Lane::region(Role role) const noexcept {
   if (view) return view->region(role);
@@ -109,8 +108,7 @@ Status LinkObserver::add_lane(const SegmentHeader& header, const LinkParts& part
   return {};
 }
 
-EndReport LinkObserver::report_end(std::uint32_t lane, Role role) const noexcept {
-  const EndPage& page = end_page(lanes_[lane].region(role));
+EndReport report_of(const EndPage& page) noexcept {
   EndReport report;
   const std::uint32_t state = read(page.state);
   report.state = state <= static_cast<std::uint32_t>(EndState::kClosed)
@@ -119,18 +117,6 @@ EndReport LinkObserver::report_end(std::uint32_t lane, Role role) const noexcept
   report.process_id = static_cast<pid_t>(read(page.process_id));
   // Without an answer nothing is certified: whoever had the role may live.
   report.holder = Holder::kAnother;
-  if (const GuardedView* view = lanes_[lane].view.get()) {
-    const GuardSeat& seat = view->seat(role);
-    report.holder = read(seat.is_held) != 0 ? Holder::kAnother : Holder::kNobody;
-    report.process_id = static_cast<pid_t>(read(seat.process_id));
-    report.protection = shown_protection(seat);
-  } else if (Result<Probe> probe =
-                 file_->lock_file().probe(role == Role::kWriter ? writer_byte(shape_, lane)
-                                                                : static_cast<std::uint32_t>(role));
-             probe) {
-    report.holder = probe->holder;
-    if (probe->pid != 0) report.process_id = probe->pid;
-  }
   report.incarnation = read(page.incarnation);
   report.is_locked = read(page.is_locked) != 0;
   report.is_asleep = (read(page.arm.armed) & 1U) != 0;
@@ -144,6 +130,24 @@ EndReport LinkObserver::report_end(std::uint32_t lane, Role role) const noexcept
   report.corrupt_count = read(page.counters.corrupt_count);
   report.offender_process_id = static_cast<pid_t>(read(page.offender_process_id));
   report.offender_user = read(page.offender_user);
+  return report;
+}
+
+EndReport LinkObserver::report_end(std::uint32_t lane, Role role) const noexcept {
+  EndReport report = report_of(end_page(lanes_[lane].region(role)));
+  if (const GuardedView* view = lanes_[lane].view.get()) {
+    const GuardSeat& seat = view->seat(role);
+    report.holder = read(seat.is_held) != 0 ? Holder::kAnother : Holder::kNobody;
+    report.process_id = static_cast<pid_t>(read(seat.process_id));
+    report.protection = shown_protection(seat);
+    return report;
+  }
+  const std::uint32_t byte =
+      role == Role::kWriter ? writer_byte(shape_, lane) : static_cast<std::uint32_t>(role);
+  if (Result<Probe> probe = file_->lock_file().probe(byte); probe) {
+    report.holder = probe->holder;
+    if (probe->pid != 0) report.process_id = probe->pid;
+  }
   return report;
 }
 

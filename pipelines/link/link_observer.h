@@ -60,7 +60,20 @@ struct LinkReport {
     std::uint64_t fill = 0;  // bytes
   };
   std::vector<Lane> lanes;
+  // Of a broadcast link: each reader's own; `reader` is all of them together.
+  struct Place {
+    EndReport reader;
+    bool is_member = false;
+    std::uint64_t lag = 0;   // messages behind the writer
+    std::uint64_t lost = 0;  // by all that had the place
+  };
+  std::vector<Place> places;
 };
+
+// What an end's page says; who holds its role is left to be asked.
+[[nodiscard]] EndReport report_of(const EndPage& page) noexcept;
+// Adds what another end of the same role counts, and whether it is there.
+void add_end(const EndReport& end, EndReport& all) noexcept;
 
 class LinkObserver {
  public:

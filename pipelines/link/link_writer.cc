@@ -160,6 +160,12 @@ std::uint64_t LinkWriter::max_message_bytes() const noexcept {
   return slots_ ? slots_->slot_bytes() : records_->max_payload_bytes();
 }
 
+std::uint64_t LinkWriter::taken_by_reader() const noexcept {
+  // relaxed: its certificate ordered us after a dead reader.
+  return reinterpret_cast<const ConsumerPage*>(end_.peer_bytes())
+      ->taken.load(std::memory_order_relaxed);
+}
+
 std::uint64_t LinkWriter::blocked_count() const noexcept {
   return end_.own().counters.blocked_count.load(
       std::memory_order_relaxed);  // relaxed: our own word

@@ -66,6 +66,11 @@ class LinkWriter {
   // Whether a living process holds the reading role.  Asks the kernel, or a guarded link's broker
   // what it has noticed.  Errors: kSystem.
   [[nodiscard]] Result<bool> has_reader() const noexcept { return end_.is_peer_held(); }
+  // Who holds the reading role, or held it last; as LinkReader::look_at_writer().
+  [[nodiscard]] LinkPeer look_at_reader() const noexcept { return end_.look_at_peer(); }
+  // All that we published below was looked at by the reader; to be believed of one that is
+  // certified dead.
+  [[nodiscard]] std::uint64_t taken_by_reader() const noexcept;
   // Readers so far, as they say themselves; 0: none yet.
   [[nodiscard]] std::uint32_t reader_incarnation() const noexcept {
     return end_.peer_incarnation();

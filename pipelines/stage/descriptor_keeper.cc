@@ -51,12 +51,12 @@ std::vector<int> DescriptorKeeper::poll_fds() const {
 Result<std::optional<KeptDescriptor>> DescriptorKeeper::next_accepted() {
   if (socket_) {
     Packet packet;
-    const Result<Reception> received = socket_->receive(packet);
+    const Result<Arrival> received = socket_->receive(packet);
     if (!received) return received.error();
-    if (received.value() == Reception::kClosed) {
+    if (received.value() == Arrival::kClosed) {
       return Error{ErrorCode::kClosed, 0, "the runner keeps no descriptors any more"};
     }
-    if (received.value() == Reception::kNothing) return std::optional<KeptDescriptor>();
+    if (received.value() == Arrival::kNothing) return std::optional<KeptDescriptor>();
     const std::string_view name(reinterpret_cast<const char*>(packet.body.data()),
                                 packet.body_bytes);
     if (static_cast<KeepKind>(packet.kind) != KeepKind::kAccepted || packet.descriptor_count != 1 ||

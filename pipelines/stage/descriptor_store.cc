@@ -73,11 +73,11 @@ void DescriptorStore::hang_up(const char* why) {
 void DescriptorStore::take_packets() {
   Packet packet;
   while (ours_) {
-    const Result<Reception> received = ours_->receive(packet);
+    const Result<Arrival> received = ours_->receive(packet);
     if (!received) return hang_up("it sent its descriptor store what is no packet");
-    if (received.value() != Reception::kPacket) {
+    if (received.value() != Arrival::kPacket) {
       // Its process has ended, or it will not speak any more: what is kept stays kept.
-      if (received.value() == Reception::kClosed) ours_.reset();
+      if (received.value() == Arrival::kClosed) ours_.reset();
       return;
     }
     obey(packet);

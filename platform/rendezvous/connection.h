@@ -28,7 +28,7 @@ struct PeerCredentials {
   Peer process;  // its pid is 0 when it is not visible in our PID namespace
 };
 
-enum class Reception : std::uint8_t {
+enum class Arrival : std::uint8_t {
   kPacket,
   kNothing,  // not yet
   kClosed,   // the other end is gone, and so is everything that it had sent
@@ -57,7 +57,7 @@ class Connection {
 
   // Takes the next packet.  Errors: kCorruptPeer (what came is no packet of ours; the connection is
   // of no use any more), kSystem.
-  Result<Reception> receive(Packet& packet) const noexcept;
+  Result<Arrival> receive(Packet& packet) const noexcept;
 
   // Waits until there is something to receive; false at the deadline.  Errors: kSystem.
   Result<bool> wait(std::uint64_t deadline_ns) const noexcept;

@@ -150,7 +150,7 @@ Status Connection::send(std::uint16_t kind, std::span<const std::byte> body,
   return {};
 }
 
-Result<Reception> Connection::receive(Packet& packet) const noexcept {
+Result<Arrival> Connection::receive(Packet& packet) const noexcept {
   for (Descriptor& descriptor : packet.descriptors) descriptor.reset();
   packet.descriptor_count = 0;
   packet.body_bytes = 0;
@@ -171,13 +171,13 @@ Result<Reception> Connection::receive(Packet& packet) const noexcept {
     got = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   } while (got < 0 && (errno == EINTR || (errno == ECONNRESET && !std::exchange(was_reset, true))));
   if (got < 0) {
-    if (errno == EAGAIN) return Reception::kNothing;
-    if (errno == ECONNRESET) return Reception::kClosed;
+    if (errno == EAGAIN) return Arrival::kNothing;
+    if (errno == ECONNRESET) return Arrival::kClosed;
     return failed("receive a packet");
   }
   const std::size_t descriptor_count = take_descriptors(message, packet);
   // An empty packet looks like the end; nobody of ours sends one.
-  if (got == 0) return Reception::kClosed;
+  if (got == 0) return Arrival::kClosed;
   const auto size_bytes = static_cast<std::size_t>(got);
   const bool is_whole = (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
   const bool is_ours =
@@ -192,7 +192,7 @@ Result<Reception> Connection::receive(Packet& packet) const noexcept {
   packet.kind = header.kind;
   packet.body_bytes = header.body_bytes;
   packet.descriptor_count = descriptor_count;
-  return Reception::kPacket;
+  return Arrival::kPacket;
 }
 
 Result<bool> Connection::wait(std::uint64_t deadline_ns) const noexcept {

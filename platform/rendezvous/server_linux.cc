@@ -212,9 +212,9 @@ void RendezvousServer::begin_turn() noexcept {
 
 std::optional<RendezvousServer::Event> RendezvousServer::read_from(Slot& slot) noexcept {
   const Id id = id_of(slot);
-  Result<Reception> got = slot.connection->receive(packet_);
-  if (got && *got == Reception::kNothing) return std::nullopt;
-  if (got && *got == Reception::kPacket) {
+  Result<Arrival> got = slot.connection->receive(packet_);
+  if (got && *got == Arrival::kNothing) return std::nullopt;
+  if (got && *got == Arrival::kPacket) {
     slot.is_silent = false;
     return Event{Event::Kind::kPacket, id};
   }

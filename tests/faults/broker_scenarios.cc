@@ -67,10 +67,10 @@ using Fault = std::optional<Outcome>;
 Fault hear(House& house, std::size_t guest, GuardKind wanted, Packet& packet) {
   for (int turn = 0; turn < kTurns; ++turn) {
     house.broker.turn();
-    Result<Reception> got = house.guests[guest].connection.receive(packet);
+    Result<Arrival> got = house.guests[guest].connection.receive(packet);
     if (!got.ok()) return Outcome::failed(got.error());
-    if (*got == Reception::kClosed) return Outcome::refused("the broker closed the connection");
-    if (*got == Reception::kNothing) continue;
+    if (*got == Arrival::kClosed) return Outcome::refused("the broker closed the connection");
+    if (*got == Arrival::kNothing) continue;
     if (packet.kind == number(wanted)) return std::nullopt;
     if (packet.kind == number(GuardKind::kRefuse)) return Outcome::refused("the broker refused");
     return Outcome::lying("another answer than was due");

@@ -210,9 +210,9 @@ std::vector<Scenario> meeting_scenarios() {
                        Result<bool> is_there = connection->wait(deadline_after(kSoonNs));
                        if (!is_there.ok()) return Outcome::failed(is_there.error());
                        if (!*is_there) return Outcome::refused("no answer until the deadline");
-                       Result<Reception> received = connection->receive(packet);
+                       Result<Arrival> received = connection->receive(packet);
                        if (!received.ok()) return Outcome::failed(received.error());
-                       if (*received != Reception::kPacket) {
+                       if (*received != Arrival::kPacket) {
                          return Outcome::refused("the other end closed the connection");
                        }
                        if (!is_served || packet.descriptor_count != 1 || packet.body_bytes != 8) {

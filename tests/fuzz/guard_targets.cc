@@ -167,9 +167,9 @@ class PacketTarget final : public FuzzTarget {
               static_cast<ssize_t>(bytes.size()),
           "not sent");
     Packet packet;
-    const Result<Reception> got = honest_->receive(packet);
+    const Result<Arrival> got = honest_->receive(packet);
     if (!got.ok()) return tally.count(Answer::kCorruptPeer);
-    tally.expect(got.value() == Reception::kPacket, "a packet that did not come");
+    tally.expect(got.value() == Arrival::kPacket, "a packet that did not come");
     tally.expect(packet.body_bytes <= kMaxBodyBytes && packet.body_bytes + 16 == bytes.size(),
                  "a body of another size");
     tally.expect(packet.descriptor_count == 0, "descriptors that nobody sent");

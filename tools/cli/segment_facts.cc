@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "pipelines/link/board.h"
+#include "pipelines/link/broadcast_observer.h"
 #include "pipelines/link/link_segment.h"
 #include "platform/memory/segment_file.h"
 #include "platform/rendezvous/server.h"
@@ -19,13 +20,16 @@ EndFacts facts_of(std::string_view role, const EndReport& end) {
   return {role, presence_of(end), end.process_id, end.incarnation, end.protection};
 }
 
-// Of a lane set, its writers are one end.
+// The writers of a lane set are one end; so are the readers of a broadcast link.
 void add_ends(SegmentFacts& facts) {
   facts.ends.push_back(facts_of("writer", facts.link->writer));
   for (const LinkReport::Lane& lane : facts.link->lanes) {
     if (lane.writer.holder != Holder::kNobody) ++facts.ends.back().holder_count;
   }
   facts.ends.push_back(facts_of("reader", facts.link->reader));
+  for (const LinkReport::Place& place : facts.link->places) {
+    if (place.reader.holder != Holder::kNobody) ++facts.ends.back().holder_count;
+  }
 }
 
 Condition condition_of(ErrorCode code) noexcept {
@@ -99,6 +103,13 @@ Status look_at_board(const SegmentDirectory& directory, const SegmentFile& file,
 }
 
 Status look_at_link(const SegmentDirectory& directory, SegmentFacts& facts) {
+  if (facts.kind == SegmentKind::kBroadcastLink) {
+    Result<LinkReport> report = look_at_broadcast(directory, facts.name);
+    if (!report) return report.error();
+    facts.link = std::move(report).value();
+    add_ends(facts);
+    return {};
+  }
   Result<LinkObserver> link = LinkObserver::attach(directory, facts.name);
   if (!link) return link.error();
   facts.link = link->report();

@@ -44,7 +44,7 @@ struct EndFacts {
   pid_t process_id = 0;  // of the holder or the last one; 0: not visible from here, or never
   std::uint32_t incarnation = 0;
   ProtectionLevel protection = ProtectionLevel::kNone;  // of its memory
-  std::uint32_t holder_count = 0;                       // the writers of a lane set: living ones
+  std::uint32_t holder_count = 0;  // a set's writers, a broadcast's readers: living ones
 };
 
 struct SegmentFacts {

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "pipelines/link/broadcast_layout.h"
 #include "pipelines/link/link_segment.h"
 #include "pipelines/stage/pipeline_file.h"
 #include "platform/memory/segment_file.h"
@@ -20,6 +21,7 @@
 #include "tools/cli/table.h"
 #include "tools/cli/terminal.h"
 #include "tools/cli/units.h"
+#include "tools/create/guarded_set.h"
 
 namespace slipring::tools {
 namespace {
@@ -88,7 +90,69 @@ bool read_slots(const CreateRequest& request, SegmentKind kind, LinkShape& shape
   return true;
 }
 
+// Empty: what nobody asked for.
+bool read_count(const char* option, const std::string& text, std::uint32_t otherwise,
+                std::uint32_t& count) {
+  count = otherwise;
+  if (text.empty()) return true;
+  const auto number = parse_number<std::uint32_t>(text);
+  if (!number || *number == 0) {
+    return refuse(std::string(option) + " '" + text + "' is no positive whole number");
+  }
+  count = *number;
+  return true;
+}
+
+// Many senders, one reader: a lane each.
+bool read_lanes(const CreateRequest& request, LinkShape& shape) {
+  CreateRequest lane = request;
+  if (lane.capacity.empty()) lane.capacity = "64KiB";
+  return read_bytes(lane, SegmentKind::kRecordLink, shape) &&
+         read_count("--lanes", request.lanes, 16, shape.lane_count);
+}
+
+bool read_broadcast(const CreateRequest& request, BroadcastShape& shape) {
+  LinkShape slots;
+  if (!request.credit.empty() || !request.pool.empty()) {
+    return refuse("--credit and --pool do not go with --kind broadcast");
+  }
+  if (!read_slots(request, SegmentKind::kSlotLink, slots)) return false;
+  shape.slot_count = slots.slot_count;
+  shape.message_bytes = slots.slot_bytes;
+  if (!read_count("--readers", request.readers, 16, shape.reader_count)) return false;
+  if (request.policy == "block") {
+    shape.policy = BroadcastPolicy::kBlock;
+  } else if (request.policy == "evict") {
+    shape.policy = BroadcastPolicy::kEvict;
+  } else if (!request.policy.empty() && request.policy != "overwrite") {
+    return refuse("--policy '" + request.policy + "' is none of overwrite, block, evict");
+  }
+  if (!request.lag.empty() && shape.policy != BroadcastPolicy::kEvict) {
+    return refuse("--lag belongs to --policy evict");
+  }
+  std::uint32_t lag = 0;
+  const auto half = static_cast<std::uint32_t>(slots.slot_count / 2);
+  if (!read_count("--lag", request.lag, half, lag)) return false;
+  if (shape.policy == BroadcastPolicy::kEvict) shape.lag_limit = lag;
+  return true;
+}
+
+// What belongs to links of many alone.
+bool are_options_of_many(const CreateRequest& request) {
+  const bool is_set = request.kind == "lanes" || request.kind == "mailbox";
+  const bool is_broadcast = request.kind == "broadcast";
+  if (!request.lanes.empty() && !is_set) return refuse("--lanes belongs to --kind lanes, mailbox");
+  if (request.guarded && !is_set) return refuse("--guarded belongs to --kind lanes, mailbox");
+  const bool has_readers =
+      !request.readers.empty() || !request.policy.empty() || !request.lag.empty();
+  if (has_readers && !is_broadcast) {
+    return refuse("--readers, --policy and --lag belong to --kind broadcast");
+  }
+  return true;
+}
+
 bool read_shape(const CreateRequest& request, LinkShape& shape) {
+  if (!are_options_of_many(request)) return false;
   if (request.kind == "records") {
     if (!read_bytes(request, SegmentKind::kRecordLink, shape)) return false;
   } else if (request.kind == "stream") {
@@ -97,8 +161,11 @@ bool read_shape(const CreateRequest& request, LinkShape& shape) {
     if (!read_slots(request, SegmentKind::kSlotLink, shape)) return false;
   } else if (request.kind == "values") {
     if (!read_slots(request, SegmentKind::kValueLink, shape)) return false;
+  } else if (request.kind == "lanes" || request.kind == "mailbox") {
+    if (!read_lanes(request, shape)) return false;
   } else {
-    return refuse("--kind '" + request.kind + "' is none of records, slots, values, stream");
+    return refuse("--kind '" + request.kind +
+                  "' is none of records, slots, values, stream, lanes, mailbox, broadcast");
   }
   if (request.credit.empty()) return true;
   const auto credit = parse_number<std::uint64_t>(request.credit);
@@ -126,7 +193,17 @@ bool read_owner(const CreateRequest& request, SegmentOptions& options) {
   return true;
 }
 
+std::vector<Part> parts_of_many(const SegmentHeader& header) {
+  const bool is_set = header.kind == SegmentKind::kLaneSet;
+  return {{"header", "creator", 0, header.page_bytes},
+          {is_set ? "lanes" : "slots", is_set ? "each one's writer" : "writer",
+           header.regions[0].offset_bytes, header.regions[0].size_bytes},
+          {is_set ? "reader's pages" : "readers' pages", is_set ? "reader" : "each reader",
+           header.regions[1].offset_bytes, header.regions[1].size_bytes}};
+}
+
 std::vector<Part> parts_of_segment(const SegmentHeader& header, const LinkShape& shape) {
+  if (is_lane_set(shape) || shape.kind == SegmentKind::kBroadcastLink) return parts_of_many(header);
   const LinkParts parts = parts_of(shape, header.page_bytes);
   const std::uint64_t writer = header.regions[0].offset_bytes;
   std::vector<Part> all;
@@ -159,7 +236,8 @@ void print_json(const SegmentDirectory& directory, const SegmentFile& file,
   json.member("name", file.name());
   json.member("directory", directory.path());
   const bool is_records = is_counted_in_bytes(shape);
-  json.member("kind", name_of(shape.kind));
+  json.member("kind", slipring::name_of(segment_kind(shape)));
+  if (is_lane_set(shape)) json.member("lane_count", shape.lane_count);
   if (is_records) {
     json.member("capacity_bytes", shape.capacity_bytes);
   } else {
@@ -188,10 +266,12 @@ void print_json(const SegmentDirectory& directory, const SegmentFile& file,
 
 std::string describe_shape(const LinkShape& shape) {
   std::string text;
-  if (is_counted_in_bytes(shape)) {
+  if (is_lane_set(shape)) {
+    text = std::to_string(shape.lane_count) + " lanes of " + binary_size(shape.capacity_bytes);
+  } else if (is_counted_in_bytes(shape)) {
     text = std::string(name_of(shape.kind)) + ", " + binary_size(shape.capacity_bytes);
   } else {
-    text = std::to_string(shape.slot_count) + " " + name_of(shape.kind) + " of " +
+    text = std::to_string(shape.slot_count) + " " + slipring::name_of(shape.kind) + " of " +
            binary_size(shape.slot_bytes);
   }
   if (shape.pool_buffer_count != 0) {
@@ -218,6 +298,18 @@ void print_text(const SegmentDirectory& directory, const SegmentFile& file,
   print(table.text(in_colour));
 }
 
+// What a header says, a broadcast link's in the words of slots.
+Result<LinkShape> shape_in(const SegmentHeader& header) {
+  if (header.kind != SegmentKind::kBroadcastLink) return shape_of(header);
+  Result<BroadcastShape> broadcast = broadcast_shape_of(header);
+  if (!broadcast) return broadcast.error();
+  LinkShape shape;
+  shape.kind = header.kind;
+  shape.slot_count = broadcast->slot_count;
+  shape.slot_bytes = broadcast->message_bytes;
+  return shape;
+}
+
 ExitStatus complain_creation(const SegmentDirectory& directory, const std::string& what,
                              const Error& error) {
   if (error.code == ErrorCode::kInvalidArgument) {
@@ -239,18 +331,27 @@ ExitStatus complain_creation(const SegmentDirectory& directory, const std::strin
 
 ExitStatus create(const CreateRequest& request) {
   LinkShape shape;
+  BroadcastShape broadcast;
+  const bool is_broadcast = request.kind == "broadcast";
   SegmentOptions options;
   if (!is_segment_name(request.name)) {
     refuse("'" + request.name +
            "' is no segment name: use 1 to 80 of A-Z a-z 0-9 . _ -, a letter or digit first");
     return ExitStatus::kUsage;
   }
-  if (!read_shape(request, shape) || !read_owner(request, options)) return ExitStatus::kUsage;
+  const bool is_read = is_broadcast
+                           ? are_options_of_many(request) && read_broadcast(request, broadcast)
+                           : read_shape(request, shape);
+  if (!is_read || !read_owner(request, options)) return ExitStatus::kUsage;
   ExitStatus status = ExitStatus::kOk;
   const std::optional<SegmentDirectory> directory = open_directory(kCommand, status);
   if (!directory) return status;
   const std::string what = "cannot create " + request.name;
-  if (Status created = create_link(*directory, request.name, shape, options); !created) {
+  if (request.guarded) return serve_guarded(*directory, request, shape, options);
+  const Status created = is_broadcast
+                             ? create_broadcast(*directory, request.name, broadcast, options)
+                             : create_link(*directory, request.name, shape, options);
+  if (!created) {
     if (created.error().code == ErrorCode::kExists) {
       complain(kCommand, what + ": the name is taken; `slipring rm " + request.name +
                              "` removes what is there, `slipring ls` shows whether it is used");
@@ -263,7 +364,7 @@ ExitStatus create(const CreateRequest& request) {
   if (!file) return complain(kCommand, "cannot look at " + request.name, file.error());
   Result<SegmentHeader> header = read_header(*file);
   if (!header) return complain(kCommand, "cannot look at " + request.name, header.error());
-  Result<LinkShape> made = shape_of(*header);
+  Result<LinkShape> made = shape_in(*header);
   if (!made) return complain(kCommand, "cannot look at " + request.name, made.error());
   if (request.json) {
     print_json(*directory, *file, *header, *made);

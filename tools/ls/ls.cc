@@ -25,7 +25,9 @@ Cell end_cell(const EndFacts& end) {
   const std::string pid = end.process_id != 0 ? " " + std::to_string(end.process_id) : "";
   switch (end.presence) {
     case Presence::kHeld:
-      if (end.holder_count > 1) return {std::to_string(end.holder_count) + " writers", Tone::kGood};
+      if (end.holder_count > 1) {
+        return {std::to_string(end.holder_count) + " " + std::string(end.role) + "s", Tone::kGood};
+      }
       return {"pid" + (pid.empty() ? " elsewhere" : pid), Tone::kGood};
     case Presence::kGone:
       return {"gone" + pid, Tone::kWarning};
@@ -103,9 +105,9 @@ void write_segment(JsonWriter& json, const SegmentFacts& facts) {
     json.member("role", end.role);
     json.member("state", name_of(end.presence));
     json.member("pid", end.process_id);
-    if (facts.kind == SegmentKind::kLaneSet && end.role == "writer") {
-      json.member("holders", end.holder_count);
-    }
+    const bool is_many = (facts.kind == SegmentKind::kLaneSet && end.role == "writer") ||
+                         (facts.kind == SegmentKind::kBroadcastLink && end.role == "reader");
+    if (is_many) json.member("holders", end.holder_count);
     json.member("incarnation", end.incarnation);
     json.member("protection_level", slipring::name_of(end.protection));
     json.end_object();

@@ -9,6 +9,7 @@
 #include "pipelines/adapter/message_ends.h"
 #include "pipelines/adapter/message_pump.h"
 #include "tools/cli/terminal.h"
+#include "tools/pipe/many_route.h"
 #include "tools/pipe/opened_end.h"
 #include "tools/pipe/pump_report.h"
 #include "tools/pipe/route.h"
@@ -58,8 +59,26 @@ ExitStatus open_clients(const Route& route, Side<MessageSource>& side) {
   return ExitStatus::kOk;
 }
 
+// Of a link with many writers or many readers.
+ExitStatus join_many(const Route& route, SegmentKind kind, Side<MessageSource>& side) {
+  DescribedSource opened;
+  const ExitStatus status = open_many_source(route, kind, opened);
+  if (status != ExitStatus::kOk) return status;
+  if (route.limits.as_json) {
+    side.end = std::make_unique<JsonSource>(std::move(opened));
+  } else {
+    side.end = std::move(opened.source);
+  }
+  return status;
+}
+
 ExitStatus open_source(const Route& route, Side<MessageSource>& side) {
   const Endpoint& from = route.from;
+  ExitStatus found = ExitStatus::kOk;
+  if (const std::optional<SegmentKind> kind = find_many(route, from, found)) {
+    return join_many(route, *kind, side);
+  }
+  if (found != ExitStatus::kOk) return found;
   if (from.kind == Endpoint::Kind::kRing) {
     return join<LinkSource>(route, from.path,
                             meet_as_reader<LinkReader>(route.directory, from.path, route.meeting),
@@ -82,6 +101,11 @@ ExitStatus open_source(const Route& route, Side<MessageSource>& side) {
 
 ExitStatus open_sink(const Route& route, Side<MessageSink>& side) {
   const Endpoint& to = route.to;
+  ExitStatus found = ExitStatus::kOk;
+  if (const std::optional<SegmentKind> kind = find_many(route, to, found)) {
+    return open_many_sink(route, *kind, side.end);
+  }
+  if (found != ExitStatus::kOk) return found;
   if (to.kind == Endpoint::Kind::kRing) {
     return join<LinkSink>(route, to.path,
                           meet_as_writer<LinkWriter>(route.directory, to.path, route.meeting),
@@ -107,6 +131,7 @@ bool is_possible(const Route& route) {
     return false;
   }
   const bool has_boundaries = route.from.kind == Endpoint::Kind::kRing ||
+                              route.from.kind == Endpoint::Kind::kTopic ||
                               keeps_boundaries(route.from) || route.framing != Framing::kBytes;
   if (has_boundaries) return true;
   complain(route.command,
@@ -137,7 +162,14 @@ std::optional<Result<PumpReport>> carry_messages(const Route& route, ExitStatus&
   status = open_source(route, source);
   if (status == ExitStatus::kOk) status = open_sink(route, sink);
   if (status != ExitStatus::kOk) return std::nullopt;
+  LimitedSource* limited = nullptr;
+  if (route.limits.are_set()) {
+    auto bounded = std::make_unique<LimitedSource>(std::move(source.end), route.limits);
+    limited = bounded.get();
+    source.end = std::move(bounded);
+  }
   Result<PumpReport> report = pump_messages(*source.end, *sink.end, route.pump);
+  if (limited != nullptr && limited->has_timed_out()) status = ExitStatus::kWouldBlock;
   const bool is_whole = finish_source(route, source.behind, report);
   leave(route, source, !route.pump.stays && is_all_read(report));
   // Closing says that this was all of it; after a failure it was not.

@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include <charconv>
 #include <cstdio>
 #include <optional>
 #include <utility>
@@ -9,6 +10,8 @@
 #include "tools/cli/selection.h"
 #include "tools/cli/stop_flag.h"
 #include "tools/cli/terminal.h"
+#include "tools/cli/units.h"
+#include "tools/pipe/many_route.h"
 #include "tools/pipe/pump_report.h"
 #include "tools/pipe/route.h"
 
@@ -31,6 +34,34 @@ std::optional<Framing> read_framing(std::string_view command, const PipeRequest&
   return request.frames ? Framing::kFrames : Framing::kBytes;
 }
 
+std::optional<ReadLimits> read_limits(std::string_view command, const PipeRequest& request) {
+  ReadLimits limits;
+  limits.from_oldest = request.oldest;
+  if (!request.count.empty()) {
+    const char* end = request.count.data() + request.count.size();
+    const auto [stop, fault] = std::from_chars(request.count.data(), end, limits.count);
+    if (fault != std::errc{} || stop != end || limits.count == 0) {
+      complain(command, "--count '" + request.count + "' is no positive whole number");
+      return std::nullopt;
+    }
+  }
+  if (!request.wait_seconds.empty()) {
+    const std::optional<std::uint64_t> wait_ns = parse_seconds_ns(request.wait_seconds);
+    if (!wait_ns || *wait_ns == 0) {
+      complain(command, "--wait '" + request.wait_seconds + "' is no number of seconds");
+      return std::nullopt;
+    }
+    limits.wait_ns = *wait_ns;
+  }
+  return limits;
+}
+
+bool is_of_many(const Route& route, const Endpoint& endpoint) {
+  if (endpoint.kind == Endpoint::Kind::kTopic) return true;
+  ExitStatus status = ExitStatus::kOk;
+  return find_many(route, endpoint, status).has_value();
+}
+
 void print_report(const Route& route, const PumpReport& report, Carried carried) {
   const std::string text = pump_report_json(route.from_text, route.to_text, report, carried);
   if (route.to.kind == Endpoint::Kind::kStandard) {
@@ -48,25 +79,40 @@ ExitStatus pipe(const PipeRequest& request, std::string_view command) {
   const std::optional<std::uint64_t> capacity_bytes = read_capacity(command, request.capacity);
   const std::optional<Framing> framing = read_framing(command, request);
   const std::optional<std::uint64_t> max_bytes = read_max_message(command, request.max_message);
-  if (!from || !to || !capacity_bytes || !framing || !max_bytes) return ExitStatus::kUsage;
+  const std::optional<ReadLimits> limits = read_limits(command, request);
+  if (!from || !to || !capacity_bytes || !framing || !max_bytes || !limits)
+    return ExitStatus::kUsage;
   ExitStatus status = ExitStatus::kOk;
   const std::optional<SegmentDirectory> directory = open_directory(command, status);
   if (!directory) return status;
   const std::atomic<bool>& stop = heed_stop_signals();
-  const Route route{.command = command,
-                    .from_text = request.from,
-                    .to_text = request.to,
-                    .from = *from,
-                    .to = *to,
-                    .directory = *directory,
-                    .meeting = {.capacity_bytes = *capacity_bytes},
-                    .framing = *framing,
-                    .max_message_bytes = *max_bytes,
-                    .pump = {.stays = request.stay, .stop = &stop, .abort_signal = SIGRTMIN}};
-  const Carried carried =
-      *framing != Framing::kBytes || keeps_boundaries(*from) || keeps_boundaries(*to)
-          ? Carried::kMessages
-          : Carried::kBytes;
+  Route route{.command = command,
+              .from_text = request.from,
+              .to_text = request.to,
+              .from = *from,
+              .to = *to,
+              .directory = *directory,
+              .meeting = {.capacity_bytes = *capacity_bytes},
+              .framing = *framing,
+              .max_message_bytes = *max_bytes,
+              .pump = {.stays = request.stay, .stop = &stop, .abort_signal = SIGRTMIN},
+              .limits = *limits};
+  if (command == "put") {
+    route.pump.room_wait_ns = limits->wait_ns;
+    route.limits = {};
+  }
+  const bool reads_many = is_of_many(route, *from);
+  const bool is_of_messages = reads_many || is_of_many(route, *to) || keeps_boundaries(*from) ||
+                              keeps_boundaries(*to) || *framing != Framing::kBytes;
+  const Carried carried = is_of_messages ? Carried::kMessages : Carried::kBytes;
+  if (route.limits.are_set() && carried == Carried::kBytes) {
+    complain(command, "--count and --wait are about messages; say --lines or --frames");
+    return ExitStatus::kUsage;
+  }
+  // Messages for people are lines.
+  const bool prints = command == "get" && reads_many;
+  if (prints && route.framing == Framing::kBytes) route.framing = Framing::kLines;
+  route.limits.as_json = prints && request.json;
 
   signal(SIGPIPE, SIG_IGN);
   const std::optional<Result<PumpReport>> report =
@@ -77,6 +123,7 @@ ExitStatus pipe(const PipeRequest& request, std::string_view command) {
   const PumpReport& end = report->value();
   if (request.json) print_report(route, end, carried);
   remark_losses(command, end);
+  if (status == ExitStatus::kWouldBlock) return status;
   if (end.end == PumpEnd::kStopped) die_of_stop_signal();
   // A reader who goes away is nobody's fault: as with a pipe.
   if (end.end == PumpEnd::kOutputClosed) raise(SIGPIPE);

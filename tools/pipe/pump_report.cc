@@ -50,6 +50,8 @@ std::string pump_report_json(const std::string& from, const std::string& to,
     json.member("client_count", report.client_count);
     json.member("displaced_clients", report.displaced_clients);
     json.member("refused_clients", report.refused_clients);
+    json.member("lost_messages", report.lost_messages);
+    json.member("corrupt_lanes", report.corrupt_lanes);
   }
   return json.end_document();
 }
@@ -93,6 +95,13 @@ ExitStatus complain_failure(std::string_view command, const std::string& from,
                           " bytes of " + std::to_string(error.wanted) + " have come");
     return ExitStatus::kFailure;
   }
+  if (error.code == ErrorCode::kBusy && error.wanted != 0) {
+    const std::string share =
+        error.found != 0 ? std::to_string(error.found) + " messages, " : std::string();
+    complain(command, what + ": nobody has read, and one sender's share is used up (" + share +
+                          std::to_string(error.wanted) + " bytes); what was put stays there");
+    return ExitStatus::kWouldBlock;
+  }
   return complain(command, what, error);
 }
 
@@ -105,6 +114,8 @@ void remark_losses(std::string_view command, const PumpReport& report) {
   say("times the other machine said that nobody listens there: ", report.unheard_messages);
   say("clients sent away, since what they sent was too long or torn: ", report.refused_clients);
   say("clients that had sent nothing and gave way to others: ", report.displaced_clients);
+  say("messages lost, since we were slower than their writer: ", report.lost_messages);
+  say("senders shut out, since they wrote impossible values: ", report.corrupt_lanes);
   say("messages with a line feed inside, which look like several lines: ",
       report.ambiguous_messages);
 }

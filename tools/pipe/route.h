@@ -16,6 +16,16 @@
 
 namespace slipring::tools {
 
+// What `get` asks for; 0: no limit.
+struct ReadLimits {
+  std::uint64_t count = 0;    // messages
+  std::uint64_t wait_ns = 0;  // without one
+  bool from_oldest = false;   // a broadcast link: from the oldest message held
+  bool as_json = false;       // each message as an object
+
+  [[nodiscard]] bool are_set() const noexcept { return count != 0 || wait_ns != 0; }
+};
+
 struct Route {
   std::string_view command;  // whom complaints name
   std::string from_text;     // as it was asked for
@@ -27,11 +37,13 @@ struct Route {
   Framing framing = Framing::kBytes;
   std::uint64_t max_message_bytes = kDefaultMaxMessageBytes;
   PumpOptions pump;
+  ReadLimits limits;
 };
 
 // Each opens both ends, carries until one of them ends, and leaves links as they should be left.
 // Nothing after a complaint that it cannot begin, with its status.
 std::optional<Result<PumpReport>> carry_bytes(const Route& route, ExitStatus& status);
+// With a report, kWouldBlock in `status` says that the time ran out that route.limits set.
 // What keeps boundaries by itself stays as it is; elsewhere `framing` puts them, and a source needs
 // one.
 std::optional<Result<PumpReport>> carry_messages(const Route& route, ExitStatus& status);

@@ -68,6 +68,18 @@ void write_link(JsonWriter& json, const Comparison& comparison, const LinkSample
     }
     json.end_array();
   }
+  if (!report.places.empty()) {
+    json.begin_array("places");
+    for (const LinkReport::Place& place : report.places) {
+      json.begin_object();
+      json.member("is_member", place.is_member);
+      json.member("lag", place.lag);
+      json.member("lost", place.lost);
+      write_end(json, "reader", place.reader, nullptr);
+      json.end_object();
+    }
+    json.end_array();
+  }
   json.end_object();
 }
 

@@ -72,6 +72,16 @@ void add_notes(const LinkSample& link, Table& table) {
     add(std::to_string(std::count_if(report.lanes.begin(), report.lanes.end(), is_held)) + " of " +
         std::to_string(report.shape.lane_count) + " lanes held");
   }
+  if (!report.places.empty()) {
+    std::uint64_t lost = 0;
+    std::uint32_t member_count = 0;
+    for (const LinkReport::Place& place : report.places) {
+      lost += place.lost;
+      if (place.is_member) ++member_count;
+    }
+    add(std::to_string(member_count) + " of " + std::to_string(report.places.size()) +
+        " places joined, " + std::to_string(lost) + " lost");
+  }
   if (report.shape.credit_count != 0) {
     add("credit " + std::to_string(report.shape.credit_count));
   }

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "pipelines/link/board_page.h"
 #include "pipelines/link/guarded_end.h"
@@ -63,15 +64,28 @@ const BoardPage& board_page(std::span<const std::byte> region) {
   return *reinterpret_cast<const BoardPage*>(region.data());
 }
 
+void add_findings(const LinkAudit& more, LinkAudit& audit) {
+  audit.findings.insert(audit.findings.end(), more.findings.begin(), more.findings.end());
+}
+
 Status audit_guarded(const SegmentDirectory& directory, Verdict& verdict) {
-  Result<std::unique_ptr<GuardedView>> view = GuardedView::attach(directory, verdict.facts.name);
-  if (!view) return view.error();
-  const std::span<const std::byte> writer = (*view)->region(Role::kWriter).bytes();
-  if ((*view)->is_board()) {
-    audit_board(board_page(writer), verdict.audit);
-  } else {
-    verdict.audit = audit_link(
-        {(*view)->shape(), (*view)->parts(), writer, (*view)->region(Role::kReader).bytes()});
+  Result<std::vector<std::unique_ptr<GuardedView>>> views =
+      GuardedView::attach_lanes(directory, verdict.facts.name);
+  if (!views) return views.error();
+  bool is_first = true;
+  for (const std::unique_ptr<GuardedView>& view : *views) {
+    const std::span<const std::byte> writer = view->region(Role::kWriter).bytes();
+    if (view->is_board()) {
+      audit_board(board_page(writer), verdict.audit);
+      continue;
+    }
+    LinkAudit audit =
+        audit_link({view->shape(), view->parts(), writer, view->region(Role::kReader).bytes()});
+    if (!std::exchange(is_first, false)) {
+      add_findings(audit, verdict.audit);
+    } else {
+      verdict.audit = std::move(audit);
+    }
   }
   return {};
 }
@@ -91,6 +105,8 @@ Status audit_named(const SegmentDirectory& directory, Verdict& verdict) {
     audit_board(board_page(writer->bytes()), verdict.audit);
     return {};
   }
+  // Its header and shape were looked at with its facts.
+  if (header->kind == SegmentKind::kBroadcastLink) return {};
   Result<LinkShape> shape = shape_of(*header);
   if (!shape) return shape.error();
   Result<Mapping> reader = map_region(*file, header->regions[1]);

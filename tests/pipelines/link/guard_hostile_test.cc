@@ -46,9 +46,9 @@ class RawClient {
   // The kind of the answer; 0 when the connection has ended.
   std::uint16_t hear() {
     for (;;) {
-      const Reception got = must(connection_.receive(packet));
-      if (got == Reception::kPacket) return packet.kind;
-      if (got == Reception::kClosed) return 0;
+      const Arrival got = must(connection_.receive(packet));
+      if (got == Arrival::kPacket) return packet.kind;
+      if (got == Arrival::kClosed) return 0;
       REQUIRE(must(connection_.wait(deadline_after(test::kPatienceNs))));
     }
   }

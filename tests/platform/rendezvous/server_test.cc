@@ -137,9 +137,9 @@ TEST_CASE("rendezvous: descriptors cross, close-on-exec, and none is leaked") {
     REQUIRE(server.send(event.id, 4, bytes_of("x"), one).ok());
     Packet packet;
     REQUIRE(client.wait(deadline_after(kLongNs)).value());
-    REQUIRE(client.receive(packet).value() == Reception::kPacket);
+    REQUIRE(client.receive(packet).value() == Arrival::kPacket);
     CHECK(packet.descriptor_count == 1);
-    CHECK(client.receive(packet).value() == Reception::kNothing);
+    CHECK(client.receive(packet).value() == Arrival::kNothing);
     CHECK_FALSE(packet.descriptors[0].is_open());
     ::close(null);
   }
@@ -219,7 +219,7 @@ TEST_CASE("rendezvous: a packet that is not whole ends its connection, and leaks
     CHECK(must_hear(server).kind == Kind::kClosed);
     CHECK(server.connection_count() == 0);
     Packet packet;
-    CHECK(client.receive(packet).value() == Reception::kClosed);
+    CHECK(client.receive(packet).value() == Arrival::kClosed);
   }
   // And the good one is heard: the oracle is not deaf.
   Connection client = connected(directory);
@@ -355,11 +355,11 @@ TEST_CASE("rendezvous: silent connections give way, and those that have spoken s
   }
   Packet packet;
   for (const Connection& connection : spoken) {
-    CHECK(connection.receive(packet).value() == Reception::kNothing);
+    CHECK(connection.receive(packet).value() == Arrival::kNothing);
   }
   int left_count = 0;
   for (const Connection& connection : silent) {
-    left_count += connection.receive(packet).value() == Reception::kNothing ? 1 : 0;
+    left_count += connection.receive(packet).value() == Arrival::kNothing ? 1 : 0;
   }
   CHECK(left_count == 2);
   // The newest are left; they may still speak, and then nobody gives way any more.
@@ -369,7 +369,7 @@ TEST_CASE("rendezvous: silent connections give way, and those that have spoken s
   }
   Connection refused = connected(directory);
   CHECK(heard(server).empty());
-  CHECK(refused.receive(packet).value() == Reception::kClosed);
+  CHECK(refused.receive(packet).value() == Arrival::kClosed);
   CHECK(server.connection_count() == 4);
   CHECK(server.next_deadline_ns() == kNoDeadline);
 }
@@ -388,8 +388,8 @@ TEST_CASE("rendezvous: who speaks in the turn in which others come is not silent
   REQUIRE(events.size() == 1);
   CHECK(events[0].kind == Kind::kPacket);
   Packet packet;
-  CHECK(first.receive(packet).value() == Reception::kNothing);
-  CHECK(second.receive(packet).value() == Reception::kClosed);
+  CHECK(first.receive(packet).value() == Arrival::kNothing);
+  CHECK(second.receive(packet).value() == Arrival::kClosed);
 }
 
 TEST_CASE("rendezvous: a server without descriptors refuses, and goes on afterwards") {
@@ -431,7 +431,7 @@ TEST_CASE("rendezvous: a client that does not read holds nobody up, and is told 
   CHECK(heard(server).empty());
   Packet packet;
   for (int i = 0; i < sent_count; ++i) {
-    REQUIRE(client.receive(packet).value() == Reception::kPacket);
+    REQUIRE(client.receive(packet).value() == Arrival::kPacket);
   }
   const Event event = must_hear(server);
   CHECK(event.kind == Kind::kWritable);

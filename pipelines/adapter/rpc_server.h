@@ -1,0 +1,101 @@
+// The answering end of a service.  The protocol: rpc_protocol.h.
+//
+// One call at a time: take, execute, reply.  Callers are served fairly, a lane each; requests that
+// nobody wants any more (cancelled, past their deadline, of a dead caller) are dropped before they
+// are executed, and counted.  A caller that does not read its replies loses them, and harms nobody
+// else.
+//
+// One thread at a time.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "core/error/result.h"
+#include "pipelines/adapter/rpc_protocol.h"
+#include "pipelines/link/lane_reader.h"
+#include "pipelines/link/link_writer.h"
+
+namespace slipring {
+
+struct RpcServerOptions {
+  // A call that a dead predecessor had taken is executed again.  For calls that do the same however
+  // often they are executed.
+  bool repeats_calls = false;
+};
+
+struct RpcCall {
+  std::uint64_t number = 0;
+  std::span<const std::byte> request;  // in place, until the reply
+  LinkPeer caller;                     // as LaneMessage::sender
+  std::uint64_t deadline_ns = 0;       // CLOCK_MONOTONIC; UINT64_MAX: none
+  bool redelivered = false;            // a dead server had it
+};
+
+struct RpcServerCounts {
+  std::uint64_t answered = 0;
+  std::uint64_t cancelled = 0;      // dropped before they were executed
+  std::uint64_t expired = 0;        // likewise
+  std::uint64_t orphaned = 0;       // likewise: their caller was dead
+  std::uint64_t repeated = 0;       // answered with kMaybeExecuted
+  std::uint64_t malformed = 0;      // no request of ours, or with a number of another's
+  std::uint64_t undeliverable = 0;  // replies for which a caller had no room
+};
+
+class RpcServer {
+ public:
+  // Takes the service's roles.  Errors: kBusy (a living server; its pid in `found`), kNotFound, and
+  // as LaneReader::attach(), LinkWriter::attach().
+  static Result<RpcServer> attach(const SegmentDirectory& directory, std::string_view name,
+                                  const RpcServerOptions& options = {}) noexcept;
+
+  // The next call.  kBlocked when there is none.  kCorruptPeer once for a caller that was cut off;
+  // the others go on.  Requires: the call before has been replied to.
+  [[nodiscard]] Transfer try_take(RpcCall& call) noexcept;
+  // Whether its caller has given the call up meanwhile: to be asked while executing for long.
+  [[nodiscard]] bool is_unwanted(const RpcCall& call) noexcept;
+  // Answers and finishes it.  False when the answer could not be delivered: the caller has no room
+  // for it, or is gone.  Requires: status is kOk or kFailed; reply.size() <= max_reply_bytes().
+  bool reply(const RpcCall& call, RpcStatus status, std::span<const std::byte> reply) noexcept;
+
+  [[nodiscard]] std::uint64_t max_reply_bytes() const noexcept;
+  // Whether try_take() might not answer kBlocked.
+  [[nodiscard]] bool has_call() const noexcept { return requests_.has_message(); }
+  // What to sleep on; valid until the next call.
+  [[nodiscard]] std::span<const WaitPoint> call_points() noexcept {
+    return requests_.message_points();
+  }
+  [[nodiscard]] const RpcServerCounts& counts() const noexcept { return counts_; }
+
+ private:
+  // Cancellations that nobody has met yet; the oldest are forgotten.
+  static constexpr std::size_t kRemembered = 256;
+  struct Cancellation {
+    std::uint64_t number = 0;
+    pid_t process_id = 0;
+  };
+
+  RpcServer(LaneReader requests, LaneReader cancellations, std::vector<LinkWriter> replies,
+            const RpcServerOptions& options) noexcept;
+  void hear_cancellations() noexcept;
+  [[nodiscard]] bool is_cancelled(const RpcCall& call) noexcept;
+  [[nodiscard]] bool is_wanted(const RpcCall& call) noexcept;
+  bool send(std::uint64_t number, RpcStatus status, std::span<const std::byte> reply) noexcept;
+
+  LaneReader requests_;
+  LaneReader cancellations_;
+  std::vector<LinkWriter> replies_;  // by lane
+  RpcServerOptions options_;
+  RpcServerCounts counts_;
+  LaneMessage in_hand_;
+  bool has_call_in_hand_ = false;
+  std::uint32_t lane_seen_alive_ = UINT32_MAX;
+  std::uint32_t taken_since_look_ = 0;
+  std::array<Cancellation, kRemembered> cancelled_{};
+  std::size_t cancelled_next_ = 0;
+};
+
+}  // namespace slipring

@@ -1,0 +1,242 @@
+#include "pipelines/link/broadcast_receiver.h"
+
+#include <cstring>
+#include <utility>
+
+#include "core/error/check.h"
+#include "pipelines/link/link_segment.h"
+
+namespace slipring {
+namespace {
+
+// Whether the place's last holder is a member still.  Requires: nobody but the caller holds it.
+Result<bool> has_member(const OpenBroadcast& link, std::uint32_t place) noexcept {
+  MappingOptions options;
+  options.memory_lock = MemoryLock::kOff;
+  Result<Mapping> page = Mapping::map(link.file.read_only_fd(), link.place_offset(place),
+                                      link.parts.place_bytes, options);
+  if (!page) return page.error();
+  // relaxed: taking the place's lock ordered us after its last holder.
+  const std::uint64_t joined = reinterpret_cast<const BroadcastReaderPage*>(page->bytes().data())
+                                   ->joined.load(std::memory_order_relaxed);
+  return broadcast_member(joined) != BroadcastMember::kOut;
+}
+
+}  // namespace
+
+BroadcastReceiver::BroadcastReceiver(const OpenBroadcast& link, std::uint32_t place,
+                                     Certificate certificate, Mapping own, Mapping writer) noexcept
+    : shape_(link.shape),
+      parts_(link.parts),
+      place_(place),
+      certificate_(std::move(certificate)),
+      own_(std::move(own)),
+      writer_(std::move(writer)) {}
+
+BroadcastReceiver::BroadcastReceiver(BroadcastReceiver&& other) noexcept = default;
+
+BroadcastReceiver::~BroadcastReceiver() {
+  if (own_.is_mapped() && ring_ && certificate_ && certificate_->is_intact()) leave();
+}
+
+Result<Certificate> BroadcastReceiver::take_place(const OpenBroadcast& link,
+                                                  const BroadcastReadOptions& options) noexcept {
+  const std::uint32_t place_count = link.shape.reader_count;
+  if (options.resumed_place) {
+    if (*options.resumed_place >= place_count) {
+      return Error{ErrorCode::kInvalidArgument, 0, "no such place for a reader",
+                   *options.resumed_place, place_count};
+    }
+    return Certificate::acquire(link.file.lock_file(), kFirstPlaceByte + *options.resumed_place);
+  }
+  // What a dead reader left last of all: a successor may want it.
+  std::optional<Certificate> left_by_the_dead;
+  for (std::uint32_t place = 0; place < place_count; ++place) {
+    Result<Certificate> taken =
+        Certificate::acquire(link.file.lock_file(), kFirstPlaceByte + place);
+    if (!taken && taken.error().code == ErrorCode::kBusy) continue;
+    if (!taken) return taken;
+    Result<bool> member = has_member(link, place);
+    if (!member) return member.error();
+    if (!*member) return taken;
+    if (!left_by_the_dead) left_by_the_dead.emplace(std::move(taken).value());
+  }
+  if (left_by_the_dead) return std::move(*left_by_the_dead);
+  return Error{ErrorCode::kBusy, 0, "take a place while living readers hold them all", 0,
+               place_count};
+}
+
+Result<BroadcastReceiver> BroadcastReceiver::attach(const SegmentDirectory& directory,
+                                                    std::string_view name,
+                                                    const BroadcastReadOptions& options) noexcept {
+  Result<OpenBroadcast> link = OpenBroadcast::open(directory, name);
+  if (!link) return link.error();
+  Result<Certificate> certificate = take_place(*link, options);
+  if (!certificate) return certificate.error();
+  const std::uint32_t place = certificate->role_byte() - kFirstPlaceByte;
+  Result<Descriptor> writable = link->file.open_writable(directory);
+  if (!writable) return writable.error();
+  MappingOptions mapping;
+  mapping.memory_lock = options.memory_lock;
+  mapping.access = Access::kReadWrite;
+  Result<Mapping> own =
+      Mapping::map(writable->get(), link->place_offset(place), link->parts.place_bytes, mapping);
+  if (!own) return own.error();
+  mapping.access = Access::kReadOnly;
+  Result<Mapping> writer = Mapping::map(link->file.read_only_fd(), link->writer_offset(),
+                                        link->parts.writer_bytes, mapping);
+  if (!writer) return writer.error();
+  BroadcastReceiver receiver(*link, place, std::move(certificate).value(), std::move(own).value(),
+                             std::move(writer).value());
+  if (Status attached = receiver.attach_ring(options); !attached) return attached.error();
+  return receiver;
+}
+
+Status BroadcastReceiver::attach_ring(const BroadcastReadOptions& options) noexcept {
+  const std::byte* region = writer_.bytes().data();
+  const auto* arms = reinterpret_cast<const ArmLine*>(region + kBroadcastArmsOffset);
+  doorbell_.emplace(end().bell, arms[place_]);
+  open_end(end(), is_locked());
+  Result<BroadcastReader> ring =
+      BroadcastReader::attach(*reinterpret_cast<BroadcastReaderPage*>(own_.writable_bytes().data()),
+                              *reinterpret_cast<const BroadcastWriterPage*>(region),
+                              region + parts_.slots_offset, place_, geometry_of(shape_));
+  if (!ring) return ring.error();
+  ring_.emplace(*ring);
+  slot_.resize(shape_.message_bytes + kBroadcastHeaderBytes);
+  const bool resumes = options.resumed_place && ring_->is_member();
+  if (!resumes) {
+    if (ring_->is_member()) ring_->leave();
+    lost_before_us_ = ring_->lost_count();
+    if (Status joined = ring_->join(options.from); !joined) return joined;
+  }
+  // Whoever waited for our predecessor looks again.
+  doorbell_->ring_always();
+  return {};
+}
+
+EndPage& BroadcastReceiver::end() const noexcept {
+  return end_page_of(own_.writable_bytes());
+}
+const EndPage& BroadcastReceiver::writer_end() const noexcept {
+  return *reinterpret_cast<const EndPage*>(writer_.bytes().data() + kBroadcastEndOffset);
+}
+
+// Finds the next message; where we were put out, after joining again.
+Reception BroadcastReceiver::take(BroadcastView& view) noexcept {
+  const bool is_held = shape_.policy == BroadcastPolicy::kBlock;
+  const auto look = [&] { return is_held ? ring_->try_peek(view) : ring_->try_pop(slot_, view); };
+  Reception answer = look();
+  if (answer != Reception::kEvicted) return answer;
+  ++evicted_count_;
+  if (!ring_->join(BroadcastJoin::kOldest)) return Reception::kCorruptPeer;
+  answer = look();
+  return answer == Reception::kEvicted ? Reception::kBlocked : answer;
+}
+
+// The message of a view.  False when it was overwritten before it was copied.
+bool BroadcastReceiver::take_out(const BroadcastView& view, BroadcastMessage& message) noexcept {
+  if (shape_.policy == BroadcastPolicy::kBlock && !ring_->copy_out(view, slot_)) return false;
+  std::uint32_t size_bytes = 0;
+  std::memcpy(&size_bytes, slot_.data(), sizeof size_bytes);
+  if (size_bytes > shape_.message_bytes) {
+    is_corrupt_ = true;
+    return false;
+  }
+  message.bytes = std::span(slot_).subspan(kBroadcastHeaderBytes, size_bytes);
+  message.position = view.position;
+  message.lost = view.lost + untold_lost_;
+  message.redelivered = view.redelivered;
+  message.aborted = view.aborted;
+  untold_lost_ = 0;
+  return true;
+}
+
+Transfer BroadcastReceiver::try_receive(BroadcastMessage& message) noexcept {
+  // Bounded: what is overwritten under our hands again and again is found at the next call.
+  for (int attempt = 0; attempt < 4 && !is_corrupt_; ++attempt) {
+    BroadcastView view;
+    const Reception answer = take(view);
+    if (answer == Reception::kBlocked) {
+      ring_for_credit();
+      count(end().counters.blocked_count);
+      return Transfer::kBlocked;
+    }
+    if (answer != Reception::kDone) {
+      is_corrupt_ = true;
+      break;
+    }
+    if (take_out(view, message)) {
+      if (message.redelivered) count(end().counters.redelivered_count);
+      if (message.aborted) count(end().counters.abort_count);
+      if (shape_.policy != BroadcastPolicy::kBlock) {
+        count(end().counters.message_count);
+        count(end().counters.payload_bytes, message.bytes.size());
+        ring_for_credit();
+      }
+      return Transfer::kDone;
+    }
+    if (is_corrupt_) break;
+    untold_lost_ += view.lost + 1;
+    ++lost_in_hand_;
+  }
+  if (!is_corrupt_) return Transfer::kBlocked;
+  count(end().counters.corrupt_count);
+  return Transfer::kCorruptPeer;
+}
+
+void BroadcastReceiver::release(const BroadcastMessage& message) noexcept {
+  if (shape_.policy != BroadcastPolicy::kBlock) return;
+  BroadcastView view;
+  view.position = message.position;
+  ring_->release(view);
+  count(end().counters.message_count);
+  count(end().counters.payload_bytes, message.bytes.size());
+  ring_for_credit();
+}
+
+void BroadcastReceiver::ring_for_credit() noexcept {
+  if (ring_->credit_given() == rung_credit_) return;
+  rung_credit_ = ring_->credit_given();
+  doorbell_->ring_if_armed();
+}
+
+void BroadcastReceiver::leave() noexcept {
+  ring_->leave();
+  end().state.store(static_cast<std::uint32_t>(EndState::kClosed),
+                    std::memory_order_release);  // link.A pairs with link.B
+  doorbell_->ring_always();
+}
+
+bool BroadcastReceiver::has_message() const noexcept {
+  return is_corrupt_ || ring_->has_message();
+}
+
+bool BroadcastReceiver::is_writer_closed() const noexcept {
+  return writer_end().state.load(std::memory_order_acquire) ==  // link.B pairs with link.A
+         static_cast<std::uint32_t>(EndState::kClosed);
+}
+
+bool BroadcastReceiver::is_finished() const noexcept {
+  // In this order: what was published before closing is seen now.
+  return is_writer_closed() && !has_message();
+}
+
+Result<Probe> BroadcastReceiver::probe_writer() const noexcept {
+  check(certificate_.has_value(), "an end that was moved from");
+  return certificate_->probe(static_cast<std::uint32_t>(Role::kWriter));
+}
+
+std::uint32_t BroadcastReceiver::writer_incarnation() const noexcept {
+  return writer_end().incarnation.load(std::memory_order_relaxed);  // relaxed: to show
+}
+
+WaitPoint BroadcastReceiver::message_point() noexcept {
+  return WaitPoint::of(writer_end().bell, end().arm);
+}
+
+std::uint64_t BroadcastReceiver::lost_count() const noexcept {
+  return ring_->lost_count() - lost_before_us_ + lost_in_hand_;
+}
+
+}  // namespace slipring

@@ -1,0 +1,98 @@
+// The writing end of a broadcast link: every message to every reader that has joined.
+//
+// Protocol.  core/ring/broadcast_ring.h in a named segment, with doorbells and certificates.  The
+// policy, chosen at create, says what happens when a reader does not keep up: its messages are
+// overwritten and it is told how many (overwrite), the writer waits (block), or it is put out and
+// told how many it lost (evict).
+//
+// Dead readers.  Only block makes anybody wait for them: drop_dead_readers() asks the certificates,
+// and frees the writer of those, and only those, whom the kernel certifies dead.  To be called when
+// a message has been blocked for a while.  One that writes impossible values is excluded as soon as
+// it is met, and waited for no longer.
+//
+// Crash.  A successor goes on behind what was published; the message that its predecessor was
+// writing never existed.  Readers notice nothing.
+//
+// One thread at a time.  Nothing is allocated after attach().
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "core/error/result.h"
+#include "core/ring/broadcast_ring.h"
+#include "core/ring/transfer.h"
+#include "pipelines/link/broadcast_layout.h"
+#include "platform/memory/mapping.h"
+#include "platform/process/certificate.h"
+#include "platform/wait/doorbell.h"
+
+namespace slipring {
+
+class BroadcastSender {
+ public:
+  // Takes the writing role, of a fresh link or of a dead predecessor.  Errors: kBusy (a living
+  // writer; its pid in `found`), kVersion (another kind of link), kNotFound, kCorruptPeer,
+  // kLockLimit, kPermission, kSystem.
+  static Result<BroadcastSender> attach(const SegmentDirectory& directory, std::string_view name,
+                                        MemoryLock memory_lock = MemoryLock::kTry) noexcept;
+
+  // Copies the message in, publishes it, and wakes the readers that sleep.  kBlocked under block
+  // only; never kCorruptPeer.  Requires: message.size() <= max_message_bytes().
+  // Memory ordering: what happened before is visible to readers that take the message.
+  [[nodiscard]] Transfer try_send(std::span<const std::byte> message) noexcept;
+  // Whether try_send() would not answer kBlocked.  Changes nothing.
+  [[nodiscard]] bool has_space() const noexcept { return ring_->has_space(); }
+  // What to sleep on until a reader gives space back; valid until the next call.
+  [[nodiscard]] std::span<const WaitPoint> space_points() noexcept { return points_; }
+
+  // Waits no longer for readers that are certified dead.  Answers how many those were.  A successor
+  // of one of them finds itself put out, and is told what it lost.  Asks the kernel once a place.
+  // Errors: kSystem.
+  Result<std::uint32_t> drop_dead_readers() noexcept;
+
+  // What has been published is no longer wanted; readers drop it, and do not count it as lost.
+  void abort_published() noexcept;
+  // Finished for good: readers see the end once they have read everything.
+  void close() noexcept;
+
+  // Readers that have joined, as they say themselves.
+  [[nodiscard]] std::uint32_t count_members() const noexcept;
+  // Places whose holder wrote impossible values, one bit each.
+  [[nodiscard]] std::uint32_t excluded_places() const noexcept { return excluded_; }
+  [[nodiscard]] std::uint64_t put_out_count() const noexcept { return ring_->put_out_count(); }
+
+  [[nodiscard]] std::uint64_t position() const noexcept { return ring_->position(); }
+  [[nodiscard]] std::uint32_t max_message_bytes() const noexcept { return shape_.message_bytes; }
+  [[nodiscard]] const BroadcastShape& shape() const noexcept { return shape_; }
+  [[nodiscard]] std::uint32_t incarnation() const noexcept;
+  [[nodiscard]] bool is_locked() const noexcept { return own_.is_locked(); }
+
+ private:
+  BroadcastSender(OpenBroadcast link, Certificate certificate, Mapping own,
+                  Mapping readers) noexcept;
+  Status attach_ring() noexcept;
+  [[nodiscard]] EndPage& end() const noexcept;
+  [[nodiscard]] const EndPage& reader_end(std::uint32_t place) const noexcept;
+  [[nodiscard]] const BroadcastReaderPage& reader(std::uint32_t place) const noexcept;
+
+  [[nodiscard]] bool is_waited_for(std::uint32_t place) const noexcept;
+
+  SegmentFile file_;
+  BroadcastShape shape_;
+  BroadcastParts parts_;
+  Certificate certificate_;
+  Mapping own_;
+  Mapping readers_;
+  std::optional<BroadcastWriter> ring_;
+  std::vector<Doorbell> doorbells_;  // one a place, on one bell
+  std::vector<WaitPoint> points_;
+  std::vector<std::byte> slot_;  // a message with its header, before it goes in
+  std::uint32_t excluded_ = 0;
+};
+
+}  // namespace slipring

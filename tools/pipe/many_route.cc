@@ -1,0 +1,226 @@
+#include "tools/pipe/many_route.h"
+
+#include <utility>
+
+#include "pipelines/adapter/broadcast_messages.h"
+#include "pipelines/adapter/lane_messages.h"
+#include "pipelines/link/broadcast_layout.h"
+#include "pipelines/link/guarded_end.h"
+#include "pipelines/link/link_segment.h"
+#include "platform/wait/clock.h"
+#include "tools/cli/terminal.h"
+
+namespace slipring::tools {
+namespace {
+
+// Of a topic that is made: small news, a MiB of them.
+constexpr BroadcastShape kTopicShape{1024, 1016, 16, BroadcastPolicy::kOverwrite, 0};
+
+bool is_utf8(std::span<const std::byte> bytes) noexcept {
+  for (std::size_t at = 0; at < bytes.size();) {
+    const auto first = std::to_integer<unsigned>(bytes[at]);
+    const std::size_t more = first < 0x80   ? 0
+                             : first < 0xc2 ? 9
+                             : first < 0xe0 ? 1
+                             : first < 0xf0 ? 2
+                             : first < 0xf5 ? 3
+                                            : 9;
+    if (more == 9 || bytes.size() - at <= more) return false;
+    std::uint32_t letter = more == 0 ? first : first & (0x3fU >> more);
+    for (std::size_t i = 1; i <= more; ++i) {
+      const auto next = std::to_integer<unsigned>(bytes[at + i]);
+      if ((next & 0xc0U) != 0x80) return false;
+      letter = letter << 6 | (next & 0x3fU);
+    }
+    const bool is_surrogate = letter >= 0xd800 && letter < 0xe000;
+    const bool is_overlong = (more == 2 && letter < 0x800) || (more == 3 && letter < 0x10000);
+    if (is_surrogate || is_overlong || letter > 0x10ffff) return false;
+    at += more + 1;
+  }
+  return true;
+}
+
+std::string hex_of(std::span<const std::byte> bytes) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  text.reserve(2 * bytes.size());
+  for (const std::byte byte : bytes) {
+    text += kDigits[std::to_integer<unsigned>(byte) >> 4];
+    text += kDigits[std::to_integer<unsigned>(byte) & 15U];
+  }
+  return text;
+}
+
+void write_payload(JsonWriter& json, std::span<const std::byte> bytes) {
+  json.member("bytes", std::uint64_t{bytes.size()});
+  if (is_utf8(bytes)) {
+    json.member("text",
+                std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+  } else {
+    json.member("hex", hex_of(bytes));
+  }
+}
+
+void describe_letter(const LaneMessage& letter, JsonWriter& json) {
+  write_payload(json, letter.message.bytes);
+  json.member("lane", letter.lane);
+  json.member("redelivered", letter.message.redelivered);
+  json.begin_object("sender");
+  json.member("pid", static_cast<std::int64_t>(letter.sender.process_id));
+  json.member("uid", static_cast<std::uint32_t>(letter.sender.user));
+  json.member("gid", static_cast<std::uint32_t>(letter.sender.group));
+  json.member("incarnation", letter.sender.incarnation);
+  json.member("by_kernel", letter.sender.is_known);
+  json.member("protection_level", slipring::name_of(letter.sender.protection));
+  json.end_object();
+}
+
+void describe_news(const BroadcastMessage& news, JsonWriter& json) {
+  write_payload(json, news.bytes);
+  json.member("position", news.position);
+  json.member("lost", news.lost);
+  json.member("redelivered", news.redelivered);
+}
+
+ExitStatus complain_joining(const Route& route, const std::string& name, const char* as,
+                            const Error& error) {
+  const std::string what = "cannot be a " + std::string(as) + " of " + name;
+  if (error.code != ErrorCode::kBusy && error.code != ErrorCode::kNoSpace) {
+    return complain(route.command, what, error);
+  }
+  std::string why = "process " + std::to_string(error.found) + " is";
+  if (error.code == ErrorCode::kNoSpace) {
+    why = std::to_string(error.found) +
+          " lanes hold messages of senders that are gone, and the others have senders: somebody "
+          "must read first (`slipring get " +
+          name + "`)";
+  } else if (error.found == 0 && error.wanted != 0) {
+    why = "all " + std::to_string(error.wanted) + " are taken by living processes";
+  }
+  complain(route.command, what + ": " + why);
+  return ExitStatus::kWouldBlock;
+}
+
+}  // namespace
+
+std::optional<SegmentKind> find_many(const Route& route, const Endpoint& endpoint,
+                                     ExitStatus& status) {
+  status = ExitStatus::kOk;
+  const bool is_topic = endpoint.kind == Endpoint::Kind::kTopic;
+  if (endpoint.kind != Endpoint::Kind::kRing && !is_topic) return std::nullopt;
+  if (is_topic) {
+    const Status made =
+        create_broadcast(route.directory, endpoint.path, kTopicShape, route.meeting.segment);
+    if (!made && made.error().code != ErrorCode::kExists) {
+      status = complain(route.command, "cannot make " + endpoint.path, made.error());
+      return std::nullopt;
+    }
+  }
+  Result<std::unique_ptr<GuardedView>> view = GuardedView::attach(route.directory, endpoint.path);
+  if (view && is_lane_set((*view)->shape())) return SegmentKind::kLaneSet;
+  Result<SegmentFile> file = SegmentFile::open(route.directory, endpoint.path);
+  if (!file) return std::nullopt;  // one of a single writer is made, or the same is said there
+  Result<SegmentHeader> header = read_header(*file);
+  if (!header) return std::nullopt;
+  const SegmentKind kind = header->kind;
+  if (kind == SegmentKind::kLaneSet || kind == SegmentKind::kBroadcastLink) return kind;
+  if (!is_topic) return std::nullopt;
+  complain(route.command, endpoint.path + " is no topic but carries " + slipring::name_of(kind) +
+                              "; choose another name");
+  status = ExitStatus::kVersion;
+  return std::nullopt;
+}
+
+ExitStatus open_many_source(const Route& route, SegmentKind kind, DescribedSource& opened) {
+  const std::string& name = route.from.path;
+  if (kind == SegmentKind::kLaneSet) {
+    Result<LaneReader> set = LaneReader::attach(route.directory, name);
+    if (!set) return complain_joining(route, name, "reader", set.error());
+    auto source = std::make_unique<LaneSource>(std::move(set).value(), route.pump);
+    opened.describe = [from = source.get()](JsonWriter& json) {
+      describe_letter(from->last(), json);
+    };
+    opened.source = std::move(source);
+    return ExitStatus::kOk;
+  }
+  BroadcastReadOptions options;
+  if (route.limits.from_oldest) options.from = BroadcastJoin::kOldest;
+  Result<BroadcastReceiver> link = BroadcastReceiver::attach(route.directory, name, options);
+  if (!link) return complain_joining(route, name, "reader", link.error());
+  auto source = std::make_unique<BroadcastSource>(std::move(link).value(), route.pump);
+  opened.describe = [from = source.get()](JsonWriter& json) { describe_news(from->last(), json); };
+  opened.source = std::move(source);
+  return ExitStatus::kOk;
+}
+
+ExitStatus open_many_sink(const Route& route, SegmentKind kind,
+                          std::unique_ptr<MessageSink>& sink) {
+  const std::string& name = route.to.path;
+  if (kind == SegmentKind::kLaneSet) {
+    Result<LinkWriter> lane = LinkWriter::attach(route.directory, name);
+    if (!lane) return complain_joining(route, name, "sender", lane.error());
+    sink = std::make_unique<LaneSink>(std::move(lane).value(), route.pump);
+    return ExitStatus::kOk;
+  }
+  Result<BroadcastSender> link = BroadcastSender::attach(route.directory, name);
+  if (!link) return complain_joining(route, name, "writer", link.error());
+  sink = std::make_unique<BroadcastSink>(std::move(link).value(), route.pump);
+  return ExitStatus::kOk;
+}
+
+Result<Passage> JsonSource::try_take(std::span<const std::byte>& message) noexcept {
+  Result<Passage> took = inner_.source->try_take(message);
+  if (!took) return took;
+  if (*took == Passage::kEnded) return end(inner_.source->ended_by());
+  if (*took == Passage::kBlocked) return took;
+  JsonWriter json;
+  json.begin_document();
+  inner_.describe(json);
+  lines_.push_back(json.end_document());
+  lines_.back().pop_back();  // the line's end is the sink's
+  message = std::as_bytes(std::span<const char>(lines_.back()));
+  return took;
+}
+
+void JsonSource::finish_taken() noexcept {
+  inner_.source->finish_taken();
+  lines_.clear();
+}
+
+Result<Passage> JsonSource::wait(int alarm_fd) noexcept {
+  Result<Passage> waited = inner_.source->wait(alarm_fd);
+  if (waited && *waited == Passage::kEnded) return end(inner_.source->ended_by());
+  return waited;
+}
+
+LimitedSource::LimitedSource(std::unique_ptr<MessageSource> inner, const ReadLimits& limits)
+    : inner_(std::move(inner)),
+      limits_(limits),
+      deadline_ns_(limits.wait_ns != 0 ? deadline_after(limits.wait_ns) : kNoDeadline) {}
+
+Result<Passage> LimitedSource::try_take(std::span<const std::byte>& message) noexcept {
+  if (limits_.count != 0 && taken_count_ == limits_.count) return end(PumpEnd::kEndOfInput);
+  Result<Passage> took = inner_->try_take(message);
+  if (took && *took == Passage::kEnded) return end(inner_->ended_by());
+  if (took && *took == Passage::kDone) {
+    ++taken_count_;
+    if (limits_.wait_ns != 0) deadline_ns_ = deadline_after(limits_.wait_ns);
+  }
+  return took;
+}
+
+Result<Passage> LimitedSource::wait(int alarm_fd) noexcept {
+  Result<Passage> waited = inner_->wait(alarm_fd);
+  if (waited && *waited == Passage::kEnded) return end(inner_->ended_by());
+  if (!waited || deadline_ns_ == kNoDeadline || monotonic_ns() < deadline_ns_) return waited;
+  has_timed_out_ = true;
+  return end(PumpEnd::kEndOfInput);
+}
+
+void LimitedSource::close() noexcept {
+  // Having had enough is no end of the link: a successor goes on.
+  const bool has_enough = limits_.count != 0 && taken_count_ == limits_.count;
+  if (!has_enough && !has_timed_out_) inner_->close();
+}
+
+}  // namespace slipring::tools
