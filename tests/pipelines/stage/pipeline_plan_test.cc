@@ -179,16 +179,17 @@ TEST_CASE("pipeline_plan: memory is summed by segment and by stage") {
   plan.links[1].pool = PoolPlan{2, 1 << 20};
   plan.oobs.push_back({"channel", {0, "channel", 70}, 70});
   const std::uint64_t page = page_size_bytes();
-  // The writer's pages and ring, the reader's page; and the header's page before them.
+  // The writer's pages and ring, the reader's page; before them the header's, behind them the
+  // commander's, which no end locks.
   const std::uint64_t records = page + 65536 + page;
   const std::uint64_t slots = page + 64 * 256 + 2 * (std::uint64_t{1} << 20) + page;
   const std::uint64_t commands = page + kOobCapacityBytes + page;
   CHECK(mapped_bytes(shape_of(plan.links[0])) == records);
-  CHECK(segment_bytes(shape_of(plan.links[0])) == page + records);
+  CHECK(segment_bytes(shape_of(plan.links[0])) == 2 * page + records);
   CHECK(mapped_bytes(shape_of(plan.links[1])) == slots);
-  CHECK(segment_bytes(shape_of(plan.links[1])) == page + slots);
+  CHECK(segment_bytes(shape_of(plan.links[1])) == 2 * page + slots);
   const std::uint64_t board = board_segment_bytes();
-  CHECK(total_segment_bytes(plan) == 3 * page + records + slots + commands + 4 * board);
+  CHECK(total_segment_bytes(plan) == 6 * page + records + slots + commands + 4 * board);
   CHECK(stage_locked_bytes(plan, 0) == records + commands + board);
   CHECK(stage_locked_bytes(plan, 1) == records + slots + board);
   CHECK(stage_locked_bytes(plan, 2) == slots + board);
