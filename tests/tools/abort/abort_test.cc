@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <unistd.h>
@@ -197,9 +198,9 @@ TEST_CASE("abort: `get --lines` that is blocked in a full pipe drops the message
   }
   Outlet outlet;
   Running getter = fixture.start({"get", "lines", "--lines"}, {.stdout_fd = outlet.ends[1]});
-  const std::uint64_t deadline_ns = deadline_after(30'000'000'000);
-  // Once it has taken some, it is bound to be blocked.
-  while (!writer.has_space(1000) && monotonic_ns() < deadline_ns) sched_yield();
+  // Once it has written some, it is bound to be blocked.
+  pollfd some{outlet.ends[0], POLLIN, 0};
+  REQUIRE(poll(&some, 1, 30'000) == 1);
   const Ending aborted = fixture.call({"abort", "lines", "--wait=30"});
   CAPTURE(aborted.err);
   CHECK(aborted.exit_status == 0);
