@@ -147,7 +147,9 @@ class Bench {
       }
     } else {
       char nothing = 0;
-      while (!reader_.has_command()) static_cast<void>(read(silent_[0], &nothing, 1));
+      // Nobody writes: a signal ends it.
+      while (!reader_.has_command() && read(silent_[0], &nothing, 1) < 0) {
+      }
     }
     const std::uint64_t end_ns = monotonic_ns();
     commander.join();
