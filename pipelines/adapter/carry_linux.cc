@@ -28,9 +28,13 @@ void wait_for(int fd, short events) noexcept {
   static_cast<void>(poll(&watched, 1, -1));  // a failure is found by the next call
 }
 
-bool is_socket(int fd) noexcept {
+// One whose side of a splice never waits.  Into and out of sockets and terminals the kernel waits
+// with the pipe's lock held, whatever SPLICE_F_NONBLOCK says, unless the description itself is
+// non-blocking, which is not ours to change: whoever opens or reads the pipe would hang meanwhile,
+// out of reach of any signal.
+bool never_waits_in_splice(int fd) noexcept {
   struct stat file {};
-  return fstat(fd, &file) == 0 && S_ISSOCK(file.st_mode);
+  return fstat(fd, &file) == 0 && (S_ISFIFO(file.st_mode) || S_ISREG(file.st_mode));
 }
 
 // Writes all of it; false with errno set when that is not possible.
@@ -53,13 +57,11 @@ bool write_all(int output, const std::byte* bytes, std::size_t count) noexcept {
 
 Result<PumpReport> carry(int input, int output, const PumpOptions& options) noexcept {
   PumpReport report;
-  bool may_splice = true;
+  bool may_splice = never_waits_in_splice(input) && never_waits_in_splice(output);
   std::array<std::byte, kPieceBytes> piece;
   while (!is_stopped(options)) {
     ssize_t got = 0;
     if (may_splice) {
-      // Never waits: the kernel would hold the pipe's lock meanwhile, and whoever opens or reads
-      // the pipe would hang with it, out of reach of any signal.
       got = splice(input, nullptr, output, nullptr, kPieceBytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
       if (got < 0 && errno == EINVAL) {
         may_splice = false;
@@ -75,7 +77,7 @@ Result<PumpReport> carry(int input, int output, const PumpOptions& options) noex
       if (may_splice) wait_for(output, POLLOUT);
       continue;
     }
-    if (got < 0 && may_splice && (errno == EPIPE || (errno == ECONNRESET && is_socket(output)))) {
+    if (got < 0 && may_splice && errno == EPIPE) {
       report.end = PumpEnd::kOutputClosed;
       return report;
     }

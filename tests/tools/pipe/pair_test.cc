@@ -82,11 +82,24 @@ class Pair {
         if (put > 0) bytes.remove_prefix(static_cast<std::size_t>(put));
         if (bytes.empty()) feed_ = Descriptor();
       }
+      if (watched[1].revents == 0) continue;  // of a FIFO without a writer yet, read says the end
       const ssize_t count = read(drain_.get(), piece.data(), piece.size());
       if (count == 0) return got;
       if (count > 0) got.append(piece.data(), static_cast<std::size_t>(count));
       if (got.size() >= enough) return got;
     }
+  }
+  [[nodiscard]] const std::string& source() const { return source_; }
+  [[nodiscard]] const std::string& sink() const { return sink_; }
+  // Feeds until nothing is taken for a while, and nobody drains.
+  void fill() {
+    const std::string bytes = pattern(65536);
+    pollfd watched{feed_.get(), POLLOUT, 0};
+    while (poll(&watched, 1, 100) == 1) REQUIRE(write(feed_.get(), bytes.data(), bytes.size()) > 0);
+  }
+  void end() {
+    REQUIRE(pipe_->peer.send_signal(SIGKILL).ok());
+    CHECK(finish().signal_number == SIGKILL);
   }
   // The reader goes, and what feeds goes on until nobody takes it.
   void close_drain() { drain_ = Descriptor(); }
@@ -148,7 +161,7 @@ class Pair {
     });
   }
   void open_drain() {
-    if (to_ == "fifo") drain_ = Descriptor(open(sink_.c_str(), O_RDONLY | O_CLOEXEC));
+    if (to_ == "fifo") drain_ = Descriptor(open(sink_.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
     if (to_ == "ring") {
       PipeEnds ends = make_pipe();
       helpers_.push_back(fixture_.start({"get", "out"}, {.stdout_fd = ends.write.get()}));
@@ -206,6 +219,36 @@ TEST_CASE("pipe: to a reader that goes, an end by SIGPIPE without a word") {
       CHECK(ending.err == "");
       CHECK(is_gone(fixture));
     }
+  }
+}
+
+// In a process of its own: one that the kernel keeps out of the FIFO cannot be ended by anybody.
+bool opens_in_time(const std::string& path, int flags) {
+  const pid_t pid = fork();
+  if (pid == 0) _exit(open(path.c_str(), flags | O_NONBLOCK | O_CLOEXEC) >= 0 ? 0 : 1);
+  REQUIRE(pid > 0);
+  Result<Peer> opener = Peer::open(pid);
+  REQUIRE(opener.ok());
+  Result<std::optional<ExitStatus>> ended = opener->reap(deadline_after(10'000'000'000));
+  REQUIRE(ended.ok());
+  return ended->has_value() && (*ended)->is_success();
+}
+
+TEST_CASE("pipe: a socket that is silent or full keeps nobody out of the FIFO beside it") {
+  const CommandFixture fixture;
+  for (const char* socket : {"tcp", "unix"}) {
+    INFO(socket);
+    Pair silent(fixture, socket, "fifo");
+    bool is_open = true;
+    for (int turn = 0; turn < 20 && is_open; ++turn) {
+      is_open = opens_in_time(silent.sink(), O_RDONLY);
+    }
+    CHECK(is_open);
+    silent.end();
+    Pair full(fixture, "fifo", socket);
+    full.fill();
+    CHECK(opens_in_time(full.source(), O_WRONLY));
+    full.end();
   }
 }
 
