@@ -210,7 +210,7 @@ void add_stream_options(CLI::App& command, PipeRequest& request, const char* sta
       .add_option("--max-message", request.max_message,
                   "Longer messages are an error (default 1MiB)")
       ->option_text(" SIZE");
-  command.add_option("--mode", request.mode, "Of a link that is made: 0600 (default), … 0660")
+  command.add_option("--mode", request.mode, "Of a link that is made: 0600 (default) to 0660")
       ->option_text(" MODE");
   command.add_option("--group", request.group, "Of a link that is made: whom the mode means")
       ->option_text(" GROUP");

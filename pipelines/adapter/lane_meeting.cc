@@ -100,8 +100,7 @@ Result<LinkWriter> meet_as_sender(const SegmentDirectory& directory, std::string
   }
 }
 
-Result<LaneReader> meet_as_reader_of_lanes(const SegmentDirectory& directory,
-                                           std::string_view name,
+Result<LaneReader> meet_as_reader_of_lanes(const SegmentDirectory& directory, std::string_view name,
                                            const LaneMeetingOptions& options) noexcept {
   Patience patience(options);
   for (;;) {

@@ -27,7 +27,7 @@ inline constexpr std::uint32_t kMadeLaneCount = 16;  // of a set that is made by
 struct LaneMeetingOptions {
   bool waits = true;          // otherwise a sender needs no reader, and a lane or a role at once
   std::uint64_t wait_ns = 0;  // at most; 0: for ever
-  const std::atomic<bool>* stop = nullptr;     // ends the waiting; set by a signal handler
+  const std::atomic<bool>* stop = nullptr;      // ends the waiting; set by a signal handler
   std::function<void(const Error&)> on_wait{};  // told once of each thing that is waited for
 };
 
@@ -43,8 +43,7 @@ Result<LinkWriter> meet_as_sender(const SegmentDirectory& directory, std::string
                                   const LaneMeetingOptions& options) noexcept;
 
 // All lanes.  Errors: as LaneReader::attach().
-Result<LaneReader> meet_as_reader_of_lanes(const SegmentDirectory& directory,
-                                           std::string_view name,
+Result<LaneReader> meet_as_reader_of_lanes(const SegmentDirectory& directory, std::string_view name,
                                            const LaneMeetingOptions& options) noexcept;
 
 }  // namespace slipring

@@ -325,7 +325,8 @@ ExitStatus create(const CreateRequest& request) {
   const bool is_read = is_broadcast
                            ? are_options_of_many(request) && read_broadcast(request, broadcast)
                            : read_shape(request, shape);
-  if (!is_read || !read_owner(kCommand, request.mode, request.group, options)) return ExitStatus::kUsage;
+  if (!is_read || !read_owner(kCommand, request.mode, request.group, options))
+    return ExitStatus::kUsage;
   ExitStatus status = ExitStatus::kOk;
   const std::optional<SegmentDirectory> directory = open_directory(kCommand, status);
   if (!directory) return status;

@@ -68,7 +68,7 @@ Ending finish_killed(const CommandFixture& fixture, Sender sender) {
   return ending;
 }
 
-TEST_CASE("rendezvous: senders wait for their reader, one is killed waiting, the others are heard") {
+TEST_CASE("rendezvous: senders wait for their reader; one is killed waiting") {
   const CommandFixture fixture;
   Sender first = start_sender(fixture, kBox);
   Sender second = start_sender(fixture, kBox);
@@ -139,7 +139,7 @@ TEST_CASE("rendezvous: without waiting, mail is left, and what is there is taken
   CHECK(wrong.exit_status == 2);
 }
 
-TEST_CASE("rendezvous: a reader stands by for the one that lives, and goes on where it was killed") {
+TEST_CASE("rendezvous: a reader stands by, and goes on where the first was killed") {
   const CommandFixture fixture;
   Running first = fixture.start({"get", kBox, "--stay"});
   Sender sender = start_sender(fixture, kBox);
@@ -158,7 +158,7 @@ TEST_CASE("rendezvous: a reader stands by for the one that lives, and goes on wh
   CHECK((got.out == "two\n" || got.out == "one\ntwo\n"));
 }
 
-TEST_CASE("rendezvous: many senders at once, one reader: each line is whole, each sender's in order") {
+TEST_CASE("rendezvous: of many at once each line is whole, each sender's in order") {
   const CommandFixture fixture;
   constexpr int kSenders = 20;  // more than there are lanes
   constexpr int kLines = 200;
