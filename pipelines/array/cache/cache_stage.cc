@@ -155,6 +155,7 @@ bool CacheStage::start(Pending& pending) {
     case BlockOperation::kWrite:
       return start_write(pending);
     case BlockOperation::kWriteZeroes:
+    case BlockOperation::kTrim:
       return start_zeroes(pending);
     case BlockOperation::kFlush:
       report_.flushes.add();
@@ -215,7 +216,7 @@ void CacheStage::reply(Pending& pending) {
     if (pending.slot && pending.error == 0) {
       reply.length = pending.request.length;
       if (pending.request.operation == BlockOperation::kBlockStatus) {
-        reply.length = sizeof(BlockExtent);
+        reply.length = pending.extent_bytes;
       } else if (pending.request.operation == BlockOperation::kDescribe) {
         reply.length = sizeof(BlockExport);
       }

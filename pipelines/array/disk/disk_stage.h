@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstring>
 #include <deque>
 #include <memory>
@@ -23,6 +24,7 @@
 #include "pipelines/array/disk/disk_engine.h"
 #include "pipelines/array/disk/disk_file.h"
 #include "pipelines/array/disk/disk_request.h"
+#include "pipelines/array/disk/disk_room.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
 #include "pipelines/stage/stage.h"
@@ -42,6 +44,7 @@ class DiskStage {
         errors_(stage.counter("errors")),
         read_bytes_(stage.counter("read_bytes")),
         written_bytes_(stage.counter("written_bytes")),
+        zeroed_bytes_(stage.counter("zeroed_bytes")),
         is_usable_(stage.gauge("is_usable")),
         kept_failure_(stage.gauge(".failed")),
         kept_newness_(stage.gauge(".is_new")),
@@ -56,6 +59,7 @@ class DiskStage {
       return 2;
     }
     wanted_engine_ = word;
+    leaves_holes_ = stage_.option_flag("holes");
     // A disk that failed stays failed, whoever asks again.
     if (kept_failure_.get() == 0 && !take_kept()) open_disk();
     for (;;) {
@@ -250,12 +254,32 @@ class DiskStage {
         task.bytes = const_cast<std::byte*>(
             requests_.pool()->bytes({request.buffer_slot, request.buffer_generation}).data());
         break;
+      case DiskRequestKind::kZero:
+        // A word to the file system, most of the time: not worth a trip.
+        task.error = zero_range(disk_.file.get(), request.offset_bytes, request.length_bytes,
+                                leaves_holes_);
+        task.is_done = true;
+        return true;
+      case DiskRequestKind::kExtents:
+        return look_for_holes(pending);
       default:
         task.operation = EngineOperation::kSync;
         task.length_bytes = 0;
         break;
     }
     engine_->start(task);
+    return true;
+  }
+
+  bool look_for_holes(Pending& pending) {
+    std::uint32_t slot = 0;
+    if (replies_.pool()->try_acquire(slot) != Transfer::kDone) return false;
+    pending.buffer = slot;
+    std::array<DiskExtent, kDiskExtentCount> extents;
+    pending.task.error = extents_in(disk_.file.get(), pending.request.offset_bytes,
+                                    pending.request.length_bytes, extents);
+    std::memcpy(replies_.pool()->bytes(slot).data(), extents.data(), sizeof extents);
+    pending.task.is_done = true;
     return true;
   }
 
@@ -270,9 +294,12 @@ class DiskStage {
     if (request.kind == DiskRequestKind::kIdentify || request.kind == DiskRequestKind::kSync) {
       return 0;
     }
-    if (!is_write && request.kind != DiskRequestKind::kRead) return EINVAL;
-    const std::uint64_t most =
-        is_write ? requests_.pool()->buffer_bytes() : replies_.pool()->buffer_bytes();
+    const bool brings_nothing =
+        request.kind == DiskRequestKind::kZero || request.kind == DiskRequestKind::kExtents;
+    if (!is_write && !brings_nothing && request.kind != DiskRequestKind::kRead) return EINVAL;
+    const std::uint64_t most = brings_nothing ? UINT32_MAX
+                               : is_write     ? requests_.pool()->buffer_bytes()
+                                              : replies_.pool()->buffer_bytes();
     if (request.length_bytes == 0 || request.length_bytes > most ||
         request.offset_bytes > disk_.size_bytes ||
         request.length_bytes > disk_.size_bytes - request.offset_bytes) {
@@ -354,7 +381,10 @@ class DiskStage {
       read_bytes_.add(request.length_bytes);
     } else if (request.kind == DiskRequestKind::kSync) {
       syncs_.add();
-    } else if (request.kind != DiskRequestKind::kIdentify) {
+    } else if (request.kind == DiskRequestKind::kZero) {
+      zeroed_bytes_.add(request.length_bytes);
+    } else if (request.kind == DiskRequestKind::kWrite ||
+               request.kind == DiskRequestKind::kWriteDurable) {
       writes_.add();
       written_bytes_.add(request.length_bytes);
     }
@@ -383,11 +413,13 @@ class DiskStage {
   Board::Number errors_;
   Board::Number read_bytes_;
   Board::Number written_bytes_;
+  Board::Number zeroed_bytes_;
   Board::Number is_usable_;
   Board::Number kept_failure_;
   Board::Number kept_newness_;  // 1: nobody has asked who this disk is
   std::string path_;
   std::string wanted_engine_;
+  bool leaves_holes_ = true;
   DiskFile disk_;
   std::unique_ptr<DiskEngine> engine_;
   std::deque<Pending> pending_;

@@ -25,6 +25,7 @@ StageDescription describe() {
       {"create_mib", "0", "size in MiB of a file that is missing, 0 to 16777216; 0: not made"},
       {"engine", "auto", "io_uring, plain (pread and pwrite), or auto: io_uring where allowed"},
       {"direct", "false", "past the page cache (O_DIRECT)"},
+      {"holes", "true", "give room back that holds zeros; false: keep it, so that none can lack"},
   };
   description.keeps_descriptors = true;
   return description;
