@@ -69,7 +69,8 @@ class CacheStage {
     std::uint32_t count;
     Pending* reader;                // nullptr: for a write that needs the rest of a block
     std::vector<bool> is_outdated;  // a block: written meanwhile
-    std::vector<std::uint8_t> extent_flags = {};  // of a block status: what the cache knows, a block
+    std::vector<std::uint8_t> extent_flags =
+        {};  // of a block status: what the cache knows, a block
   };
   // Blocks that are being written to the array; none: its flush.
   struct WriteBack {

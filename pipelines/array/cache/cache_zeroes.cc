@@ -144,7 +144,11 @@ bool CacheStage::start_status(Pending& pending) {
   const std::uint64_t first = block_at(request.offset);
   const std::uint64_t end = block_at(request.offset + request.length - 1) + 1;
   const auto count = static_cast<std::uint32_t>(std::min(end - first, kStatusBlocks));
-  Fill fill{array_reads_.position(), first, count, &pending, std::vector<bool>(count, false),
+  Fill fill{array_reads_.position(),
+            first,
+            count,
+            &pending,
+            std::vector<bool>(count, false),
             std::vector<std::uint8_t>(count, kAskArray)};
   for (std::uint32_t i = 0; i < count; ++i) {
     const std::uint32_t slot = cache_.peek(first + i);
@@ -169,14 +173,13 @@ void CacheStage::take_status(const Fill& fill, const BlockReply& reply) {
   std::uint64_t known = 0;  // blocks
   if (reply.error == 0 && read_data_.pool()->holds(data)) {
     const std::span<const std::byte> bytes = read_data_.pool()->bytes(data);
-    for (std::size_t at = 0; at + sizeof(BlockExtent) <= std::min<std::size_t>(reply.length,
-                                                                              bytes.size());
+    for (std::size_t at = 0;
+         at + sizeof(BlockExtent) <= std::min<std::size_t>(reply.length, bytes.size());
          at += sizeof(BlockExtent)) {
       BlockExtent extent{};
       std::memcpy(&extent, bytes.data() + at, sizeof extent);
-      const std::uint64_t until =
-          std::min<std::uint64_t>(known + __builtin_bswap32(extent.length_be) / kBlockBytes,
-                                  flags.size());
+      const std::uint64_t until = std::min<std::uint64_t>(
+          known + __builtin_bswap32(extent.length_be) / kBlockBytes, flags.size());
       const bool is_hole = __builtin_bswap32(extent.flags_be) == kHole;
       for (; known < until; ++known) {
         if (flags[known] == kAskArray) flags[known] = is_hole ? kHole : 0;
@@ -196,8 +199,8 @@ void CacheStage::take_status(const Fill& fill, const BlockReply& reply) {
     std::uint64_t next = i;
     while (next < flags.size() && flags[next] == flags[i]) ++next;
     const std::uint64_t begin = std::max((fill.first_block + i) * kBlockBytes, request.offset);
-    const std::uint64_t end = std::min((fill.first_block + next) * kBlockBytes,
-                                       request.offset + request.length);
+    const std::uint64_t end =
+        std::min((fill.first_block + next) * kBlockBytes, request.offset + request.length);
     const BlockExtent extent{__builtin_bswap32(static_cast<std::uint32_t>(end - begin)),
                              __builtin_bswap32(flags[i])};
     std::memcpy(place.data() + pending.extent_bytes, &extent, sizeof extent);

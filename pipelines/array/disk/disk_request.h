@@ -32,6 +32,14 @@ enum class DiskRequestKind : std::uint32_t {
   kExtents = 7,       // of length bytes, which are holes: the reply brings DiskExtents
 };
 
+[[nodiscard]] constexpr bool brings_data(DiskRequestKind kind) noexcept {
+  return kind == DiskRequestKind::kWrite || kind == DiskRequestKind::kWriteDurable;
+}
+// No data one way or the other, or few whatever the length is.
+[[nodiscard]] constexpr bool is_about_range(DiskRequestKind kind) noexcept {
+  return kind == DiskRequestKind::kZero || kind == DiskRequestKind::kExtents;
+}
+
 struct DiskRequest {
   std::uint32_t buffer_slot;  // of a write's data; kNoBufferSlot when it has none
   std::uint32_t buffer_generation;

@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
+#include <cstring>
 
 namespace slipring::array {
 namespace {
@@ -14,7 +16,8 @@ namespace {
 constexpr std::size_t kZeroBytes = 64 * 1024;
 alignas(4096) constexpr std::byte kZeros[kZeroBytes] = {};
 
-[[nodiscard]] int allocate(int file, int mode, std::uint64_t offset, std::uint64_t length) noexcept {
+[[nodiscard]] int allocate(int file, int mode, std::uint64_t offset,
+                           std::uint64_t length) noexcept {
   while (::fallocate(file, mode | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
                      static_cast<off_t>(length)) != 0) {
     if (errno != EINTR) return errno;
@@ -47,9 +50,9 @@ int zero_range(int file, std::uint64_t offset_bytes, std::uint64_t length_bytes,
   return error == 0 ? 0 : write_zeros(file, offset_bytes, length_bytes);
 }
 
-int extents_in(int file, std::uint64_t offset_bytes, std::uint64_t length_bytes,
-               std::span<DiskExtent, kDiskExtentCount> extents) noexcept {
-  std::fill(extents.begin(), extents.end(), DiskExtent{});
+int put_extents(int file, std::uint64_t offset_bytes, std::uint64_t length_bytes,
+                std::span<std::byte> place) noexcept {
+  std::array<DiskExtent, kDiskExtentCount> extents{};
   const std::uint64_t end = offset_bytes + length_bytes;
   std::size_t count = 0;
   for (std::uint64_t at = offset_bytes; at < end && count < extents.size();) {
@@ -67,6 +70,7 @@ int extents_in(int file, std::uint64_t offset_bytes, std::uint64_t length_bytes,
     extents[count++] = {until - at, is_known && is_hole ? 1U : 0U};
     at = until;
   }
+  std::memcpy(place.data(), extents.data(), sizeof extents);
   return 0;
 }
 

@@ -43,12 +43,11 @@ void LinkDisks::cut(Member& member, DiskCommand& command) {
   command.error = member.is_gone ? ENXIO : 0;
   if (member.is_gone) return;
   // These bring no data, or little whatever their length.
-  const bool is_whole = command.operation == DiskOperation::kZero ||
-                        command.operation == DiskOperation::kExtents;
-  const std::uint64_t most =
-      is_whole ? UINT32_MAX
-               : std::min(member.requests->pool()->buffer_bytes(),
-                          member.replies->pool()->buffer_bytes());
+  const bool is_whole =
+      command.operation == DiskOperation::kZero || command.operation == DiskOperation::kExtents;
+  const std::uint64_t most = is_whole ? UINT32_MAX
+                                      : std::min(member.requests->pool()->buffer_bytes(),
+                                                 member.replies->pool()->buffer_bytes());
   std::uint32_t at = 0;
   do {
     const auto length =

@@ -25,6 +25,7 @@
 #include "pipelines/array/block_request.h"
 #include "pipelines/array/raid/raid_array.h"
 #include "pipelines/array/raid/raid_report.h"
+#include "pipelines/array/raid/range_request.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
 #include "pipelines/stage/error_text.h"
@@ -143,12 +144,8 @@ class RaidStage {
     return true;
   }
 
-  // Whether it is whole blocks within the array.
   [[nodiscard]] bool is_range(const BlockRequest& request) const {
-    const std::uint64_t size_bytes = array_.block_count() * kBlockBytes;
-    return request.length != 0 && request.length % kBlockBytes == 0 &&
-           request.offset % kBlockBytes == 0 && request.offset <= size_bytes &&
-           request.length <= size_bytes - request.offset;
+    return is_whole_blocks(request, array_.block_count());
   }
   // 0 when the request is one of whole blocks within the array that fit a buffer.
   [[nodiscard]] int fault_of(const BlockRequest& request) const {
@@ -267,7 +264,7 @@ class RaidStage {
         std::memcpy(pool.bytes(*read.slot).data(), &description, sizeof description);
         reply.length = sizeof description;
       } else if (read.request.operation == BlockOperation::kBlockStatus) {
-        reply.length = put_extents(read.request, pool.bytes(*read.slot));
+        reply.length = put_extents(array_, read.request, pool.bytes(*read.slot));
       }
       const BufferHandle lent = pool.lend(*read.slot);
       reply.buffer_slot = lent.slot;
@@ -277,30 +274,6 @@ class RaidStage {
     pool.drop(*read.slot);
     reads_.release(read.message);
   }
-
-  // Answers how many bytes.
-  std::uint32_t put_extents(const BlockRequest& request, std::span<std::byte> place) {
-    std::uint32_t at = 0;
-    for (const BlockRun& run :
-         array_.extents(request.offset / kBlockBytes, request.length / kBlockBytes)) {
-      if (at + sizeof(BlockExtent) > place.size()) break;
-      const auto length = static_cast<std::uint32_t>(run.count * kBlockBytes);
-      const BlockExtent extent{__builtin_bswap32(length),
-                               __builtin_bswap32(run.is_hole ? kExtentIsHole | kExtentIsZero : 0)};
-      std::memcpy(place.data() + at, &extent, sizeof extent);
-      at += sizeof extent;
-    }
-    return at;
-  }
-
-  // Zeroes of one range, which requests in a row make longer.
-  struct Zeroes {
-    std::uint64_t offset = 0;
-    std::uint64_t length = 0;
-    [[nodiscard]] bool takes(const BlockRequest& request) const {
-      return length == 0 || offset + length == request.offset;
-    }
-  };
 
   struct Write {
     Message message;
@@ -315,7 +288,7 @@ class RaidStage {
     Message message;
     BlockRequest request;
     bool flushes = false;
-    Zeroes zeroes;
+    ZeroRun zeroes;
     while (!flushes && blocks.size() < kBlocksAtOnce && zeroes.length < kZeroesAtOnce) {
       if (held_write_) {
         message = held_write_->message;
@@ -333,10 +306,7 @@ class RaidStage {
           break;
         }
         write.error = is_range(request) ? 0 : EINVAL;
-        if (write.error == 0) {
-          if (zeroes.length == 0) zeroes.offset = request.offset;
-          zeroes.length += request.length;
-        }
+        if (write.error == 0) zeroes.add(request);
       } else if (!flushes && zeroes.length != 0) {
         held_write_ = write;
         break;

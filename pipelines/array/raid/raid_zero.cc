@@ -147,8 +147,8 @@ std::vector<BlockRun> RaidArray::extents(std::uint64_t first_block, std::uint64_
   const std::uint64_t stripe = layout_.stripe_blocks();
   const std::uint64_t chunk = layout_.shape().chunk_rows;
   const std::uint64_t first_row = first_block / stripe * chunk;
-  const std::uint64_t rows = std::min((first_block + count - 1) / stripe * chunk + chunk - first_row,
-                                      kRowsPerLook / chunk * chunk);
+  const std::uint64_t rows = std::min(
+      (first_block + count - 1) / stripe * chunk + chunk - first_row, kRowsPerLook / chunk * chunk);
   std::vector<MemberHoles> holes(layout_.members());
   std::vector<DiskCommand> commands;
   BlockMemory memory(std::uint64_t{kDiskExtentsBytes} * layout_.members());

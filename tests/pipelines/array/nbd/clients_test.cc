@@ -70,21 +70,22 @@ TEST_CASE("clients: what is trimmed takes no room on the disks, and both maps sa
     REQUIRE(shell_in(array, command) == 0);
     return std::stoull(contents(array.file("said")));
   };
-  CHECK(shell_in(array, "nbdinfo --can trim " + uri(array) + " && nbdinfo --can zero " +
-                            uri(array)) == 0);
+  CHECK(shell_in(array,
+                 "nbdinfo --can trim " + uri(array) + " && nbdinfo --can zero " + uri(array)) == 0);
   const std::string io = "qemu-io -f raw " + uri(array) + " ";
   CHECK(shell_in(array, io + "-c 'write -P 0xab 0 48M' -c flush") == 0);
   const std::uint64_t full = room();
   const std::uint64_t holes = map(holes_by_nbdinfo(array));
   CHECK(map(holes_by_qemu(array)) == holes);
   // Small ones that make whole stripes together; many; parts of stripes and of blocks.
-  CHECK(shell_in(array, io + "-c 'discard 0 64k' -c 'discard 64k 64k' -c 'discard 128k 256k' "
-                             "-c 'discard 6M 24M' -c 'write -z -u 36M 6M' -c 'write -z 46M 4k' "
-                             "-c 'write -z -u 47185923 70001' -c flush "
-                             "-c 'read -P 0 0 384k' -c 'read -P 0xab 384k 1M' -c 'read -P 0 6M 24M' "
-                             "-c 'read -P 0xab 30M 6M' -c 'read -P 0 36M 6M' -c 'read -P 0 46M 4k' "
-                             "-c 'read -P 0xab 47185920 3' -c 'read -P 0 47185923 70001' "
-                             "-c 'read -P 0xab 47255924 1000'") == 0);
+  CHECK(shell_in(array, io +
+                            "-c 'discard 0 64k' -c 'discard 64k 64k' -c 'discard 128k 256k' "
+                            "-c 'discard 6M 24M' -c 'write -z -u 36M 6M' -c 'write -z 46M 4k' "
+                            "-c 'write -z -u 47185923 70001' -c flush "
+                            "-c 'read -P 0 0 384k' -c 'read -P 0xab 384k 1M' -c 'read -P 0 6M 24M' "
+                            "-c 'read -P 0xab 30M 6M' -c 'read -P 0 36M 6M' -c 'read -P 0 46M 4k' "
+                            "-c 'read -P 0xab 47185920 3' -c 'read -P 0 47185923 70001' "
+                            "-c 'read -P 0xab 47255924 1000'") == 0);
   CHECK(shell_in(array, "! grep -q 'Pattern verification failed' said") == 0);
   const std::uint64_t freed = map(holes_by_nbdinfo(array)) - holes;
   CHECK(map(holes_by_qemu(array)) == freed + holes);
@@ -95,7 +96,8 @@ TEST_CASE("clients: what is trimmed takes no room on the disks, and both maps sa
   CHECK(freed >= kTrimmed - 6 * kStripe);
   CHECK(full - room() >= freed);
   CHECK(array.number("raid", "zeroed_rows") > 0);
-  // Written again, they are holes no more; and a front, a cache, a RAID stage later all is the same.
+  // Written again, they are holes no more; and a front, a cache, a RAID stage later all is the
+  // same.
   CHECK(shell_in(array, io + "-c 'write -P 0xcd 6M 3M' -c flush") == 0);
   for (const char* stage : {"cache", "raid", "disk2"}) array.kill_stage(stage);
   CHECK(map(holes_by_nbdinfo(array)) == freed + holes - (3U << 20));

@@ -43,9 +43,8 @@ void SimulatedDisks::look(const Disk& disk, const DiskCommand& command) {
   DiskExtent run{};
   for (std::uint64_t at = 0; at < command.length_bytes && count < kDiskExtentCount; at += kBlock) {
     const auto begin = disk.live.begin() + static_cast<std::ptrdiff_t>(command.offset_bytes + at);
-    const std::uint64_t is_hole = std::all_of(begin, begin + kBlock, [](std::byte byte) {
-      return byte == std::byte{0};
-    });
+    const std::uint64_t is_hole =
+        std::all_of(begin, begin + kBlock, [](std::byte byte) { return byte == std::byte{0}; });
     if (run.length_bytes != 0 && run.is_hole != is_hole) {
       ++count;
       run.length_bytes = 0;
@@ -134,9 +133,10 @@ std::vector<UnstableSector> SimulatedDisks::unstable(std::span<const DiskCommand
     std::map<std::uint64_t, std::vector<std::vector<std::byte>>> merged = disks_[member].unstable;
     for (const DiskCommand& given : commands) {
       const DiskCommand command = as_write(given).value_or(given);
-      if (command.member != member || command.operation == DiskOperation::kExtents || command.operation == DiskOperation::kRead ||
-          command.operation == DiskOperation::kSync || !disks_[member].is_present ||
-          disks_[member].loses_writes || disks_[member].write_error != 0) {
+      if (command.member != member || command.operation == DiskOperation::kExtents ||
+          command.operation == DiskOperation::kRead || command.operation == DiskOperation::kSync ||
+          !disks_[member].is_present || disks_[member].loses_writes ||
+          disks_[member].write_error != 0) {
         continue;
       }
       for (std::uint64_t at = 0; at < command.length_bytes; at += sector_bytes_) {
