@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "pipelines/stage/error_text.h"
 #include "platform/wait/clock.h"
 
 namespace slipring::array {
@@ -155,6 +156,7 @@ bool CacheStage::start(Pending& pending) {
     case BlockOperation::kWrite:
       return start_write(pending);
     case BlockOperation::kWriteZeroes:
+    case BlockOperation::kTrim:
       return start_zeroes(pending);
     case BlockOperation::kFlush:
       report_.flushes.add();
@@ -215,7 +217,7 @@ void CacheStage::reply(Pending& pending) {
     if (pending.slot && pending.error == 0) {
       reply.length = pending.request.length;
       if (pending.request.operation == BlockOperation::kBlockStatus) {
-        reply.length = sizeof(BlockExtent);
+        reply.length = pending.extent_bytes;
       } else if (pending.request.operation == BlockOperation::kDescribe) {
         reply.length = sizeof(BlockExport);
       }

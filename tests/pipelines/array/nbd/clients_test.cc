@@ -49,6 +49,66 @@ TEST_CASE("clients: nbdinfo, nbdcopy, qemu-img and qemu-io find what they expect
   CHECK(shell("nbdinfo 'nbd+unix:///nothing?socket=" + array.socket() + "' > /dev/null 2>&1") != 0);
 }
 
+// How many bytes the map says are holes, as both clients tell them.
+std::string holes_by_nbdinfo(const ServedArray& array) {
+  return "nbdinfo --map --totals " + uri(array) +
+         " | awk '$NF == \"hole,zero\" { print $1 }' | grep .";
+}
+std::string holes_by_qemu(const ServedArray& array) {
+  return "qemu-img map --output=json -f raw " + uri(array) +
+         " | tr '{' '\\n' | grep '\"zero\": true' | sed 's/.*\"length\": *\\([0-9]*\\).*/\\1/' | "
+         "awk '{ sum += $1 } END { print sum }'";
+}
+
+TEST_CASE("clients: what is trimmed takes no room on the disks, and both maps say where") {
+  const ServedArray array("array.toml");
+  const auto room = [&] {
+    REQUIRE(shell_in(array, "du -cB1 disk?.img | tail -1 | cut -f1") == 0);
+    return std::stoull(contents(array.file("said")));
+  };
+  const auto map = [&](const std::string& command) {
+    REQUIRE(shell_in(array, command) == 0);
+    return std::stoull(contents(array.file("said")));
+  };
+  CHECK(shell_in(array,
+                 "nbdinfo --can trim " + uri(array) + " && nbdinfo --can zero " + uri(array)) == 0);
+  const std::string io = "qemu-io -f raw " + uri(array) + " ";
+  CHECK(shell_in(array, io + "-c 'write -P 0xab 0 48M' -c flush") == 0);
+  const std::uint64_t full = room();
+  const std::uint64_t holes = map(holes_by_nbdinfo(array));
+  CHECK(map(holes_by_qemu(array)) == holes);
+  // Small ones that make whole stripes together; many; parts of stripes and of blocks.
+  CHECK(shell_in(array, io +
+                            "-c 'discard 0 64k' -c 'discard 64k 64k' -c 'discard 128k 256k' "
+                            "-c 'discard 6M 24M' -c 'write -z -u 36M 6M' -c 'write -z 46M 4k' "
+                            "-c 'write -z -u 47185923 70001' -c flush "
+                            "-c 'read -P 0 0 384k' -c 'read -P 0xab 384k 1M' -c 'read -P 0 6M 24M' "
+                            "-c 'read -P 0xab 30M 6M' -c 'read -P 0 36M 6M' -c 'read -P 0 46M 4k' "
+                            "-c 'read -P 0xab 47185920 3' -c 'read -P 0 47185923 70001' "
+                            "-c 'read -P 0xab 47255924 1000'") == 0);
+  CHECK(shell_in(array, "! grep -q 'Pattern verification failed' said") == 0);
+  const std::uint64_t freed = map(holes_by_nbdinfo(array)) - holes;
+  CHECK(map(holes_by_qemu(array)) == freed + holes);
+  static constexpr std::uint64_t kStripe = 3 * 65536;
+  // Whole stripes of 30.4 MiB, in four pieces; on the disks a third more, for the parity.
+  static constexpr std::uint64_t kTrimmed = 393216 + (24U << 20) + (6U << 20);
+  CHECK(freed <= kTrimmed);
+  CHECK(freed >= kTrimmed - 6 * kStripe);
+  CHECK(full - room() >= freed);
+  CHECK(array.number("raid", "zeroed_rows") > 0);
+  // Written again, they are holes no more; and a front, a cache, a RAID stage later all is the
+  // same.
+  CHECK(shell_in(array, io + "-c 'write -P 0xcd 6M 3M' -c flush") == 0);
+  for (const char* stage : {"cache", "raid", "disk2"}) array.kill_stage(stage);
+  CHECK(map(holes_by_nbdinfo(array)) == freed + holes - (3U << 20));
+  CHECK(shell_in(array, io + "-c 'read -P 0xcd 6M 3M' -c 'read -P 0 9M 21M' "
+                             "-c 'read -P 0xab 30M 6M'") == 0);
+  CHECK(shell_in(array, "! grep -q 'Pattern verification failed' said") == 0);
+  // And what has never been written, copied with its holes, is as small as it was.
+  CHECK(shell_in(array, "nbdcopy " + uri(array) + " back && qemu-img compare -f raw -F raw back " +
+                            uri(array)) == 0);
+}
+
 TEST_CASE("clients: fio verifies what it wrote while the front and the back end are killed") {
   const ServedArray array;
   std::atomic<bool> is_over{false};
