@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 
+#include "pipelines/stage/error_text.h"
 #include "pipelines/stage/stage.h"
 #include "pipelines/wire/wire_loop.h"
 #include "platform/memory/segment_directory.h"
