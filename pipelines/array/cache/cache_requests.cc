@@ -19,7 +19,7 @@ bool CacheStage::start_read(Pending& pending) {
     pending.slot = slot;
   }
   report_.reads.add();
-  pending.error = fault_of(request);
+  pending.error = pending.fault;
   if (pending.error != 0 || request.length == 0) {
     reply(pending);
     return true;
@@ -100,7 +100,7 @@ bool CacheStage::start_write(Pending& pending) {
     pending.is_done = true;
     return true;
   }
-  pending.error = fault_of(request);
+  pending.error = pending.fault;
   if (pending.error == 0 && !has_data(request)) pending.error = EINVAL;
   const bool is_durable = (request.flags & kForceUnitAccess) != 0;
   const bool is_applied = was_applied(request);
@@ -147,11 +147,11 @@ bool CacheStage::start_other(Pending& pending) {
     pending.slot = slot;
   }
   report_.others.add();
-  pending.error = fault_of(request);
+  pending.error = pending.fault;
   if (brings_data && pending.error == 0) {
     std::byte* place = replies_.pool()->bytes(*pending.slot).data();
     if (request.operation == BlockOperation::kDescribe) {
-      const BlockExport description{size_bytes_, 1, kBlockBytes,
+      const BlockExport description{volumes_[request.export_number].size_bytes, 1, kBlockBytes,
                                     kExportCanTrim | kExportCanWriteZeroes, 0};
       std::memcpy(place, &description, sizeof description);
     } else if (request.length == 0) {

@@ -20,6 +20,7 @@
 #include "pipelines/array/block_request.h"
 #include "pipelines/array/cache/block_cache.h"
 #include "pipelines/array/cache/cache_report.h"
+#include "pipelines/array/cache/volumes.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
 #include "pipelines/stage/stage.h"
@@ -34,10 +35,11 @@ enum class CacheFault : std::uint8_t {
 };
 
 struct CacheOptions {
-  std::uint64_t dirty_max_percent = 75;       // of the slots; above that no writes are taken
-  std::uint64_t dirty_start_percent = 25;     // above that blocks are written in the background
-  std::uint64_t idle_write_ns = 500'000'000;  // and below it, after so long without requests
-  std::uint64_t stripe_blocks = 1;            // of the array: what is written together
+  std::uint64_t dirty_max_percent = 75;           // of the slots; above that no writes are taken
+  std::uint64_t dirty_start_percent = 25;         // above that blocks are written in the background
+  std::uint64_t idle_write_ns = 500'000'000;      // and below it, after so long without requests
+  std::uint64_t stripe_blocks = 1;                // of the array: what is written together
+  std::vector<std::uint64_t> volume_sizes = {0};  // as parse_volumes() gives them
   CacheFault planted = CacheFault::kNone;
 };
 
@@ -55,6 +57,7 @@ class CacheStage {
     BlockRequest request;
     std::optional<std::uint32_t> slot;  // of the reply's data
     std::uint32_t fills = 0;            // that it waits for
+    int fault = 0;                      // that it came with
     std::uint64_t flush_number = 0;     // not 0: durable when everything below it is on the array
     std::uint64_t flush_ticket = 0;     // the array's flush that answers it
     std::uint64_t done_blocks = 0;      // of kWriteZeroes, kTrim
@@ -112,6 +115,8 @@ class CacheStage {
   bool start_status(Pending& pending);
   void take_status(const Fill& fill, const BlockReply& reply);
   bool begin_durable(Pending& pending);
+  // Judges it as a request to its volume, and makes it one to the array.
+  void locate(Pending& pending) const;
   [[nodiscard]] int fault_of(const BlockRequest& request) const;
   [[nodiscard]] bool has_data(const BlockRequest& request);
   // As a whole, by us or a predecessor.
@@ -146,6 +151,7 @@ class CacheStage {
   LinkReader& write_acks_;
   CacheReport report_;
   std::uint64_t size_bytes_ = 0;
+  std::vector<Volume> volumes_;
   std::deque<Pending> pending_;
   std::deque<Fill> fills_;
   std::deque<WriteBack> writes_;

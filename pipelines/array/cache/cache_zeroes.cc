@@ -28,7 +28,7 @@ constexpr std::byte kZeroBlock[kBlockBytes] = {};
 
 bool CacheStage::start_zeroes(Pending& pending) {
   const BlockRequest& request = pending.request;
-  pending.error = fault_of(request);
+  pending.error = pending.fault;
   // Few zeros are written as any other bytes: no faster.
   if (pending.error == 0 && (request.flags & kFastZero) != 0) pending.error = ENOTSUP;
   const bool is_durable = (request.flags & kForceUnitAccess) != 0;

@@ -109,6 +109,62 @@ TEST_CASE("clients: what is trimmed takes no room on the disks, and both maps sa
                             uri(array)) == 0);
 }
 
+// Each export is filled with a byte of its own, at its ends by single bytes; then trimmed.
+void expect_apart(const ServedArray& array, const std::string& one, const std::string& other,
+                  std::uint64_t one_bytes) {
+  const auto io = [&](const std::string& name) {
+    return "qemu-io -f raw 'nbd+unix:///" + name + "?socket=" + array.socket() + "' ";
+  };
+  const std::string end = std::to_string(one_bytes);
+  const std::string last = std::to_string(one_bytes - 5000);
+  CHECK(shell_in(array, io(other) + "-c 'write -P 0x22 0 1M'") == 0);
+  CHECK(shell_in(array, io(one) + "-c 'write -P 0x11 " + last + " 5000' -c flush") == 0);
+  CHECK(shell_in(array, io(other) + "-c 'read -P 0x22 0 1M'") == 0);
+  CHECK(shell_in(array, "! grep -q failed said") == 0);
+  // Beyond its end it has nothing, neither to be read nor to be overwritten.
+  for (const std::string& request :
+       {"write -P 0x33 " + end + " 512", "read " + end + " 512", "write -P 0x33 " + last + " 8192",
+        "write -z " + last + " 8192", "discard " + last + " 8192"}) {
+    CHECK(shell("cd " + array.file("") + " && " + io(one) + "-c '" + request + "' > said 2>&1") !=
+          0);
+  }
+  CHECK(shell_in(array, io(one) + "-c 'discard 0 " + end + "' -c flush") == 0);
+  CHECK(shell_in(array, io(other) + "-c 'read -P 0x22 0 1M' -c 'discard 0 1M' -c flush") == 0);
+  CHECK(shell_in(array, "! grep -q failed said") == 0);
+  CHECK(shell_in(array, io(one) + "-c 'write -P 0x11 " + last + " 5000' -c 'read -P 0x11 " + last +
+                            " 5000'") == 0);
+  CHECK(shell_in(array, "! grep -q failed said") == 0);
+}
+
+TEST_CASE("clients: several exports on one array have their names and sizes, and stay apart") {
+  const ServedArray array(
+      "array.toml", {{"nbd.exports", "root,home,swap"}, {"cache.volumes", "48MiB,32MiB,rest"}});
+  CHECK(shell_in(array, "nbdinfo --list --json " + uri(array)) == 0);
+  const std::string list = contents(array.file("said"));
+  for (const char* expected :
+       {"\"export-name\": \"root\"", "\"export-size\": 50331648", "\"export-name\": \"home\"",
+        "\"export-size\": 33554432", "\"export-name\": \"swap\""}) {
+    CHECK_MESSAGE(list.find(expected) != std::string::npos, expected, " in ", list);
+  }
+  // The first is meant when nobody says which.
+  CHECK(shell_in(array, "test $(nbdinfo --size " + uri(array) + ") = 50331648") == 0);
+  expect_apart(array, "root", "home", 48U << 20);
+  expect_apart(array, "home", "swap", 32U << 20);
+  for (const char* stage : {"nbd", "cache", "raid"}) array.kill_stage(stage);
+  expect_apart(array, "root", "home", 48U << 20);
+}
+
+TEST_CASE("clients: several files, an export each") {
+  const SocketFolder folder;
+  const ServedArray array("plain.toml",
+                          {{"nbd.exports", "one,two"},
+                           {"file.paths", folder.file("one") + "," + folder.file("two")},
+                           {"file.create_mib", "8"}});
+  CHECK(shell_in(array, "nbdinfo --list " + uri(array)) == 0);
+  expect_apart(array, "one", "two", 8U << 20);
+  CHECK(shell_in(array, "cmp -n 3000000 " + folder.file("one") + " /dev/zero") == 0);
+}
+
 TEST_CASE("clients: fio verifies what it wrote while the front and the back end are killed") {
   const ServedArray array;
   std::atomic<bool> is_over{false};
