@@ -163,6 +163,15 @@ std::optional<SegmentKind> find_many(const Route& route, const Endpoint& endpoin
     if (is_mailbox) return SegmentKind::kLaneSet;
     if (is_topic) return SegmentKind::kBroadcastLink;
   }
+  const auto refuse = [&](SegmentKind kind) -> std::optional<SegmentKind> {
+    complain(route.command, endpoint.path + " is no " + (is_topic ? "topic" : "mailbox") +
+                                " but carries " + slipring::name_of(kind) +
+                                "; choose another name");
+    status = ExitStatus::kVersion;
+    return std::nullopt;
+  };
+  const bool is_asked_for = is_topic || is_mailbox;
+  if (view && is_asked_for) return refuse(segment_kind((*view)->shape()));
   Result<SegmentFile> file = SegmentFile::open(route.directory, endpoint.path);
   if (!file) return std::nullopt;  // one of a single writer is made, or the same is said there
   Result<SegmentHeader> header = read_header(*file);
@@ -170,11 +179,7 @@ std::optional<SegmentKind> find_many(const Route& route, const Endpoint& endpoin
   const SegmentKind kind = header->kind;
   if (kind == SegmentKind::kLaneSet && !is_topic) return kind;
   if (kind == SegmentKind::kBroadcastLink && !is_mailbox) return kind;
-  if (!is_topic && !is_mailbox) return std::nullopt;
-  complain(route.command, endpoint.path + " is no " + (is_topic ? "topic" : "mailbox") +
-                              " but carries " + slipring::name_of(kind) + "; choose another name");
-  status = ExitStatus::kVersion;
-  return std::nullopt;
+  return is_asked_for ? refuse(kind) : std::nullopt;
 }
 
 ExitStatus open_many_source(const Route& route, SegmentKind kind, DescribedSource& opened) {
