@@ -1,22 +1,22 @@
 // The record ring's ends.
 #include <array>
-#include <optional>
 
 #include "core/ring/record_ring.h"
 #include "tests/fuzz/pair_pages.h"
+#include "tests/fuzz/pair_world.h"
 #include "tests/fuzz/scene_target.h"
 #include "tests/fuzz/targets.h"
 
 namespace slipring::fuzz {
 namespace {
 
-using Producer = BasicRecordProducer<FuzzAtomics>;
-using Consumer = BasicRecordConsumer<FuzzAtomics>;
-
-constexpr std::uint64_t kCapacity = 256;
-constexpr std::array<std::uint64_t, 4> kFills{0, 1, 4, 10};  // records of 24 bytes with header
-
 struct RecordMemory {
+  using Producer = BasicRecordProducer<FuzzAtomics>;
+  using Consumer = BasicRecordConsumer<FuzzAtomics>;
+  static constexpr std::uint64_t kCapacity = 256;
+  static constexpr std::array<std::uint64_t, 4> kFills{0, 1, 4,
+                                                       10};  // records of 24 bytes with header
+
   PairPages pages;
   GuardedBlock bytes{kCapacity};
   std::array<GuardedBlock*, 3> all{&pages.producer_block, &pages.consumer_block, &bytes};
@@ -31,42 +31,25 @@ struct RecordMemory {
   [[nodiscard]] std::atomic<std::uint64_t>& header(std::uint64_t position) const {
     return bytes.as<std::atomic<std::uint64_t>>(position % kCapacity & ~std::uint64_t{7});
   }
-  // Nine records have come and gone, so that the next but one is padded; kFills[scene % 4] are
+  // Nine records have come and gone, so that the next but one is padded; `fill` are
   // there.
-  void build(std::size_t scene) {
-    geometry.start_position = kStarts[scene / kFills.size()];
+  void build(std::uint64_t fill) const {
     Producer producing = producer().value();
     Consumer consuming = consumer().value();
     std::array<std::byte, 16> message{};
     std::uint64_t size = 0;
     for (int i = 0; i < 9; ++i) {
-      check(producing.try_push(message) == Transfer::kDone, "a scene that does not come about");
-      check(consuming.try_pop(message, size) == Transfer::kDone,
-            "a scene that does not come about");
+      must(producing.try_push(message) == Transfer::kDone);
+      must(consuming.try_pop(message, size) == Transfer::kDone);
     }
-    for (std::uint64_t i = 0; i < kFills[scene % kFills.size()]; ++i) {
+    for (std::uint64_t i = 0; i < fill; ++i) {
       if (producing.try_push(message) != Transfer::kDone) break;
     }
   }
 };
 
-class ConsumerWorld {
+class ConsumerWorld : public ConsumerPairWorld<RecordMemory> {
  public:
-  static constexpr std::size_t kSceneCount = kStarts.size() * kFills.size();
-  static constexpr std::uint64_t kMostAccesses = kFewAccesses;
-  static constexpr bool kStoresWithin = true;
-  struct Ends {
-    std::optional<Consumer> end;
-    std::uint64_t start = 0;
-  };
-  Ends ends;
-
-  [[nodiscard]] std::span<GuardedBlock* const> blocks() const { return memory_.all; }
-  void build(std::size_t scene) {
-    memory_.build(scene);
-    ends.end.emplace(memory_.consumer().value());
-    ends.start = memory_.geometry.start_position;
-  }
   [[nodiscard]] Store choose(FuzzInput& input) {
     const std::uint8_t which = input.byte();
     const std::uint64_t next = ends.end->position();
@@ -100,16 +83,9 @@ class ConsumerWorld {
   void call(FuzzInput& input, Tally& tally) {
     const std::uint64_t before = ends.end->position();
     do_call(input.byte(), tally);
-    check_consumer(*ends.end, memory_.pages.consumer(), before, kCapacity, tally);
+    check_after(before, tally);
     tally.expect(ends.end->position() % 8 == 0 && ends.end->done() % 8 == 0,
                  "a position that is no multiple of 8");
-  }
-  void check_successor(Tally& tally) {
-    memory_.geometry.start_position = ends.start;
-    memory_.pages.make_producer_honest(ends.end->position());
-    const auto next = memory_.consumer();
-    tally.expect(next.ok() && next.value().done() == ends.end->done(),
-                 "the consumer's successor cannot go on");
   }
 
  private:
@@ -160,46 +136,14 @@ class ConsumerWorld {
         return end.publish_credit();
     }
   }
-
-  RecordMemory memory_;
 };
 
-class ProducerWorld {
+class ProducerWorld : public ProducerPairWorld<RecordMemory> {
  public:
-  static constexpr std::size_t kSceneCount = kStarts.size() * kFills.size();
-  static constexpr std::uint64_t kMostAccesses = kFewAccesses;
-  static constexpr bool kStoresWithin = true;
-  struct Ends {
-    std::optional<Producer> end;
-    std::uint64_t start = 0;
-  };
-  Ends ends;
-
-  [[nodiscard]] std::span<GuardedBlock* const> blocks() const { return memory_.all; }
-  void build(std::size_t scene) {
-    memory_.build(scene);
-    ends.end.emplace(memory_.producer().value());
-    ends.start = memory_.geometry.start_position;
-  }
-  [[nodiscard]] Store choose(FuzzInput& input) {
-    const std::uint8_t which = input.byte();
-    ConsumerPage& page = memory_.pages.consumer();
-    return PairPages::aim(which % 2 == 0   ? page.credit
-                          : which % 8 != 1 ? page.done
-                                           : page.taken,
-                          input, ends.end->position(), kCapacity);
-  }
   void call(FuzzInput& input, Tally& tally) {
     const std::uint64_t before = ends.end->position();
     do_call(input.byte(), input.byte(), tally);
-    check_producer(*ends.end, memory_.pages.producer(), before, kCapacity, tally);
-  }
-  void check_successor(Tally& tally) {
-    memory_.geometry.start_position = ends.start;
-    memory_.pages.make_consumer_honest(ends.end->position());
-    const auto next = memory_.producer();
-    tally.expect(next.ok() && next.value().position() == ends.end->position(),
-                 "the producer's successor cannot go on");
+    check_after(before, tally);
   }
 
  private:
@@ -239,7 +183,6 @@ class ProducerWorld {
   }
 
   static constexpr std::array<std::byte, 8> kEight{};
-  RecordMemory memory_;
 };
 
 constexpr std::array<TargetInfo, 2> kTargets{{

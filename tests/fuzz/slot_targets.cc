@@ -1,23 +1,23 @@
 // The slot ring's ends.
 #include <array>
-#include <optional>
 
 #include "core/ring/slot_ring.h"
 #include "tests/fuzz/pair_pages.h"
+#include "tests/fuzz/pair_world.h"
 #include "tests/fuzz/scene_target.h"
 #include "tests/fuzz/targets.h"
 
 namespace slipring::fuzz {
 namespace {
 
-using Producer = BasicSlotProducer<FuzzAtomics>;
-using Consumer = BasicSlotConsumer<FuzzAtomics>;
-
-constexpr std::uint64_t kCapacity = 8;
 constexpr std::uint32_t kSlotBytes = 24;
-constexpr std::array<std::uint64_t, 4> kFills{0, 1, 5, 8};
 
 struct SlotMemory {
+  using Producer = BasicSlotProducer<FuzzAtomics>;
+  using Consumer = BasicSlotConsumer<FuzzAtomics>;
+  static constexpr std::uint64_t kCapacity = 8;
+  static constexpr std::array<std::uint64_t, 4> kFills{0, 1, 5, 8};
+
   PairPages pages;
   GuardedBlock slots{kCapacity * slot_stride_bytes(kSlotBytes)};
   std::array<GuardedBlock*, 3> all{&pages.producer_block, &pages.consumer_block, &slots};
@@ -33,39 +33,23 @@ struct SlotMemory {
     return slots.as<std::atomic<std::uint64_t>>(position % kCapacity *
                                                 slot_stride_bytes(kSlotBytes));
   }
-  // Five messages have come and gone, kFills[scene % 4] are there.
-  void build(std::size_t scene) {
-    geometry.start_position = kStarts[scene / kFills.size()];
+  // Five messages have come and gone, `fill` are there.
+  void build(std::uint64_t fill) const {
     Producer producing = producer().value();
     Consumer consuming = consumer().value();
     std::array<std::byte, kSlotBytes> message{};
     for (std::uint64_t i = 0; i < 5; ++i) {
-      check(producing.try_push(message) == Transfer::kDone, "a scene that does not come about");
-      check(consuming.try_pop(message) == Transfer::kDone, "a scene that does not come about");
+      must(producing.try_push(message) == Transfer::kDone);
+      must(consuming.try_pop(message) == Transfer::kDone);
     }
-    for (std::uint64_t i = 0; i < kFills[scene % kFills.size()]; ++i) {
-      check(producing.try_push(message) == Transfer::kDone, "a scene that does not come about");
+    for (std::uint64_t i = 0; i < fill; ++i) {
+      must(producing.try_push(message) == Transfer::kDone);
     }
   }
 };
 
-class ConsumerWorld {
+class ConsumerWorld : public ConsumerPairWorld<SlotMemory> {
  public:
-  static constexpr std::size_t kSceneCount = kStarts.size() * kFills.size();
-  static constexpr std::uint64_t kMostAccesses = kFewAccesses;
-  static constexpr bool kStoresWithin = true;
-  struct Ends {
-    std::optional<Consumer> end;
-    std::uint64_t start = 0;
-  };
-  Ends ends;
-
-  [[nodiscard]] std::span<GuardedBlock* const> blocks() const { return memory_.all; }
-  void build(std::size_t scene) {
-    memory_.build(scene);
-    ends.end.emplace(memory_.consumer().value());
-    ends.start = memory_.geometry.start_position;
-  }
   [[nodiscard]] Store choose(FuzzInput& input) {
     const std::uint8_t which = input.byte();
     const std::uint64_t next = ends.end->position();
@@ -79,14 +63,7 @@ class ConsumerWorld {
   void call(FuzzInput& input, Tally& tally) {
     const std::uint64_t before = ends.end->position();
     do_call(input.byte(), tally);
-    check_consumer(*ends.end, memory_.pages.consumer(), before, kCapacity, tally);
-  }
-  void check_successor(Tally& tally) {
-    memory_.geometry.start_position = ends.start;
-    memory_.pages.make_producer_honest(ends.end->position());
-    const auto next = memory_.consumer();
-    tally.expect(next.ok() && next.value().done() == ends.end->done(),
-                 "the consumer's successor cannot go on");
+    check_after(before, tally);
   }
 
  private:
@@ -130,46 +107,14 @@ class ConsumerWorld {
         return end.publish_credit();
     }
   }
-
-  SlotMemory memory_;
 };
 
-class ProducerWorld {
+class ProducerWorld : public ProducerPairWorld<SlotMemory> {
  public:
-  static constexpr std::size_t kSceneCount = kStarts.size() * kFills.size();
-  static constexpr std::uint64_t kMostAccesses = kFewAccesses;
-  static constexpr bool kStoresWithin = true;
-  struct Ends {
-    std::optional<Producer> end;
-    std::uint64_t start = 0;
-  };
-  Ends ends;
-
-  [[nodiscard]] std::span<GuardedBlock* const> blocks() const { return memory_.all; }
-  void build(std::size_t scene) {
-    memory_.build(scene);
-    ends.end.emplace(memory_.producer().value());
-    ends.start = memory_.geometry.start_position;
-  }
-  [[nodiscard]] Store choose(FuzzInput& input) {
-    const std::uint8_t which = input.byte();
-    ConsumerPage& page = memory_.pages.consumer();
-    return PairPages::aim(which % 2 == 0   ? page.credit
-                          : which % 8 != 1 ? page.done
-                                           : page.taken,
-                          input, ends.end->position(), kCapacity);
-  }
   void call(FuzzInput& input, Tally& tally) {
     const std::uint64_t before = ends.end->position();
     do_call(input.byte(), tally);
-    check_producer(*ends.end, memory_.pages.producer(), before, kCapacity, tally);
-  }
-  void check_successor(Tally& tally) {
-    memory_.geometry.start_position = ends.start;
-    memory_.pages.make_consumer_honest(ends.end->position());
-    const auto next = memory_.producer();
-    tally.expect(next.ok() && next.value().position() == ends.end->position(),
-                 "the producer's successor cannot go on");
+    check_after(before, tally);
   }
 
  private:
@@ -210,8 +155,6 @@ class ProducerWorld {
         return end.abort_published();
     }
   }
-
-  SlotMemory memory_;
 };
 
 constexpr std::array<TargetInfo, 2> kTargets{{

@@ -1,22 +1,21 @@
 // The byte stream's ends.
 #include <array>
-#include <optional>
 
 #include "core/ring/byte_stream.h"
 #include "tests/fuzz/pair_pages.h"
+#include "tests/fuzz/pair_world.h"
 #include "tests/fuzz/scene_target.h"
 #include "tests/fuzz/targets.h"
 
 namespace slipring::fuzz {
 namespace {
 
-using Producer = BasicStreamProducer<FuzzAtomics>;
-using Consumer = BasicStreamConsumer<FuzzAtomics>;
-
-constexpr std::uint64_t kCapacity = 64;
-constexpr std::array<std::uint64_t, 4> kFills{0, 1, 40, 64};
-
 struct StreamMemory {
+  using Producer = BasicStreamProducer<FuzzAtomics>;
+  using Consumer = BasicStreamConsumer<FuzzAtomics>;
+  static constexpr std::uint64_t kCapacity = 64;
+  static constexpr std::array<std::uint64_t, 4> kFills{0, 1, 40, 64};
+
   PairPages pages;
   GuardedBlock bytes{kCapacity};
   std::array<GuardedBlock*, 3> all{&pages.producer_block, &pages.consumer_block, &bytes};
@@ -32,41 +31,21 @@ struct StreamMemory {
   [[nodiscard]] bool contains(const StreamParts<Byte>& parts) const {
     return bytes.contains(parts.first) && (parts.second.empty() || bytes.contains(parts.second));
   }
-  // 37 bytes have come and gone, kFills[scene % 4] are there.
-  void build(std::size_t scene) {
-    geometry.start_position = kStarts[scene / kFills.size()];
+  // 37 bytes have come and gone, `fill` are there.
+  void build(std::uint64_t fill) const {
     Producer producing = producer().value();
     Consumer consuming = consumer().value();
     std::array<std::byte, kCapacity> some{};
     std::size_t count = 0;
-    check(producing.try_write(std::span(some).first(37), count) == Transfer::kDone && count == 37,
-          "a scene that does not come about");
-    check(consuming.try_read(some, count) == Transfer::kDone && count == 37,
-          "a scene that does not come about");
-    const std::size_t fill = kFills[scene % kFills.size()];
-    check(
-        producing.try_write(std::span(some).first(fill), count) == Transfer::kDone && count == fill,
-        "a scene that does not come about");
+    must(producing.try_write(std::span(some).first(37), count) == Transfer::kDone && count == 37);
+    must(consuming.try_read(some, count) == Transfer::kDone && count == 37);
+    must(producing.try_write(std::span(some).first(fill), count) == Transfer::kDone &&
+         count == fill);
   }
 };
 
-class ConsumerWorld {
+class ConsumerWorld : public ConsumerPairWorld<StreamMemory> {
  public:
-  static constexpr std::size_t kSceneCount = kStarts.size() * kFills.size();
-  static constexpr std::uint64_t kMostAccesses = kFewAccesses;
-  static constexpr bool kStoresWithin = true;
-  struct Ends {
-    std::optional<Consumer> end;
-    std::uint64_t start = 0;
-  };
-  Ends ends;
-
-  [[nodiscard]] std::span<GuardedBlock* const> blocks() const { return memory_.all; }
-  void build(std::size_t scene) {
-    memory_.build(scene);
-    ends.end.emplace(memory_.consumer().value());
-    ends.start = memory_.geometry.start_position;
-  }
   [[nodiscard]] Store choose(FuzzInput& input) {
     const bool is_tail = input.byte() % 4 != 0;
     ProducerPage& page = memory_.pages.producer();
@@ -76,14 +55,7 @@ class ConsumerWorld {
   void call(FuzzInput& input, Tally& tally) {
     const std::uint64_t before = ends.end->position();
     do_call(input.byte(), input.byte(), tally);
-    check_consumer(*ends.end, memory_.pages.consumer(), before, kCapacity, tally);
-  }
-  void check_successor(Tally& tally) {
-    memory_.geometry.start_position = ends.start;
-    memory_.pages.make_producer_honest(ends.end->position());
-    const auto next = memory_.consumer();
-    tally.expect(next.ok() && next.value().done() == ends.end->done(),
-                 "the consumer's successor cannot go on");
+    check_after(before, tally);
   }
 
  private:
@@ -122,46 +94,14 @@ class ConsumerWorld {
         return end.publish_credit();
     }
   }
-
-  StreamMemory memory_;
 };
 
-class ProducerWorld {
+class ProducerWorld : public ProducerPairWorld<StreamMemory> {
  public:
-  static constexpr std::size_t kSceneCount = kStarts.size() * kFills.size();
-  static constexpr std::uint64_t kMostAccesses = kFewAccesses;
-  static constexpr bool kStoresWithin = true;
-  struct Ends {
-    std::optional<Producer> end;
-    std::uint64_t start = 0;
-  };
-  Ends ends;
-
-  [[nodiscard]] std::span<GuardedBlock* const> blocks() const { return memory_.all; }
-  void build(std::size_t scene) {
-    memory_.build(scene);
-    ends.end.emplace(memory_.producer().value());
-    ends.start = memory_.geometry.start_position;
-  }
-  [[nodiscard]] Store choose(FuzzInput& input) {
-    const std::uint8_t which = input.byte();
-    ConsumerPage& page = memory_.pages.consumer();
-    return PairPages::aim(which % 2 == 0   ? page.credit
-                          : which % 8 != 1 ? page.done
-                                           : page.taken,
-                          input, ends.end->position(), kCapacity);
-  }
   void call(FuzzInput& input, Tally& tally) {
     const std::uint64_t before = ends.end->position();
     do_call(input.byte(), input.byte(), tally);
-    check_producer(*ends.end, memory_.pages.producer(), before, kCapacity, tally);
-  }
-  void check_successor(Tally& tally) {
-    memory_.geometry.start_position = ends.start;
-    memory_.pages.make_consumer_honest(ends.end->position());
-    const auto next = memory_.producer();
-    tally.expect(next.ok() && next.value().position() == ends.end->position(),
-                 "the producer's successor cannot go on");
+    check_after(before, tally);
   }
 
  private:
@@ -198,8 +138,6 @@ class ProducerWorld {
         return end.abort_published();
     }
   }
-
-  StreamMemory memory_;
 };
 
 constexpr std::array<TargetInfo, 2> kTargets{{
