@@ -9,6 +9,7 @@
 
 #include <algorithm>
 
+#include "pipelines/stage/error_text.h"
 #include "pipelines/stage/stage.h"
 #include "platform/wait/clock.h"
 

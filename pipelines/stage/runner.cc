@@ -17,6 +17,7 @@
 #include <optional>
 #include <utility>
 
+#include "pipelines/stage/error_text.h"
 #include "pipelines/stage/live_state.h"
 #include "pipelines/stage/program_description.h"
 #include "pipelines/stage/run_report.h"

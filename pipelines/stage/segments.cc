@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "pipelines/link/link_segment.h"
+#include "pipelines/stage/error_text.h"
 #include "pipelines/stage/stage.h"
 #include "platform/memory/segment_file.h"
 #include "platform/process/certificate_wait.h"

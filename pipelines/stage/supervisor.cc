@@ -10,6 +10,7 @@
 #include <array>
 #include <utility>
 
+#include "pipelines/stage/error_text.h"
 #include "pipelines/stage/stage.h"
 #include "platform/process/child.h"
 #include "platform/wait/clock.h"

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "pipelines/stage/error_text.h"
 #include "pipelines/stage/stage.h"
 
 namespace slipring::tools {

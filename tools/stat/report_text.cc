@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "pipelines/stage/error_text.h"
 #include "pipelines/stage/stage.h"
 #include "tools/cli/table.h"
 #include "tools/cli/units.h"

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "pipelines/stage/error_text.h"
 #include "pipelines/stage/stage.h"
 #include "platform/wait/clock.h"
 #include "tools/cli/segment_facts.h"

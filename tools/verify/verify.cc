@@ -15,6 +15,7 @@
 #include "pipelines/link/guarded_end.h"
 #include "pipelines/link/link_audit.h"
 #include "pipelines/link/link_segment.h"
+#include "pipelines/stage/error_text.h"
 #include "pipelines/stage/stage.h"
 #include "platform/memory/mapping.h"
 #include "platform/memory/segment_file.h"

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "pipelines/stage/error_text.h"
 #include "platform/wait/clock.h"
 
 namespace slipring::array {

@@ -5,6 +5,7 @@
 
 #include "pipelines/array/cache/cache_stage.h"
 #include "pipelines/link/link_layout.h"
+#include "pipelines/stage/error_text.h"
 
 namespace slipring::array {
 namespace {

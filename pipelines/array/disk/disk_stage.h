@@ -25,6 +25,7 @@
 #include "pipelines/array/disk/disk_request.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
+#include "pipelines/stage/error_text.h"
 #include "pipelines/stage/stage.h"
 
 namespace slipring::array {

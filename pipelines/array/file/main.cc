@@ -15,6 +15,7 @@
 #include "pipelines/array/block_request.h"
 #include "pipelines/array/file/file_export.h"
 #include "pipelines/link/link_layout.h"
+#include "pipelines/stage/error_text.h"
 #include "pipelines/stage/stage.h"
 
 namespace slipring::array {

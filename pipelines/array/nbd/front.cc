@@ -13,6 +13,7 @@
 #include "core/cpu/relax.h"
 #include "pipelines/array/nbd/listeners.h"
 #include "pipelines/array/nbd/surviving_word.h"
+#include "pipelines/stage/error_text.h"
 #include "platform/wait/clock.h"
 
 namespace slipring::array {

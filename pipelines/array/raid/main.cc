@@ -14,6 +14,7 @@
 #include "pipelines/array/raid/raid_array.h"
 #include "pipelines/array/raid/raid_stage.h"
 #include "pipelines/link/link_layout.h"
+#include "pipelines/stage/error_text.h"
 #include "pipelines/stage/stage.h"
 
 namespace slipring::array {

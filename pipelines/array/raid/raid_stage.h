@@ -27,6 +27,7 @@
 #include "pipelines/array/raid/raid_report.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
+#include "pipelines/stage/error_text.h"
 #include "pipelines/stage/stage.h"
 
 namespace slipring::array {

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/error/check.h"
+#include "pipelines/stage/error_text.h"
 
 namespace slipring::settop {
 namespace {

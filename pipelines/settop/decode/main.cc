@@ -9,6 +9,7 @@
 #include "pipelines/settop/decode/decoder.h"
 #include "pipelines/settop/decode/frame_output.h"
 #include "pipelines/settop/media_record.h"
+#include "pipelines/stage/error_text.h"
 #include "pipelines/stage/stage.h"
 #include "platform/wait/clock.h"
 

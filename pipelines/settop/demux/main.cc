@@ -11,6 +11,7 @@
 #include "pipelines/settop/demux/elementary_output.h"
 #include "pipelines/settop/media_record.h"
 #include "pipelines/settop/transport/demultiplexer.h"
+#include "pipelines/stage/error_text.h"
 #include "pipelines/stage/stage.h"
 
 namespace slipring::settop {

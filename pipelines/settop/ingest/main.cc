@@ -9,6 +9,7 @@
 #include "pipelines/settop/ingest/byte_source.h"
 #include "pipelines/settop/ingest/source_address.h"
 #include "pipelines/settop/media_record.h"
+#include "pipelines/stage/error_text.h"
 #include "pipelines/stage/stage.h"
 #include "platform/wait/clock.h"
 

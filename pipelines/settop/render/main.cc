@@ -17,6 +17,7 @@
 #include "pipelines/settop/render/render_numbers.h"
 #include "pipelines/settop/render/snapshot_worker.h"
 #include "pipelines/settop/render/window.h"
+#include "pipelines/stage/error_text.h"
 #include "pipelines/stage/stage.h"
 #include "platform/wait/clock.h"
 
