@@ -13,6 +13,7 @@
 
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -22,6 +23,7 @@
 
 #include "pipelines/array/disk/disk_engine.h"
 #include "pipelines/array/disk/disk_file.h"
+#include "pipelines/array/disk/disk_report.h"
 #include "pipelines/array/disk/disk_request.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
@@ -33,16 +35,15 @@ namespace slipring::array {
 // One thread.
 class DiskStage {
  public:
-  explicit DiskStage(Stage& stage)
+  // What stands between the stage and its engine: nothing, or a test.
+  using EngineWrapper = std::function<std::unique_ptr<DiskEngine>(std::unique_ptr<DiskEngine>)>;
+
+  explicit DiskStage(Stage& stage, EngineWrapper wrapper = {})
       : stage_(stage),
+        wrapper_(std::move(wrapper)),
         requests_(*stage.input("requests")),
         replies_(*stage.output("replies")),
-        reads_(stage.counter("reads")),
-        writes_(stage.counter("writes")),
-        syncs_(stage.counter("syncs")),
-        errors_(stage.counter("errors")),
-        read_bytes_(stage.counter("read_bytes")),
-        written_bytes_(stage.counter("written_bytes")),
+        report_(stage),
         is_usable_(stage.gauge("is_usable")),
         kept_failure_(stage.gauge(".failed")),
         kept_newness_(stage.gauge(".is_new")),
@@ -98,6 +99,7 @@ class DiskStage {
       if (!taken) return false;
       disk_ = std::move(taken).value();
       make_engine();
+      if (wrapper_) engine_ = wrapper_(std::move(engine_));
       is_usable_.set(1);
       return true;
     }
@@ -124,6 +126,7 @@ class DiskStage {
       return;
     }
     make_engine();
+    if (wrapper_) engine_ = wrapper_(std::move(engine_));
     is_usable_.set(1);
     kept_failure_.set(0);
     stage_.log(Severity::kInfo, "%s: %llu MiB, by %s", path_.c_str(),
@@ -339,8 +342,8 @@ class DiskStage {
 
   void note(const Pending& pending) {
     const DiskRequest& request = pending.request;
+    report_.note(request, pending.task.error);
     if (pending.task.error != 0) {
-      errors_.add();
       const bool is_sync =
           request.kind == DiskRequestKind::kSync || request.kind == DiskRequestKind::kWriteDurable;
       if (is_sync && !is_failed_ && pending.task.error != EINVAL) {
@@ -349,15 +352,6 @@ class DiskStage {
                    strerror(pending.task.error));
         use_no_more();
       }
-    }
-    if (request.kind == DiskRequestKind::kRead) {
-      reads_.add();
-      read_bytes_.add(request.length_bytes);
-    } else if (request.kind == DiskRequestKind::kSync) {
-      syncs_.add();
-    } else if (request.kind != DiskRequestKind::kIdentify) {
-      writes_.add();
-      written_bytes_.add(request.length_bytes);
     }
   }
 
@@ -376,14 +370,10 @@ class DiskStage {
   static constexpr int kEndingLookMs = 1;
 
   Stage& stage_;
+  EngineWrapper wrapper_;
   LinkReader& requests_;
   LinkWriter& replies_;
-  Board::Number reads_;
-  Board::Number writes_;
-  Board::Number syncs_;
-  Board::Number errors_;
-  Board::Number read_bytes_;
-  Board::Number written_bytes_;
+  DiskReport report_;
   Board::Number is_usable_;
   Board::Number kept_failure_;
   Board::Number kept_newness_;  // 1: nobody has asked who this disk is
