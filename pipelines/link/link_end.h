@@ -58,6 +58,10 @@ class LinkEnd {
   // Whether a living process holds the other end's role, as far as the kernel, or a guarded link's
   // broker, has noticed.  Errors: as LockFile::probe().
   [[nodiscard]] Result<bool> is_peer_held() const noexcept;
+  // Of a guarded link: its broker is gone, and nobody new can come to the other end.
+  [[nodiscard]] bool is_orphaned() const noexcept {
+    return hold_.guard && hold_.guard->is_orphaned();
+  }
   [[nodiscard]] std::uint32_t lane() const noexcept { return hold_.lane; }
   [[nodiscard]] ProtectionLevel protection() const noexcept {
     return hold_.guard ? hold_.guard->protection() : ProtectionLevel::kNone;

@@ -98,6 +98,10 @@ bool Stage::attach(int& exit_status) {
     board_.emplace(std::move(board).value());
     sleep_count_ = board_->number("sleeps", BoardKind::kCounter);
   }
+  if (description_.opens_ends) {
+    exit_status = 0;
+    return true;
+  }
   for (const Wanted& wanted : wanted_) {
     Error fault{};
     bool failed = false;
@@ -129,6 +133,28 @@ bool Stage::attach(int& exit_status) {
   points_.reserve(2 * (inputs_.size() + outputs_.size() + commands_.size()));
   exit_status = 0;
   return true;
+}
+
+std::string Stage::segment(std::string_view port) const {
+  for (const Wanted& wanted : wanted_) {
+    if (wanted.port == port) return wanted.segment;
+  }
+  return {};
+}
+
+int Stage::rung_bell(std::string_view port) const noexcept {
+  for (const auto& [rung_port, fd] : rung_bells_) {
+    if (rung_port == port) return fd;
+  }
+  return -1;
+}
+
+bool Stage::shut_in() const {
+  if (!is_sandboxed_) return true;
+  Result<SegmentDirectory> directory = SegmentDirectory::open();
+  if (directory) return shut_in(directory->fd());
+  complain("cannot open the segment directory: " + describe_error(directory.error()));
+  return false;
 }
 
 // Everything that the stage needs of the segment directory it has by now.

@@ -1,4 +1,4 @@
-// What a disk's stage counts, on its board.
+// A disk's numbers on its stage's board.
 #pragma once
 
 #include "pipelines/array/disk/disk_request.h"
@@ -6,38 +6,46 @@
 
 namespace slipring::array {
 
-// One thread.
-class DiskReport {
- public:
+struct DiskReport {
   explicit DiskReport(Stage& stage)
-      : reads_(stage.counter("reads")),
-        writes_(stage.counter("writes")),
-        syncs_(stage.counter("syncs")),
-        errors_(stage.counter("errors")),
-        read_bytes_(stage.counter("read_bytes")),
-        written_bytes_(stage.counter("written_bytes")) {}
+      : reads(stage.counter("reads")),
+        writes(stage.counter("writes")),
+        syncs(stage.counter("syncs")),
+        errors(stage.counter("errors")),
+        read_bytes(stage.counter("read_bytes")),
+        written_bytes(stage.counter("written_bytes")),
+        zeroed_bytes(stage.counter("zeroed_bytes")) {}
 
-  // A request that was executed, or failed.
-  void note(const DiskRequest& request, int error) {
-    if (error != 0) errors_.add();
-    if (request.kind == DiskRequestKind::kRead) {
-      reads_.add();
-      read_bytes_.add(request.length_bytes);
-    } else if (request.kind == DiskRequestKind::kSync) {
-      syncs_.add();
-    } else if (request.kind != DiskRequestKind::kIdentify) {
-      writes_.add();
-      written_bytes_.add(request.length_bytes);
+  // One that is answered.
+  void count(const DiskRequest& request) {
+    switch (request.kind) {
+      case DiskRequestKind::kRead:
+        reads.add();
+        read_bytes.add(request.length_bytes);
+        break;
+      case DiskRequestKind::kWrite:
+      case DiskRequestKind::kWriteDurable:
+        writes.add();
+        written_bytes.add(request.length_bytes);
+        break;
+      case DiskRequestKind::kZero:
+        zeroed_bytes.add(request.length_bytes);
+        break;
+      case DiskRequestKind::kSync:
+        syncs.add();
+        break;
+      default:
+        break;
     }
   }
 
- private:
-  Board::Number reads_;
-  Board::Number writes_;
-  Board::Number syncs_;
-  Board::Number errors_;
-  Board::Number read_bytes_;
-  Board::Number written_bytes_;
+  Board::Number reads;
+  Board::Number writes;
+  Board::Number syncs;
+  Board::Number errors;
+  Board::Number read_bytes;
+  Board::Number written_bytes;
+  Board::Number zeroed_bytes;
 };
 
 }  // namespace slipring::array

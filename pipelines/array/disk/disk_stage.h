@@ -3,8 +3,7 @@
 // Requests that are there at one look at the ring are under way together; replies go out in their
 // order, at the same position as the request (disk_request.h).  A request below the replies'
 // position was answered by a predecessor, and is not executed again: a later one may have written
-// to the same place and been synced.
-
+// to the same place and been synced.  One thread.
 #pragma once
 
 #include <errno.h>
@@ -13,7 +12,6 @@
 
 #include <cstring>
 #include <deque>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -23,8 +21,10 @@
 
 #include "pipelines/array/disk/disk_engine.h"
 #include "pipelines/array/disk/disk_file.h"
+#include "pipelines/array/disk/disk_observer.h"
 #include "pipelines/array/disk/disk_report.h"
 #include "pipelines/array/disk/disk_request.h"
+#include "pipelines/array/disk/disk_room.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
 #include "pipelines/stage/error_text.h"
@@ -32,15 +32,12 @@
 
 namespace slipring::array {
 
-// One thread.
 class DiskStage {
  public:
-  // What stands between the stage and its engine: nothing, or a test.
-  using EngineWrapper = std::function<std::unique_ptr<DiskEngine>(std::unique_ptr<DiskEngine>)>;
-
-  explicit DiskStage(Stage& stage, EngineWrapper wrapper = {})
+  // Requires: the option engine is auto, io_uring or plain.
+  explicit DiskStage(Stage& stage, DiskObserver* observer = nullptr)
       : stage_(stage),
-        wrapper_(std::move(wrapper)),
+        observer_(observer),
         requests_(*stage.input("requests")),
         replies_(*stage.output("replies")),
         report_(stage),
@@ -48,16 +45,11 @@ class DiskStage {
         kept_failure_(stage.gauge(".failed")),
         kept_newness_(stage.gauge(".is_new")),
         path_(stage.option("path")),
+        wanted_engine_(stage.option("engine")),
         next_(replies_.position()) {}
 
   int run() {
-    const std::string word = stage_.option("engine");
-    if (word != "auto" && word != "io_uring" && word != "plain") {
-      stage_.log(Severity::kError, "option engine: '%s' is none of auto, io_uring, plain",
-                 word.c_str());
-      return 2;
-    }
-    wanted_engine_ = word;
+    leaves_holes_ = stage_.option_flag("holes");
     // A disk that failed stays failed, whoever asks again.
     if (kept_failure_.get() == 0 && !take_kept()) open_disk();
     for (;;) {
@@ -89,6 +81,7 @@ class DiskStage {
     EngineTask task;
     std::optional<std::uint32_t> buffer;  // of a read's data, in the replies' pool
     bool is_answered = false;             // by a predecessor
+    std::uint64_t observed = 0;           // the observer's name of it
   };
 
   // What a predecessor had opened, which may be another one than the options say by now.
@@ -99,7 +92,6 @@ class DiskStage {
       if (!taken) return false;
       disk_ = std::move(taken).value();
       make_engine();
-      if (wrapper_) engine_ = wrapper_(std::move(engine_));
       is_usable_.set(1);
       return true;
     }
@@ -126,7 +118,6 @@ class DiskStage {
       return;
     }
     make_engine();
-    if (wrapper_) engine_ = wrapper_(std::move(engine_));
     is_usable_.set(1);
     kept_failure_.set(0);
     stage_.log(Severity::kInfo, "%s: %llu MiB, by %s", path_.c_str(),
@@ -235,6 +226,10 @@ class DiskStage {
       task.is_done = true;
       return true;
     }
+    const BufferHandle data{request.buffer_slot, request.buffer_generation};
+    const std::byte* bytes =
+        brings_data(request.kind) ? requests_.pool()->bytes(data).data() : nullptr;
+    if (observer_ != nullptr) pending.observed = observer_->begins(request, bytes);
     task.offset_bytes = request.offset_bytes;
     task.length_bytes = request.length_bytes;
     switch (request.kind) {
@@ -250,10 +245,16 @@ class DiskStage {
       case DiskRequestKind::kWriteDurable:
         task.operation = request.kind == DiskRequestKind::kWrite ? EngineOperation::kWrite
                                                                  : EngineOperation::kWriteDurable;
-        // The engines only read from it.
-        task.bytes = const_cast<std::byte*>(
-            requests_.pool()->bytes({request.buffer_slot, request.buffer_generation}).data());
+        task.bytes = const_cast<std::byte*>(bytes);  // the engines only read from it
         break;
+      case DiskRequestKind::kZero:
+        // A word to the file system, most of the time: not worth a trip.
+        task.error =
+            zero_range(disk_.file.get(), request.offset_bytes, request.length_bytes, leaves_holes_);
+        task.is_done = true;
+        return true;
+      case DiskRequestKind::kExtents:
+        return look_for_holes(pending);
       default:
         task.operation = EngineOperation::kSync;
         task.length_bytes = 0;
@@ -263,25 +264,33 @@ class DiskStage {
     return true;
   }
 
+  bool look_for_holes(Pending& pending) {
+    std::uint32_t slot = 0;
+    if (replies_.pool()->try_acquire(slot) != Transfer::kDone) return false;
+    pending.buffer = slot;
+    pending.task.is_done = true;
+    pending.task.error = put_extents(disk_.file.get(), pending.request.offset_bytes,
+                                     pending.request.length_bytes, replies_.pool()->bytes(slot));
+    return true;
+  }
+
   // 0 when the request can be executed.
   int fault_of(const Pending& pending) {
     const DiskRequest& request = pending.request;
-    const bool is_write =
-        request.kind == DiskRequestKind::kWrite || request.kind == DiskRequestKind::kWriteDurable;
+    const bool is_write = brings_data(request.kind);
     if (is_failed_ || engine_ == nullptr) return ENXIO;
     if (request.kind == DiskRequestKind::kIdentify) kept_newness_.set(0);
     if (kept_newness_.get() != 0) return ENXIO;
     if (request.kind == DiskRequestKind::kIdentify || request.kind == DiskRequestKind::kSync) {
       return 0;
     }
-    if (!is_write && request.kind != DiskRequestKind::kRead) return EINVAL;
-    const std::uint64_t most =
-        is_write ? requests_.pool()->buffer_bytes() : replies_.pool()->buffer_bytes();
-    if (request.length_bytes == 0 || request.length_bytes > most ||
-        request.offset_bytes > disk_.size_bytes ||
-        request.length_bytes > disk_.size_bytes - request.offset_bytes) {
+    if (!is_write && !is_about_range(request.kind) && request.kind != DiskRequestKind::kRead) {
       return EINVAL;
     }
+    const std::uint64_t most = is_about_range(request.kind) ? UINT32_MAX
+                               : is_write                   ? requests_.pool()->buffer_bytes()
+                                                            : replies_.pool()->buffer_bytes();
+    if (!is_within(request, most, disk_.size_bytes)) return EINVAL;
     const BufferHandle data{request.buffer_slot, request.buffer_generation};
     return !is_write || requests_.pool()->holds(data) || was_done(pending) ? 0 : EINVAL;
   }
@@ -289,9 +298,7 @@ class DiskStage {
   // By a predecessor, which died before it could say so.
   [[nodiscard]] bool was_done(const Pending& pending) {
     const DiskRequest& request = pending.request;
-    return pending.message.redelivered &&
-           (request.kind == DiskRequestKind::kWrite ||
-            request.kind == DiskRequestKind::kWriteDurable) &&
+    return pending.message.redelivered && brings_data(request.kind) &&
            !requests_.pool()->holds({request.buffer_slot, request.buffer_generation});
   }
 
@@ -342,8 +349,8 @@ class DiskStage {
 
   void note(const Pending& pending) {
     const DiskRequest& request = pending.request;
-    report_.note(request, pending.task.error);
     if (pending.task.error != 0) {
+      report_.errors.add();
       const bool is_sync =
           request.kind == DiskRequestKind::kSync || request.kind == DiskRequestKind::kWriteDurable;
       if (is_sync && !is_failed_ && pending.task.error != EINVAL) {
@@ -353,6 +360,8 @@ class DiskStage {
         use_no_more();
       }
     }
+    report_.count(request);
+    if (pending.observed != 0) observer_->ended(pending.observed, pending.task.error);
   }
 
   int end() {
@@ -370,7 +379,7 @@ class DiskStage {
   static constexpr int kEndingLookMs = 1;
 
   Stage& stage_;
-  EngineWrapper wrapper_;
+  DiskObserver* observer_;  // nullptr: nobody
   LinkReader& requests_;
   LinkWriter& replies_;
   DiskReport report_;
@@ -379,6 +388,7 @@ class DiskStage {
   Board::Number kept_newness_;  // 1: nobody has asked who this disk is
   std::string path_;
   std::string wanted_engine_;
+  bool leaves_holes_ = true;
   DiskFile disk_;
   std::unique_ptr<DiskEngine> engine_;
   std::deque<Pending> pending_;

@@ -1,6 +1,7 @@
 // A disk stage's program: its links and options.
 
 #include <memory>
+#include <string>
 
 #include "pipelines/array/disk/disk_request.h"
 #include "pipelines/array/disk/disk_stage.h"
@@ -25,6 +26,7 @@ StageDescription describe() {
       {"create_mib", "0", "size in MiB of a file that is missing, 0 to 16777216; 0: not made"},
       {"engine", "auto", "io_uring, plain (pread and pwrite), or auto: io_uring where allowed"},
       {"direct", "false", "past the page cache (O_DIRECT)"},
+      {"holes", "true", "give room back that holds zeros; false: keep it, so that none can lack"},
   };
   description.keeps_descriptors = true;
   return description;
@@ -36,6 +38,12 @@ bool has_pool(const LinkShape& shape, std::size_t message_bytes) {
 }
 
 int serve(Stage& stage) {
+  const std::string engine = stage.option("engine");
+  if (engine != "auto" && engine != "io_uring" && engine != "plain") {
+    stage.log(Severity::kError, "option engine: '%s' is none of auto, io_uring, plain",
+              engine.c_str());
+    return 2;
+  }
   if (has_pool(stage.input("requests")->shape(), sizeof(DiskRequest)) &&
       has_pool(stage.output("replies")->shape(), sizeof(DiskReply))) {
     return DiskStage(stage).run();

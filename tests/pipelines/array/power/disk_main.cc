@@ -1,12 +1,11 @@
-// The disk's stage as it is, on an engine that notes every write and sync: for tests of power cuts.
+// The disk's stage as it is, with an observer who notes every write and sync: for tests of power
+// cuts.
 
 #include <memory>
-#include <string>
-#include <utility>
 
 #include "pipelines/array/disk/disk_stage.h"
 #include "pipelines/stage/stage.h"
-#include "tests/pipelines/array/power/recording_engine.h"
+#include "tests/pipelines/array/power/recording_observer.h"
 
 namespace slipring::array::test {
 namespace {
@@ -25,6 +24,7 @@ StageDescription describe() {
       {"create_mib", "0", "size in MiB of a file that is missing"},
       {"engine", "auto", "io_uring, plain, or auto"},
       {"direct", "false", "past the page cache (O_DIRECT)"},
+      {"holes", "true", "give room back that holds zeros"},
       {"record", "record", "file of what happens"},
       {"member", "0", "which disk it is in the record"},
   };
@@ -33,13 +33,9 @@ StageDescription describe() {
 }
 
 int serve(Stage& stage) {
-  const std::string path = stage.option("record");
-  const auto member = static_cast<std::uint32_t>(stage.option_number("member", 0, 15));
-  return DiskStage(stage,
-                   [&](std::unique_ptr<DiskEngine> engine) -> std::unique_ptr<DiskEngine> {
-                     return std::make_unique<RecordingEngine>(std::move(engine), path, member);
-                   })
-      .run();
+  RecordingObserver observer(stage.option("record"),
+                             static_cast<std::uint32_t>(stage.option_number("member", 0, 15)));
+  return DiskStage(stage, &observer).run();
 }
 
 }  // namespace

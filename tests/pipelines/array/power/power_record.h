@@ -17,10 +17,11 @@ namespace slipring::array::test {
 enum class EventKind : std::uint32_t {
   kWriteBegins = 1,
   kDurableWriteBegins = 2,
-  kSyncBegins = 3,
-  kEnds = 4,  // of what began at `begin`
-  kAsked = 5,
-  kAnswered = 6,  // of the client's request of that number
+  kZeroBegins = 3,
+  kSyncBegins = 4,
+  kEnds = 5,  // of what began at `begin`
+  kAsked = 6,
+  kAnswered = 7,  // of the client's request of that number
 };
 
 struct PowerEvent {

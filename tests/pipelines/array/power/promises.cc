@@ -39,6 +39,8 @@ void Promises::answered(std::uint64_t number) {
 
 void Promises::make_safe(std::uint64_t number) {
   const ClientRequest& request = requests_[number];
+  // What is trimmed holds what it held, or zeros.
+  if (request.kind == ClientRequest::Kind::kTrim) return;
   for (std::uint64_t i = 0; i < request.sector_count; ++i) {
     const std::uint64_t sector = request.first_sector + i;
     safe_[sector] = std::max(safe_[sector], number + 1);
@@ -47,9 +49,9 @@ void Promises::make_safe(std::uint64_t number) {
   }
 }
 
-// The version whose pattern it leaves: 0 for zeroes.
+// The version whose pattern it leaves: 0 for zeroes and trims.
 std::uint64_t Promises::content_of(std::uint64_t version) const {
-  return version == 0 || requests_[version - 1].kind == ClientRequest::Kind::kZeroes ? 0 : version;
+  return version == 0 || requests_[version - 1].kind != ClientRequest::Kind::kWrite ? 0 : version;
 }
 
 std::optional<std::string> Promises::fault_of(std::uint64_t sector, const std::byte* bytes) const {

@@ -19,6 +19,7 @@ using slipring::test::SocketFolder;
 
 constexpr std::uint16_t kWriteCommand = 1;
 constexpr std::uint16_t kFlushCommand = 3;
+constexpr std::uint16_t kTrimCommand = 4;
 constexpr std::uint16_t kZeroesCommand = 6;
 constexpr std::uint16_t kFuaFlag = 1;
 constexpr std::size_t kDepth = 6;
@@ -37,6 +38,9 @@ bool send(NbdClient& client, std::uint64_t number, const ClientRequest& request)
   const std::uint64_t offset = request.first_sector * kSectorBytes;
   if (request.kind == ClientRequest::Kind::kZeroes) {
     return client.request(kZeroesCommand, flags, number, offset, length);
+  }
+  if (request.kind == ClientRequest::Kind::kTrim) {
+    return client.request(kTrimCommand, flags, number, offset, length);
   }
   std::string bytes(length, '\0');
   for (std::uint64_t i = 0; i < request.sector_count; ++i) {
@@ -89,7 +93,7 @@ RecordedRun::RecordedRun(const RecordedRunOptions& options)
     recorded.emplace_back(disk + ".member", std::to_string(i));
   }
   ServedArray array("array.toml", recorded, slipring::test::data("tests/pipelines/array/power"));
-  ask_all(array.socket());
+  ask_all(array);
   CHECK_MESSAGE(array.stop() == 0, array.log());
 }
 
@@ -97,7 +101,9 @@ ClientRequest RecordedRun::draw(std::mt19937_64& random) const {
   ClientRequest request;
   const std::uint64_t dice = random() % 100;
   if (dice < 8) return request;
-  request.kind = dice < 16 ? ClientRequest::Kind::kZeroes : ClientRequest::Kind::kWrite;
+  request.kind = dice < 16   ? ClientRequest::Kind::kZeroes
+                 : dice < 22 ? ClientRequest::Kind::kTrim
+                             : ClientRequest::Kind::kWrite;
   request.is_durable = random() % 8 == 0;
   const std::uint64_t stripe = kChunkKib * 1024 * (options_.level == 5 ? 3 : 2) / kSectorBytes;
   const std::uint64_t sizes[] = {8, 8, 16, 32, stripe, 2 * stripe, 1 + random() % 20};
@@ -110,8 +116,8 @@ ClientRequest RecordedRun::draw(std::mt19937_64& random) const {
   return request;
 }
 
-void RecordedRun::ask_all(const std::string& socket) {
-  std::optional<NbdClient> client = NbdClient::connect(socket);
+void RecordedRun::ask_all(const ServedArray& array) {
+  std::optional<NbdClient> client = NbdClient::connect(array.socket());
   REQUIRE(client.has_value());
   REQUIRE(client->enter("", true));
   size_bytes_ = client->export_bytes();
@@ -120,7 +126,9 @@ void RecordedRun::ask_all(const std::string& socket) {
   const auto hear = [&] {
     const std::optional<NbdReply> reply = client->next_reply();
     REQUIRE(reply.has_value());
-    REQUIRE(reply->error == 0);
+    REQUIRE_MESSAGE(reply->error == 0, "request " << reply->cookie << ": error " << reply->error
+                                                  << "\n"
+                                                  << array.log());
     record_.answered(reply->cookie);
     under_way.erase(reply->cookie);
   };

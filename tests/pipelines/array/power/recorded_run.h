@@ -26,7 +26,7 @@ struct RecordedRunOptions {
 
 // What the client asked: its number is its place, and its version one more.
 struct ClientRequest {
-  enum class Kind : std::uint8_t { kWrite, kZeroes, kFlush } kind = Kind::kFlush;
+  enum class Kind : std::uint8_t { kWrite, kZeroes, kTrim, kFlush } kind = Kind::kFlush;
   bool is_durable = false;  // with FUA
   std::uint64_t first_sector = 0;
   std::uint64_t sector_count = 0;
@@ -54,7 +54,7 @@ class RecordedRun {
       const slipring::test::SocketFolder& disks) const;
 
  private:
-  void ask_all(const std::string& socket);
+  void ask_all(const slipring::test::ServedArray& array);
   [[nodiscard]] ClientRequest draw(std::mt19937_64& random) const;
 
   RecordedRunOptions options_;

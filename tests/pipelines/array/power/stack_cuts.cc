@@ -96,7 +96,8 @@ class StackCuts {
     command.operation = begun.kind == EventKind::kSyncBegins ? DiskOperation::kSync
                         : begun.kind == EventKind::kDurableWriteBegins
                             ? DiskOperation::kWriteDurable
-                            : DiskOperation::kWrite;
+                        : begun.kind == EventKind::kZeroBegins ? DiskOperation::kZero
+                                                               : DiskOperation::kWrite;
     command.member = begun.member;
     command.offset_bytes = begun.offset_bytes;
     command.length_bytes = begun.length_bytes;

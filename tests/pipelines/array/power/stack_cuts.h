@@ -17,7 +17,7 @@
 namespace slipring::array::test {
 
 struct StackCutOptions {
-  std::uint32_t cuts = 0;  // so many of the instants, by chance; 0: all
+  std::uint32_t cuts = 0;            // so many of the instants, by chance; 0: all
   std::uint32_t sector_bytes = 512;  // written whole or not at all
   std::uint32_t exhaustive_sectors = 5;
   std::uint32_t samples = 5;
