@@ -63,8 +63,10 @@ std::string verdict_row(const Verdict& verdict) {
   if (!verdict.remark.empty()) row += "<small>" + escaped(verdict.remark) + "</small>";
   row += "</td><td data-l=\"against\">" + escaped(verdict.against.empty() ? "–" : verdict.against) +
          "</td><td class=\"n\"><span class=\"mark " + style + "\">" +
-         (verdict.won == Won::kUnknown ? "" : formatted("%.2f ", verdict.ratio)) + word +
-         "</span></td></tr>";
+         (verdict.won == Won::kUnknown
+              ? ""
+              : formatted(verdict.ratio < 0.095 ? "%.4f " : "%.2f ", verdict.ratio)) +
+         word + "</span></td></tr>";
   return row;
 }
 

@@ -341,7 +341,8 @@ std::vector<Verdict> judge_goals(const RunOutcome& outcome) {
 std::string figure_text(double value, Unit unit) {
   switch (unit) {
     case Unit::kMessagesPerSecond:
-      return value < 1e5 ? three_digits(value / 1e3) + " k/s" : three_digits(value / 1e6) + " M/s";
+      return value > 0 && value < 1e5 ? three_digits(value / 1e3) + " k/s"
+                                      : three_digits(value / 1e6) + " M/s";
     case Unit::kBytesPerSecond:
       return three_digits(value / (1024.0 * 1024 * 1024)) + " GiB/s";
     case Unit::kNanoseconds:
