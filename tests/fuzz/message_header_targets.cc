@@ -8,6 +8,7 @@
 
 #include "pipelines/adapter/rpc_protocol.h"
 #include "pipelines/link/broadcast_layout.h"
+#include "pipelines/link/broadcast_shape.h"
 #include "tests/fuzz/fuzz_input.h"
 #include "tests/fuzz/mutator.h"
 #include "tests/fuzz/targets.h"
@@ -95,6 +96,42 @@ class RpcHeaderParser {
   }
 };
 
+// A slot of a broadcast link, as its reader has copied it out.
+template <std::optional<std::span<const std::byte>> (*kMessageIn)(
+    std::span<const std::byte>) noexcept>
+class BroadcastSlotParser {
+ public:
+  static Corpus corpus() {
+    return {{std::string{'\5', '\0', '\0', '\0', '\0', '\0', '\0', '\0'} + "words and more",
+             std::string(8, '\0'), std::string{'\x0e', '\0', '\0', '\0'} + std::string(18, 'x')},
+            {std::string(4, '\xff'), std::string(4, '\0'), std::string{'\x20', '\0', '\0', '\0'}},
+            64};
+  }
+  static void run(std::span<const std::uint8_t> input, Tally& tally) {
+    const std::span<const std::byte> slot = std::as_bytes(input);
+    const auto message = kMessageIn(slot);
+    tally.count(message ? Answer::kDone : Answer::kRefused);
+    const bool has_header = slot.size() >= kBroadcastHeaderBytes;
+    std::uint64_t said = 0;
+    for (std::size_t i = 4; has_header && i-- > 0;) {
+      said = said << 8 | std::to_integer<std::uint64_t>(slot[i]);
+    }
+    const bool fits = has_header && said <= slot.size() - kBroadcastHeaderBytes;
+    tally.expect(message.has_value() == fits, "a message beyond its slot, or none where there is");
+    if (!message || tally.broken != nullptr) return;
+    tally.expect(message->size() == said, "a message of another length");
+    tally.look_at(*message);
+  }
+};
+
+std::optional<std::span<const std::byte>> believed_message_in(
+    std::span<const std::byte> slot) noexcept {
+  if (slot.size() < kBroadcastHeaderBytes) return std::nullopt;
+  std::uint32_t size_bytes = 0;
+  std::memcpy(&size_bytes, slot.data(), sizeof size_bytes);
+  return std::span(slot.data() + kBroadcastHeaderBytes, size_bytes);
+}
+
 // The size of the regions is believed.
 Result<BroadcastShape> believed_shape_of(const SegmentHeader& header) noexcept {
   Result<BroadcastShape> shape = broadcast_shape_of(header);
@@ -162,20 +199,25 @@ class BroadcastHeaderTarget final : public FuzzTarget {
   }
 };
 
-constexpr std::array<TargetInfo, 2> kPlanted{{
+constexpr std::array<TargetInfo, 3> kPlanted{{
     {"planted_rpc_header", TargetKind::kParser, "a call's header that lacks a byte",
      make_target<ParserTarget<RpcHeaderParser<ShortHeader>>>},
     {"planted_broadcast_header", TargetKind::kParser, "a broadcast link's regions, believed",
      make_target<BroadcastHeaderTarget<believed_shape_of>>},
+    {"planted_broadcast_message", TargetKind::kParser, "a message's length, believed",
+     make_target<ParserTarget<BroadcastSlotParser<believed_message_in>>>},
 }};
 
-constexpr std::array<TargetInfo, 2> kTargets{{
+constexpr std::array<TargetInfo, 3> kTargets{{
     {"rpc_header", TargetKind::kParser,
      "a message of at most 59 bytes taken for a request, a reply or a cancellation",
      make_target<ParserTarget<RpcHeaderParser<SoundHeader>>>},
     {"broadcast_header", TargetKind::kParser,
      "a broadcast link's header with up to three fields changed, and a right check over them",
      make_target<BroadcastHeaderTarget<broadcast_shape_of>>},
+    {"broadcast_message", TargetKind::kParser,
+     "a slot of at most 64 bytes taken for a broadcast link's message",
+     make_target<ParserTarget<BroadcastSlotParser<broadcast_message_in>>>},
 }};
 
 }  // namespace
