@@ -1,5 +1,5 @@
-// As a campaign, in one line, over so many recorded runs; SLIPRING_CUTS says how many of the instants
-// of a long one are cut at (0: all; 300 unless said), of a short one it is all:
+// As a campaign, in one line, over so many recorded runs; SLIPRING_CUTS says at how many instants a
+// long one is cut (0: all; 300 unless said), a short one is cut at all of them:
 //   bazel test -c opt //tests/pipelines/array/power:stack_cuts_test --test_arg=-tc='campaign*'
 //     --test_env=SLIPRING_RUNS=100 --test_env=SLIPRING_SEED=1 --test_timeout=36000
 //     --test_output=streamed
