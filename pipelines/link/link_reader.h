@@ -34,10 +34,12 @@ class LinkReader {
   // Takes the reading role, of a fresh link or of a dead predecessor, whose unfinished messages are
   // delivered again.  Errors: as LinkWriter::attach().
   static Result<LinkReader> attach(const SegmentDirectory& directory, std::string_view name,
-                                   MemoryLock memory_lock = MemoryLock::kTry) noexcept;
+                                   MemoryLock memory_lock = MemoryLock::kTry,
+                                   BellOrder order = BellOrder::kMembarrier) noexcept;
 
   // Of a role that was taken already.  Errors: kCorruptPeer.
-  static Result<LinkReader> attach(LinkHold hold) noexcept;
+  static Result<LinkReader> attach(LinkHold hold,
+                                   BellOrder order = BellOrder::kMembarrier) noexcept;
 
   // The next message; several may be held.  kBlocked when there is none.  Looks at the control lane
   // first: what a command has dropped since is never handed out.
@@ -130,7 +132,7 @@ class LinkReader {
   void count_sleep(std::uint64_t more = 1) noexcept { end_.count_sleep(more); }
 
  private:
-  explicit LinkReader(LinkHold hold) noexcept : end_(std::move(hold)) {}
+  LinkReader(LinkHold hold, BellOrder order) noexcept : end_(std::move(hold), order) {}
   Status attach_ring() noexcept;
   Status attach_pool() noexcept;
   [[nodiscard]] std::uint64_t credit_given() const noexcept {

@@ -102,7 +102,8 @@ bool Stage::attach(int& exit_status) {
     Error fault{};
     bool failed = false;
     if (wanted.kind == PortKind::kOutput) {
-      Result<LinkWriter> writer = LinkWriter::attach(*directory, wanted.segment, memory_lock_);
+      Result<LinkWriter> writer =
+          LinkWriter::attach(*directory, wanted.segment, memory_lock_, description_.bell_order);
       if (writer) {
         outputs_.push_back({wanted.port, std::move(writer).value()});
       } else {
@@ -110,7 +111,8 @@ bool Stage::attach(int& exit_status) {
         failed = true;
       }
     } else {
-      Result<LinkReader> reader = LinkReader::attach(*directory, wanted.segment, memory_lock_);
+      Result<LinkReader> reader =
+          LinkReader::attach(*directory, wanted.segment, memory_lock_, description_.bell_order);
       if (reader) {
         auto& ends = wanted.kind == PortKind::kInput ? inputs_ : commands_;
         ends.push_back({wanted.port, std::move(reader).value()});
@@ -261,6 +263,12 @@ void Stage::collect_points(std::initializer_list<LinkWriter*> outputs) noexcept 
   for (InputEnd& end : inputs_) add_news(end.reader.news_point());
   for (InputEnd& end : commands_) add_news(end.reader.news_point());
   for (OutputEnd& end : outputs_) add_news(end.writer.news_point());
+}
+
+void Stage::collect_points_of(LinkReader& input) noexcept {
+  points_.clear();
+  points_.push_back(input.message_point());
+  if (const std::optional<WaitPoint> news = input.news_point()) points_.push_back(*news);
 }
 
 // Who is at the other ends of our links has our bell, if we have one.  A command's writer has not:

@@ -34,6 +34,7 @@ StageDescription describe() {
       {"planted", "none", "a deliberate fault, for tests: none, replay, flush-no-wait"},
   };
   description.keeps_descriptors = true;
+  description.bell_order = BellOrder::kFence;
   return description;
 }
 

@@ -131,7 +131,8 @@ class DiskStage {
   }
 
   void make_engine() {
-    if (wanted_engine_ != "plain") {
+    const bool is_uring_better = wanted_engine_ == "auto" && !disk_.is_in_memory;
+    if (is_uring_better || wanted_engine_ == "io_uring") {
       PoolOwner& pool = *replies_.pool();
       const std::span<std::byte> memory(pool.bytes(0).data(),
                                         pool.buffer_count() * pool.buffer_bytes());

@@ -7,6 +7,7 @@
 #include "pipelines/array/block_request.h"
 #include "pipelines/array/nbd/front.h"
 #include "pipelines/array/nbd/option_haggling.h"
+#include "pipelines/array/pooled_links.h"
 #include "pipelines/stage/stage.h"
 
 namespace slipring::array {
@@ -29,6 +30,7 @@ StageDescription describe() {
   };
   description.keeps_descriptors = true;
   description.waits_in_epoll = true;
+  description.bell_order = BellOrder::kFence;
   return description;
 }
 
@@ -45,11 +47,6 @@ std::vector<std::string> export_names(const std::string& words) {
   return names.size() <= kExportCountMax ? names : std::vector<std::string>();
 }
 
-bool has_pool(const LinkShape& shape, std::size_t message_bytes) {
-  return shape.kind == SegmentKind::kSlotLink && shape.slot_bytes >= message_bytes &&
-         shape.pool_buffer_count != 0 && shape.pool_buffer_bytes >= kBlockBufferBytes;
-}
-
 int serve(Stage& stage) {
   FrontOptions options{stage.option("unix"), stage.option("tcp"),
                        export_names(stage.option("exports"))};
@@ -64,12 +61,8 @@ int serve(Stage& stage) {
     stage.log(Severity::kError, "no client can come: set the option unix or tcp");
     return 2;
   }
-  if (!has_pool(stage.output("requests")->shape(), sizeof(BlockRequest)) ||
-      !has_pool(stage.input("replies")->shape(), sizeof(BlockReply))) {
-    stage.log(Severity::kError,
-              "the links requests and replies must have slots of at least %zu and %zu bytes and "
-              "pools of buffers of at least %u bytes",
-              sizeof(BlockRequest), sizeof(BlockReply), kBlockBufferBytes);
+  if (!have_pools(stage, stage.output("requests")->shape(), stage.input("replies")->shape(),
+                  {sizeof(BlockRequest), sizeof(BlockReply), kBlockBufferBytes})) {
     return 2;
   }
   // Large, and not for the stack.

@@ -60,6 +60,7 @@ StageDescription describe() {
       {"log_mib", "64", "MiB of the log on each member, 1 to 1024, of a new array"},
       {"create", "true", "make an array when all members are blank"},
   };
+  description.bell_order = BellOrder::kFence;
   return description;
 }
 
