@@ -131,8 +131,7 @@ class DiskStage {
   }
 
   void make_engine() {
-    const bool is_uring_better = wanted_engine_ == "auto" && !disk_.is_in_memory;
-    if (is_uring_better || wanted_engine_ == "io_uring") {
+    if (wanted_engine_ == "io_uring" || (wanted_engine_ == "auto" && !disk_.is_in_memory)) {
       PoolOwner& pool = *replies_.pool();
       const std::span<std::byte> memory(pool.bytes(0).data(),
                                         pool.buffer_count() * pool.buffer_bytes());

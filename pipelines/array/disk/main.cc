@@ -23,7 +23,8 @@ StageDescription describe() {
   description.options = {
       {"path", "disk.img", "file or block device"},
       {"create_mib", "0", "size in MiB of a file that is missing, 0 to 16777216; 0: not made"},
-      {"engine", "auto", "io_uring, plain (pread and pwrite), or auto: plain in memory, else io_uring where allowed"},
+      {"engine", "auto",
+       "io_uring, plain (pread and pwrite), or auto: plain in memory, else io_uring where allowed"},
       {"direct", "false", "past the page cache (O_DIRECT)"},
   };
   description.keeps_descriptors = true;
