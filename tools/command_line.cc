@@ -210,6 +210,10 @@ void add_stream_options(CLI::App& command, PipeRequest& request, const char* sta
       .add_option("--max-message", request.max_message,
                   "Longer messages are an error (default 1MiB)")
       ->option_text(" SIZE");
+  command.add_option("--mode", request.mode, "Of a link that is made: 0600 (default) to 0660")
+      ->option_text(" MODE");
+  command.add_option("--group", request.group, "Of a link that is made: whom the mode means")
+      ->option_text(" GROUP");
   command.add_flag("--stay", request.stay, stay);
 }
 
@@ -219,8 +223,10 @@ void add_put(CommandLine& line) {
   add_stream_options(command, line.put, "Leave the stream open for the next writer");
   command
       .add_option("-W,--wait", line.put.wait_seconds,
-                  "A mailbox: so long without room, and no longer; then exit status 4")
+                  "A mailbox: so long without its reader, a lane, or room; then exit status 4")
       ->option_text(" SECONDS");
+  command.add_flag("--no-wait", line.put.no_wait,
+                   "A mailbox: without its reader, and with a lane at once or not at all");
 }
 
 void add_get(CommandLine& line) {
@@ -233,6 +239,8 @@ void add_get(CommandLine& line) {
       .add_option("-W,--wait", line.get.wait_seconds,
                   "Messages: so long without one, and no longer; then exit status 4")
       ->option_text(" SECONDS");
+  command.add_flag("--no-wait", line.get.no_wait,
+                   "A mailbox: what is there, without waiting for a sender");
   command.add_flag("--oldest", line.get.oldest,
                    "A topic: from the oldest message held, not from the next one");
 }
@@ -516,6 +524,11 @@ bool has_every_word(const CommandLine& line, const std::string& command) {
   return false;
 }
 
+// Not a kind of link with its name.
+bool is_link_name(std::string_view word) {
+  return !word.starts_with("topic:") && !word.starts_with("mailbox:");
+}
+
 ExitStatus dispatch(CommandLine& line, const std::string& command) {
   if (command == kRunText.name) return run_pipeline(line.run);
   if (command == kCreateText.name) return create(line.create);
@@ -524,11 +537,11 @@ ExitStatus dispatch(CommandLine& line, const std::string& command) {
   if (command == kStatText.name) return stat(line.stat);
   if (command == kPutText.name) {
     line.put.from = "-";
-    if (!line.put.to.starts_with("topic:")) line.put.to = "ring:" + line.put.to;
+    if (is_link_name(line.put.to)) line.put.to = "ring:" + line.put.to;
     return pipe(line.put, command);
   }
   if (command == kGetText.name) {
-    if (!line.get.from.starts_with("topic:")) line.get.from = "ring:" + line.get.from;
+    if (is_link_name(line.get.from)) line.get.from = "ring:" + line.get.from;
     line.get.to = "-";
     return pipe(line.get, command);
   }

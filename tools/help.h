@@ -66,15 +66,17 @@ inline constexpr CommandText kDoctorText = {
     "  slipring doctor --json | jq -r '.capabilities[].remedy'\n"};
 inline constexpr CommandText kPutText = {
     "put", "Put standard input into a link that `get` reads, as a pipe with a name",
-    "NAME|topic:NAME [--lines|--frames] [-W SECONDS] [--capacity SIZE]\n"
-    "               [--stay] [--json]",
+    "NAME|topic:NAME|mailbox:NAME [--lines|--frames]\n"
+    "               [-W SECONDS] [--no-wait] [--capacity SIZE] [--mode MODE]\n"
+    "               [--group GROUP] [--stay] [--json]",
     "  tar c . | slipring put backup\n"
-    "  ffmpeg -i in.mkv -f mpegts - | slipring put ts --capacity 4MiB\n"
+    "  echo hello | slipring put mailbox:inbox --lines --no-wait\n"
     "  tail -f log | slipring put events --lines --stay\n"};
 inline constexpr CommandText kGetText = {
     "get", "Write what comes out of a link to standard output",
-    "NAME|topic:NAME [--lines|--frames] [-C N] [-W SECONDS] [--oldest]\n"
-    "               [--capacity SIZE] [--stay] [--json]",
+    "NAME|topic:NAME|mailbox:NAME [--lines|--frames] [-C N]\n"
+    "               [-W SECONDS] [--no-wait] [--oldest] [--capacity SIZE]\n"
+    "               [--mode MODE] [--group GROUP] [--stay] [--json]",
     "  slipring get backup | tar x\n"
     "  slipring get inbox --stay --json | jq '{text, sender}'\n"
     "  slipring get events --lines --stay | grep error\n"};

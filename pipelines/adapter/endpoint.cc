@@ -14,9 +14,10 @@ struct Scheme {
   std::string_view prefix;
   Kind kind;
 };
-constexpr std::array<Scheme, 8> kSchemes{{
+constexpr std::array<Scheme, 9> kSchemes{{
     {"ring:", Kind::kRing},
     {"topic:", Kind::kTopic},
+    {"mailbox:", Kind::kMailbox},
     {"file:", Kind::kFile},
     {"tcp://", Kind::kTcp},
     {"tcp+tls://", Kind::kTls},
@@ -94,6 +95,7 @@ const char* options_of(Kind kind) noexcept {
     case Kind::kFile:
     case Kind::kRing:
     case Kind::kTopic:
+    case Kind::kMailbox:
       break;
   }
   return "none";

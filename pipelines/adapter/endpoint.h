@@ -4,6 +4,7 @@
 //   PATH, file:PATH            a file, a FIFO, a device
 //   ring:NAME                  a link of any kind; bytes, records: made if there is none
 //   topic:NAME                 a broadcast link, made if there is none
+//   mailbox:NAME               a lane set, made if there is none
 //   tcp://HOST:PORT            connects; with ?listen it waits there for one connection instead
 //   unix://PATH                the same for a unix stream socket
 //   unix+seqpacket://PATH      the same for one that keeps the boundaries of messages
@@ -38,6 +39,7 @@ struct Endpoint {
     kFile,
     kRing,
     kTopic,
+    kMailbox,
     kTcp,
     kTls,
     kUdp,
@@ -45,7 +47,7 @@ struct Endpoint {
     kUnixPackets,
   };
   Kind kind = Kind::kStandard;
-  std::string path;  // kFile, kUnix, kUnixPackets; kRing, kTopic: the link's name
+  std::string path;  // kFile, kUnix, kUnixPackets; kRing, kTopic, kMailbox: the link's name
   std::string host;  // kTcp, kTls, kUdp
   std::string port;  // likewise, a number from 1 to 65535
   bool listens = false;

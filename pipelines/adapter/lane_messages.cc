@@ -11,7 +11,10 @@
 namespace slipring {
 
 LaneSource::LaneSource(LaneReader set, const PumpOptions& options) noexcept
-    : set_(std::move(set)), options_(options), waiter_(options.waiter) {}
+    : set_(std::move(set)),
+      options_(options),
+      waiter_(options.waiter),
+      had_sender_(!options.awaits_sender) {}
 
 Result<Passage> LaneSource::try_take(std::span<const std::byte>& message) noexcept {
   while (taken_count_ != taken_.size()) {

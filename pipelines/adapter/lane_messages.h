@@ -1,8 +1,9 @@
 // A lane set's ends as source and sink of messages: many senders, one mailbox.
 //
 // Ends.  As of a FIFO: a source that does not stay ends when there has been a sender, none lives,
-// and everything is read.  A sink does not need a reader: what it puts stays in its lane, and
-// outlives it, until somebody reads it.  Neither end of a set is closed for good by leaving.
+// and everything is read; without PumpOptions::awaits_sender there need not have been one.  A sink
+// does not need a reader: what it puts stays in its lane, and outlives it, until somebody reads it.
+// Neither end of a set is closed for good by leaving.
 //
 // A lane in which impossible values stand is left out from then on, and counted.
 #pragma once
@@ -40,7 +41,7 @@ class LaneSource final : public MessageSource {
   Waiter waiter_;
   std::array<LaneMessage, kPumpBatch> taken_;  // and not finished
   std::uint32_t taken_count_ = 0;
-  bool had_sender_ = false;
+  bool had_sender_;
   PumpReport counts_;
 };
 

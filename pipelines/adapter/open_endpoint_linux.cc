@@ -157,6 +157,7 @@ Result<Descriptor> open_endpoint(const Endpoint& endpoint, Direction direction) 
     case Kind::kStandard:
     case Kind::kRing:
     case Kind::kTopic:
+    case Kind::kMailbox:
       break;
   }
   return open_standard(direction);

@@ -22,6 +22,8 @@ struct PumpOptions {
   // Looked at between moves and after each sleep; set by a signal handler.
   const std::atomic<bool>* stop = nullptr;
   WaiterOptions waiter = {};
+  // A lane set's source waits for its first sender; otherwise it takes what is there, and ends.
+  bool awaits_sender = true;
   // A lane of a set: so long without room and no longer; 0: for ever.
   std::uint64_t room_wait_ns = 0;
   // A real-time signal that interrupts a pump blocked in its output when somebody commands that

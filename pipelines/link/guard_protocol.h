@@ -4,6 +4,7 @@
 // the structs below, whole; all of it is input to its receiver.
 //
 // Ordering.  guard.A -> guard.B  news: who sees the count has the packet in its connection.
+//            guard.C -> guard.D  given_up: who sees it sees where the next writer begins.
 #pragma once
 
 #include <sys/types.h>

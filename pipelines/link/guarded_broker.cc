@@ -250,7 +250,15 @@ void GuardedBroker::grant_role(Id id, const SeatPlace& place, const PeerCredenti
   std::size_t count = 0;
   descriptors[count++] = seats_.page_fd();
   if (!seats_.shape().is_board) descriptors[count++] = seats_.at(other_end(place)).memory->get();
-  if (taken.owner.generation != 0) descriptors[count++] = taken.memory->get();
+  bool has_predecessor = taken.owner.generation != 0;
+  if (has_predecessor && place.role == Role::kWriter) {
+    Result<bool> given_up = seats_.is_given_up(place.lane);
+    if (!given_up) return refuse(id, given_up.error());
+    // As the first one: nothing of the last writer's memory goes on.
+    if (*given_up) grant.owners[seat_of(place.role)] = {};
+    has_predecessor = !*given_up;
+  }
+  if (has_predecessor) descriptors[count++] = taken.memory->get();
   grant.descriptor_count = static_cast<std::uint32_t>(count);
   const Status sent = server_.send(id, number_of(GuardKind::kGrant), guard_bytes(grant),
                                    {descriptors.data(), count});

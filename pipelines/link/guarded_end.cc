@@ -187,6 +187,8 @@ Status GuardedEnd::hand_in(GuardedHold& hold, const GuardGrant& grant, int prede
                !copied) {
       return copied;
     }
+  } else if (hold.shape.kind != SegmentKind::kBoard && role_ == Role::kWriter) {
+    begin_anew(hold.shape, generation_, hold.peer.bytes(), memory->own.writable_bytes());
   }
   if (hold.shape.kind != SegmentKind::kBoard) {
     // relaxed: nobody sees it yet.

@@ -77,6 +77,8 @@ class GuardedEnd {
     // relaxed: what is shown is never ahead of the kernel.
     return shown(other_role(role_)).is_held.load(std::memory_order_relaxed) != 0;
   }
+  // The broker is gone: the other role has nobody new.
+  [[nodiscard]] bool is_orphaned() const noexcept { return connection_.has_ended(); }
   // How well our own memory is protected.
   [[nodiscard]] ProtectionLevel protection() const noexcept { return protection_; }
   [[nodiscard]] std::uint32_t generation() const noexcept { return generation_; }

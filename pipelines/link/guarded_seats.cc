@@ -147,9 +147,21 @@ void GuardedSeats::accept(const SeatPlace& place, Descriptor memory,
   show(page.generation, seat.owner.generation);
 }
 
+Result<bool> GuardedSeats::is_given_up(std::uint32_t lane) const noexcept {
+  const BrokerSeat& written = at({lane, Role::kWriter});
+  if (shape_.is_board || written.owner.generation == 0) return false;
+  Result<Mapping> reader = look_into(at({lane, Role::kReader}));
+  if (!reader) return reader.error();
+  return reinterpret_cast<const EndPage*>(reader->bytes().data() + kEndPageOffset)
+             ->given_up.load(std::memory_order_acquire) ==  // guard.D pairs with guard.C
+         written.owner.generation;
+}
+
 Result<bool> GuardedSeats::is_read(std::uint32_t lane) const noexcept {
   const BrokerSeat& written = at({lane, Role::kWriter});
   if (written.owner.generation == 0) return true;
+  Result<bool> given_up = is_given_up(lane);
+  if (!given_up || *given_up) return given_up;
   Result<Mapping> writer = look_into(written);
   if (!writer) return writer.error();
   Result<Mapping> reader = look_into(at({lane, Role::kReader}));

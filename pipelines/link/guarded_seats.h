@@ -76,8 +76,11 @@ class GuardedSeats {
   [[nodiscard]] bool has_died(const SeatPlace& place) const noexcept;
   // The memory that a holder handed in is the role's from now on.
   void accept(const SeatPlace& place, Descriptor memory, ProtectionLevel protection) noexcept;
-  // All that the lane's last writer published has been finished by the reader.  Requires: nobody
-  // holds the lane's writing role.  Errors: as Mapping::map().
+  // The reader will read nothing more of the lane's last writer, whose memory made no sense to it.
+  // Errors: as Mapping::map().
+  [[nodiscard]] Result<bool> is_given_up(std::uint32_t lane) const noexcept;
+  // All that the lane's last writer published has been finished by the reader, or given up.
+  // Requires: nobody holds the lane's writing role.  Errors: as Mapping::map().
   [[nodiscard]] Result<bool> is_read(std::uint32_t lane) const noexcept;
 
   // Tells the lane's reader to drop what is published now.  Where to cut is nobody's to say but the

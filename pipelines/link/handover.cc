@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "pipelines/link/message_mark.h"
+
 namespace slipring {
 namespace {
 
@@ -41,6 +43,7 @@ void copy_end(const EndPage& from, EndPage& to) noexcept {
   copy_word(from.counters.redelivered_count, to.counters.redelivered_count);
   copy_word(from.counters.recovered_count, to.counters.recovered_count);
   copy_word(from.counters.corrupt_count, to.counters.corrupt_count);
+  copy_word(from.given_up, to.given_up);
   copy_word(from.offender_process_id, to.offender_process_id);
   copy_word(from.offender_user, to.offender_user);
   copy_word(from.drops.drop_end, to.drops.drop_end);
@@ -139,6 +142,24 @@ Status hand_over_writer(const LinkShape& shape, const LinkParts& parts,
     std::memcpy(own_ring + offset, ring + offset, shape.slot_bytes);
   }
   return {};
+}
+
+void begin_anew(const LinkShape& shape, std::uint32_t generation, std::span<const std::byte> peer,
+                std::span<std::byte> own) noexcept {
+  // relaxed, all stores: nobody sees it yet.
+  page_at<EndPage>(own, kEndPageOffset)
+      .incarnation.store(generation - 1, std::memory_order_relaxed);
+  if (shape.kind != SegmentKind::kRecordLink) return;
+  const std::uint64_t done = page_at<ConsumerPage>(peer).done.load(
+      std::memory_order_acquire);  // cursor.D pairs with cursor.C
+  page_at<ProducerPage>(own).tail.store(done, std::memory_order_relaxed);
+  for (const auto& word : page_at<EndPage>(peer, kEndPageOffset).drops.marks) {
+    const std::uint64_t mark = get(word);
+    if (!holds_at(mark, done)) continue;
+    page_at<EndPage>(own, kEndPageOffset)
+        .drops.marks[0]
+        .store(mark, std::memory_order_relaxed);  // relaxed: as above
+  }
 }
 
 void hand_over_reader(const LinkShape& shape, std::span<const std::byte> predecessor,

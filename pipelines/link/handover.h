@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "core/error/result.h"
@@ -22,6 +23,12 @@ namespace slipring {
 Status hand_over_writer(const LinkShape& shape, const LinkParts& parts,
                         std::span<const std::byte> predecessor, std::span<const std::byte> peer,
                         std::span<std::byte> own) noexcept;
+
+// For a writer of this generation that takes nothing over: it begins where the reader's cursor
+// stands, and counts on from there.  Requires: `peer` is of the reader's size, and its cursor rests
+// meanwhile; `own` is of the writer's size, and zero.
+void begin_anew(const LinkShape& shape, std::uint32_t generation, std::span<const std::byte> peer,
+                std::span<std::byte> own) noexcept;
 
 // Requires: both are of the reader's size; `own` is zero.
 void hand_over_reader(const LinkShape& shape, std::span<const std::byte> predecessor,

@@ -28,9 +28,12 @@ Result<LaneReader> LaneReader::attach(const SegmentDirectory& directory, std::st
   set.points_.reserve(2 * holds->size());
   for (LinkHold& hold : *holds) {
     Lane& lane = set.lanes_.emplace_back();
-    Result<LinkReader> reader = LinkReader::attach(std::move(hold));
+    Result<LinkReader> reader =
+        hold.guard ? LinkReader::attach_lane(std::move(hold)) : LinkReader::attach(std::move(hold));
     if (reader) {
       lane.reader.emplace(std::move(reader).value());
+      lane.is_cut = lane.reader->is_corrupt();
+      lane.is_answered = !lane.is_cut;
       set.incarnation_ = std::max(set.incarnation_, lane.reader->incarnation());
     } else if (reader.error().code == ErrorCode::kCorruptPeer) {
       lane.is_cut = true;
@@ -60,11 +63,22 @@ void LaneReader::name_sender(Lane& lane) noexcept {
   lane.sender = lane.reader->look_at_writer();
 }
 
+// A lane that was cut off, with its next writer, if there is one.
+void LaneReader::rejoin(Lane& lane) noexcept {
+  if (!lane.reader) return;
+  const Transfer joined = lane.reader->rejoin();
+  if (joined == Transfer::kBlocked) return;
+  lane.is_cut = joined == Transfer::kCorruptPeer;
+  lane.is_answered = !lane.is_cut;
+  lane.is_idle = false;
+}
+
 Transfer LaneReader::peek_at(Lane& lane, LaneMessage& message) noexcept {
+  if (lane.is_cut && lane.is_answered) rejoin(lane);
   if (lane.is_cut) {
     if (lane.is_answered) return Transfer::kBlocked;
     lane.is_answered = true;
-    message.sender = {};
+    message.sender = lane.reader ? lane.reader->sender() : LinkPeer{};
     return Transfer::kCorruptPeer;
   }
   if (lane.is_idle && !lane.reader->has_message()) return Transfer::kBlocked;
@@ -117,13 +131,15 @@ void LaneReader::close() noexcept {
 
 bool LaneReader::has_message() const noexcept {
   return std::any_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) {
-    return lane.is_cut ? !lane.is_answered : lane.reader->has_message();
+    if (!lane.is_cut) return lane.reader->has_message();
+    return !lane.is_answered || (lane.reader && lane.reader->has_successor());
   });
 }
 
 bool LaneReader::is_finished() const noexcept {
   bool had_writer = false;
   for (const Lane& lane : lanes_) {
+    if (lane.is_cut && lane.reader && lane.reader->has_successor()) return false;
     if (lane.is_cut || lane.reader->writer_incarnation() == 0) continue;
     if (!lane.reader->is_finished()) return false;
     had_writer = true;
@@ -151,8 +167,8 @@ Result<bool> LaneReader::has_writer(std::uint32_t lane) const noexcept {
 std::span<const WaitPoint> LaneReader::message_points() noexcept {
   points_.clear();
   for (Lane& lane : lanes_) {
-    if (lane.is_cut) continue;
-    points_.push_back(lane.reader->message_point());
+    if (!lane.reader) continue;
+    if (!lane.is_cut) points_.push_back(lane.reader->message_point());
     if (const std::optional<WaitPoint> news = lane.reader->news_point()) points_.push_back(*news);
   }
   return points_;
@@ -160,7 +176,11 @@ std::span<const WaitPoint> LaneReader::message_points() noexcept {
 
 void LaneReader::look_for_news() noexcept {
   for (Lane& lane : lanes_) {
-    if (!lane.is_cut) lane.reader->look_for_news();
+    if (lane.is_cut) {
+      rejoin(lane);
+    } else {
+      lane.reader->look_for_news();
+    }
   }
 }
 

@@ -17,7 +17,10 @@
 // message waits for at most quantum × (lanes − 1) others.
 //
 // Corrupt lanes.  A lane whose words no correct writer writes is answered once, with its number and
-// offender, and cut off: nothing more is read from it, and the others go on.
+// offender, and cut off: nothing more is read from it, and the others go on.  Of a guarded set it
+// comes back with the next sender: once nothing of it is held, the reader gives its writer up, and
+// when that one has gone the lane is as free as a lane that was read.  What the writer had
+// published and nobody was given is lost with it.  Of a named set it stays cut off.
 //
 // Crash.  A reader's successor takes all lanes over, each with its exact cursor.  A writer that
 // dies, at whatever instruction, leaves what it published.
@@ -105,7 +108,7 @@ class LaneReader {
   // Of a lane, and of all.
   [[nodiscard]] const LinkShape& shape() const noexcept { return shape_; }
   [[nodiscard]] std::uint32_t lane_count() const noexcept { return shape_.lane_count; }
-  // One bit a lane.
+  // Those that are cut off now, one bit a lane.
   [[nodiscard]] std::uint32_t cut_lanes() const noexcept;
   [[nodiscard]] std::uint32_t incarnation() const noexcept { return incarnation_; }
 
@@ -122,6 +125,7 @@ class LaneReader {
   LaneReader(const LinkShape& shape, const LanePolicy& policy) noexcept
       : shape_(shape), policy_(policy) {}
   [[nodiscard]] Transfer peek_at(Lane& lane, LaneMessage& message) noexcept;
+  void rejoin(Lane& lane) noexcept;
   void name_sender(Lane& lane) noexcept;
   void end_turn() noexcept;
 

@@ -60,6 +60,10 @@ class LinkEnd {
   // Whether a living process holds the other end's role, as far as the kernel, or a guarded link's
   // broker, has noticed.  Errors: as LockFile::probe().
   [[nodiscard]] Result<bool> is_peer_held() const noexcept;
+  // Of a guarded link: its broker is gone, and nobody new can come to the other end.
+  [[nodiscard]] bool is_orphaned() const noexcept {
+    return hold_.guard && hold_.guard->is_orphaned();
+  }
   [[nodiscard]] std::uint32_t lane() const noexcept { return hold_.lane; }
   [[nodiscard]] ProtectionLevel protection() const noexcept {
     return hold_.guard ? hold_.guard->protection() : ProtectionLevel::kNone;
@@ -164,6 +168,23 @@ class LinkEnd {
   [[nodiscard]] DropReport peer_drops() const noexcept {
     return read_drops(peer().drops, reinterpret_cast<const ConsumerPage*>(peer_bytes())->done);
   }
+
+  // The reader, when it has finished what it will ever read of the writer that is shown.
+  void give_up_peer() noexcept {
+    own().given_up.store(hold_.guard->peer().incarnation,
+                         std::memory_order_release);  // guard.C pairs with guard.D
+  }
+  // It has done so, or its predecessor has.
+  [[nodiscard]] bool is_peer_given_up() const noexcept {
+    // relaxed: our own word.
+    return hold_.guard && hold_.guard->peer().is_known &&
+           own().given_up.load(std::memory_order_relaxed) == hold_.guard->peer().incarnation;
+  }
+  [[nodiscard]] bool is_guarded() const noexcept { return hold_.guard != nullptr; }
+  // There is news, or some that could not be shown yet.
+  [[nodiscard]] bool is_behind() const noexcept { return hold_.guard && hold_.guard->is_behind(); }
+  // What the next one may be accused of is its own.
+  void forget_offender() noexcept { offender_.reset(); }
 
   // Counts an answer of the ring other than kDone.  Out of line: the fast path has none of it.
   [[gnu::noinline]] void note(Transfer answer) noexcept {

@@ -76,6 +76,8 @@ struct EndPage {
   // Of the process, as it says itself.
   std::atomic<std::uint32_t> user;
   std::atomic<std::uint32_t> group;
+  // The reader of a guarded link: it reads nothing more of the writer of this generation.
+  std::atomic<std::uint32_t> given_up;
   alignas(kAbiLineBytes) EndCounters counters;
   DropWords drops;  // the reader's; of the writer's only a mark
 };

@@ -18,11 +18,67 @@ Result<LinkReader> LinkReader::attach(const SegmentDirectory& directory, std::st
 Result<LinkReader> LinkReader::attach(LinkHold hold, BellOrder order) noexcept {
   if (Status kind = require_messages(hold.shape); !kind) return kind.error();
   LinkReader reader(std::move(hold), order);
-  if (Status attached = reader.attach_ring(); !attached) return attached.error();
-  if (Status attached = reader.attach_pool(); !attached) return attached.error();
-  reader.restore_number();
+  if (Status attached = reader.attach_parts(); !attached) return attached.error();
   reader.end_.open();
   return reader;
+}
+
+Result<LinkReader> LinkReader::attach_lane(LinkHold hold) noexcept {
+  check(is_lane_set(hold.shape) && hold.guard, "a lane of a guarded set");
+  LinkReader reader(std::move(hold), BellOrder::kMembarrier);
+  reader.corrupt_ = reader.end_.is_peer_given_up();
+  if (!reader.corrupt_) {
+    if (Status attached = reader.attach_parts(); !attached) {
+      if (attached.error().code != ErrorCode::kCorruptPeer) return attached.error();
+      reader.corrupt_ = true;
+      reader.end_.note(Transfer::kCorruptPeer);
+    }
+  }
+  reader.end_.open();
+  return reader;
+}
+
+Status LinkReader::attach_parts() noexcept {
+  if (Status attached = attach_ring(); !attached) return attached;
+  if (Status attached = attach_pool(); !attached) return attached;
+  restore_number();
+  return {};
+}
+
+Transfer LinkReader::rejoin() noexcept {
+  check(corrupt_ && is_lane_set(end_.shape()), "a lane that was cut off");
+  if (!end_.is_guarded()) return Transfer::kBlocked;
+  if (records_ && records_->position() != records_->done()) return Transfer::kBlocked;
+  if (!end_.is_peer_given_up()) give_up();
+  if (!end_.take_news()) return Transfer::kBlocked;
+  // What was commanded until now was about the one before, and nobody's word says where it cut.
+  const std::optional<AbortCommand> command = end_.control().newest();
+  if (command && end_.control().has_command()) end_.note_obeyed(*command, false);
+  records_.reset();
+  gap_ = {};
+  rung_credit_ = 0;
+  end_.forget_offender();
+  corrupt_ = !attach_parts().ok();
+  if (!corrupt_) return Transfer::kDone;
+  end_.note(Transfer::kCorruptPeer);
+  return Transfer::kCorruptPeer;
+}
+
+// Whatever is not finished of what was handed out by predecessors is passed over: nobody can say
+// any more what it was.
+void LinkReader::give_up() noexcept {
+  auto& own = *reinterpret_cast<ConsumerPage*>(end_.own_bytes());
+  // relaxed, both: our own words.
+  const std::uint64_t done = own.done.load(std::memory_order_relaxed);
+  const std::uint64_t taken = own.taken.load(std::memory_order_relaxed);
+  const std::uint64_t end = (std::max(done, taken) + 7) / 8 * 8;
+  // relaxed, both: the store of `done` shows the mark, and `taken` is read after our death only.
+  end_.own().drops.marks[free_mark_].store(message_mark(number_, end), std::memory_order_relaxed);
+  free_mark_ = 1 - free_mark_;
+  own.taken.store(end, std::memory_order_relaxed);
+  own.done.store(end, std::memory_order_release);    // cursor.C pairs with cursor.D
+  own.credit.store(end, std::memory_order_release);  // cursor.A pairs with cursor.B
+  end_.give_up_peer();
 }
 
 Status LinkReader::attach_ring() noexcept {

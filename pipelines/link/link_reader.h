@@ -40,6 +40,18 @@ class LinkReader {
   // Of a role that was taken already.  Errors: kCorruptPeer.
   static Result<LinkReader> attach(LinkHold hold,
                                    BellOrder order = BellOrder::kMembarrier) noexcept;
+  // The same for a lane of a guarded set, except that what its writer left does not matter: where
+  // that is impossible, or was given up by a predecessor, is_corrupt() says so.
+  static Result<LinkReader> attach_lane(LinkHold hold) noexcept;
+
+  // try_peek() answers kCorruptPeer from now on, but for rejoin().
+  [[nodiscard]] bool is_corrupt() const noexcept { return corrupt_; }
+  // Of a corrupt end of a guarded link: gives the writer up as soon as nothing of it is held, so
+  // that the broker may let another one begin where we stand, and joins that one when it comes;
+  // kDone then, kCorruptPeer when it is no better, and kBlocked while there is none.
+  [[nodiscard]] Transfer rejoin() noexcept;
+  // rejoin() might not answer kBlocked.  One load.
+  [[nodiscard]] bool has_successor() const noexcept { return end_.is_behind(); }
 
   // The next message; several may be held.  kBlocked when there is none.  Looks at the control lane
   // first: what a command has dropped since is never handed out.
@@ -134,6 +146,8 @@ class LinkReader {
  private:
   LinkReader(LinkHold hold, BellOrder order) noexcept : end_(std::move(hold), order) {}
   Status attach_ring() noexcept;
+  Status attach_parts() noexcept;
+  void give_up() noexcept;
   Status attach_pool() noexcept;
   [[nodiscard]] std::uint64_t credit_given() const noexcept {
     return slots_ ? slots_->credit_given() : records_->credit_given();
@@ -160,15 +174,15 @@ class LinkReader {
   void ring_for_credit() noexcept;
 
   LinkEnd end_;
-  std::optional<SlotConsumer> slots_;      // exactly one of the two
-  std::optional<RecordConsumer> records_;  // holds a value
+  std::optional<SlotConsumer> slots_;      // exactly one of the two holds a value, or none of an
+  std::optional<RecordConsumer> records_;  // end that is corrupt from its beginning
   std::optional<PoolReader> pool_;
   std::uint64_t rung_credit_ = 0;
   std::uint32_t number_ = 0;           // of the next message
   std::uint32_t finished_number_ = 0;  // messages before done()
   std::size_t free_mark_ = 0;          // the one of the two that does not hold
   Gap gap_;
-  bool corrupt_ = false;  // stays: a peer that was corrupt once is not believed again
+  bool corrupt_ = false;  // stays for that peer: corrupt once, it is not believed again
 };
 
 }  // namespace slipring

@@ -68,6 +68,8 @@ class LinkWriter {
   // Whether a living process holds the reading role.  Asks the kernel, or a guarded link's broker
   // what it has noticed.  Errors: kSystem.
   [[nodiscard]] Result<bool> has_reader() const noexcept { return end_.is_peer_held(); }
+  // Of a guarded link: its broker is gone, and no new reader can come.  Asks the kernel.
+  [[nodiscard]] bool is_orphaned() const noexcept { return end_.is_orphaned(); }
   // Who holds the reading role, or held it last; as LinkReader::look_at_writer().
   [[nodiscard]] LinkPeer look_at_reader() const noexcept { return end_.look_at_peer(); }
   // All that we published below was looked at by the reader; to be believed of one that is

@@ -78,6 +78,8 @@ class StreamWriter {
   void attach_event(int event_fd) noexcept { end_.attach_event(event_fd); }
   // As LinkWriter: replaced peers, and who reads.
   [[nodiscard]] std::optional<WaitPoint> news_point() noexcept { return end_.news_point(); }
+  // As LinkWriter::look_for_news().
+  void look_for_news() noexcept { static_cast<void>(end_.take_news()); }
   [[nodiscard]] LinkPeer receiver() const noexcept { return end_.peer_identity(); }
   [[nodiscard]] ProtectionLevel protection() const noexcept { return end_.protection(); }
   void count_sleep(std::uint64_t more = 1) noexcept { end_.count_sleep(more); }
@@ -174,6 +176,8 @@ class StreamReader {
   void attach_event(int event_fd) noexcept { end_.attach_event(event_fd); }
   // As LinkReader: replaced peers, and who writes.
   [[nodiscard]] std::optional<WaitPoint> news_point() noexcept { return end_.news_point(); }
+  // As LinkWriter::look_for_news().
+  void look_for_news() noexcept { static_cast<void>(end_.take_news()); }
   [[nodiscard]] LinkPeer sender() const noexcept { return end_.peer_identity(); }
   [[nodiscard]] ProtectionLevel protection() const noexcept { return end_.protection(); }
   void count_sleep(std::uint64_t more = 1) noexcept { end_.count_sleep(more); }

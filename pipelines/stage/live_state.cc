@@ -65,17 +65,17 @@ LiveSampler::LiveSampler(const SegmentDirectory& directory, const PipelinePlan& 
     }
     stages_.push_back(std::move(watched));
   }
-  const auto watch = [&](const std::string& name) {
+  const auto watch = [&](const std::string& name, const std::optional<WirePlan>& wire) {
     const std::string segment = segment_name(plan, name);
     if (const GuardedBroker* broker = segments.broker_of(segment)) {
       Result<std::unique_ptr<GuardedView>> view = broker->view();
-      if (view) links_.push_back({name, segment, LinkObserver::of(std::move(view).value())});
+      if (view) links_.push_back({name, segment, LinkObserver::of(std::move(view).value()), wire});
     } else if (Result<LinkObserver> observer = LinkObserver::attach(directory, segment); observer) {
-      links_.push_back({name, segment, std::move(observer).value()});
+      links_.push_back({name, segment, std::move(observer).value(), wire});
     }
   };
-  for (const LinkPlan& link : plan.links) watch(link.name);
-  for (const OobPlan& oob : plan.oobs) watch(oob.name);
+  for (const LinkPlan& link : plan.links) watch(link.name, link.wire);
+  for (const OobPlan& oob : plan.oobs) watch(oob.name, std::nullopt);
 }
 
 StageState LiveSampler::sample_stage(WatchedStage& stage, const StageStatus& status,
@@ -139,7 +139,17 @@ LiveState LiveSampler::sample(std::span<const StageStatus> statuses) {
   for (std::size_t i = 0; i < std::min(stages_.size(), statuses.size()); ++i) {
     state.stages.push_back(sample_stage(stages_[i], statuses[i], elapsed_ns));
   }
-  for (WatchedLink& link : links_) state.links.push_back(sample_link(link, elapsed_ns));
+  for (WatchedLink& link : links_) {
+    LinkState sampled = sample_link(link, elapsed_ns);
+    if (link.wire && link.wire->carrier_index < state.stages.size()) {
+      const StageState& carrier = state.stages[link.wire->carrier_index];
+      // What a dead carrier's board says of its connection is no longer so.
+      const bool is_connected =
+          carrier.status.phase == StagePhase::kRunning && carrier.value_of("connected") != 0;
+      sampled.wire = WireState{describe(*link.wire), is_connected, carrier.value_of("connections")};
+    }
+    state.links.push_back(std::move(sampled));
+  }
   return state;
 }
 

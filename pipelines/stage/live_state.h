@@ -56,9 +56,16 @@ struct StageState {
   [[nodiscard]] std::uint64_t value_of(std::string_view number) const noexcept;
 };
 
+struct WireState {
+  std::string place;  // "-> tcp://backup:7070"
+  bool is_connected = false;
+  std::uint64_t connection_count = 0;
+};
+
 struct LinkState {
   std::string name;
   LinkReport report;
+  std::optional<WireState> wire;  // of a link whose other end is on another machine
   std::uint64_t messages_per_s = 0;
   std::uint64_t bytes_per_s = 0;
 };
@@ -96,6 +103,7 @@ class LiveSampler {
     std::string name;
     std::string segment;
     LinkObserver observer;
+    std::optional<WirePlan> wire;
     std::uint64_t last_message_count = 0;
     std::uint64_t last_bytes = 0;
   };

@@ -131,6 +131,14 @@ std::string printable(std::string_view text) {
   return shown;
 }
 
+std::string words_of(const WireState& wire) {
+  std::string text = printable(wire.place) + ", " + (wire.is_connected ? "" : "not ") + "connected";
+  if (wire.connection_count > 1) {
+    text += ", " + short_number(wire.connection_count) + " connections so far";
+  }
+  return text;
+}
+
 std::string headline(const LiveState& state) {
   std::string text;
   const auto add = [&](const std::string& part) { text += (text.empty() ? "" : ", ") + part; };
@@ -184,6 +192,9 @@ std::vector<std::string> render(const LiveState& state, std::size_t width) {
                         : std::to_string(link.report.pool_lent_count) + "/" + std::to_string(pool),
               9) +
         "  " + left(asleep(link.report), 8) + memory(link.report));
+  }
+  for (const LinkState& link : state.links) {
+    if (link.wire) lines.push_back(left(link.name, names) + "  " + words_of(*link.wire));
   }
   for (std::string& line : lines) line.resize(std::min(line.size(), width));
   return lines;

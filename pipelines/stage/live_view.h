@@ -22,6 +22,9 @@ namespace slipring {
 // no board has any of them.
 [[nodiscard]] std::string headline(const LiveState& state);
 
+// "-> tcp://backup:7070, connected, 3 connections so far".
+[[nodiscard]] std::string words_of(const WireState& wire);
+
 // "1234", "12.3k", "4.5M": at most six columns.
 [[nodiscard]] std::string short_number(std::uint64_t number);
 // "0 B", "12.3 KiB", "4.0 MiB".

@@ -32,6 +32,7 @@ constexpr void require_precondition(bool holds) {
 #include "core/pool/buffer_pool.h"
 #include "core/ring/slot_ring.h"
 #include "pipelines/link/link_layout.h"
+#include "pipelines/stage/wire_end.h"
 
 namespace slipring {
 namespace {
@@ -282,6 +283,7 @@ class PipelineReader {
     for (const toml::table* table : tables(reader, "link", kMaxLinkCount)) read_link(*table);
     for (const toml::table* table : tables(reader, "oob", kMaxLinkCount)) read_oob(*table);
     check_lane_names();
+    for (Finding& finding : check_wire_places(plan_)) findings_.push_back(std::move(finding));
   }
 
  private:
@@ -491,6 +493,11 @@ class PipelineReader {
     }
     const auto text = reader.text(key, example);
     if (!text) return port;
+    if (is_wire_end(*text)) {
+      reader.report(port.line, "a lane from or to another machine", quoted(*text),
+                    "commands are given on the machine where the stage is: write STAGE.PORT");
+      return port;
+    }
     const std::size_t dot = text->find('.');
     const std::string stage = text->substr(0, dot);
     if (dot != std::string::npos) port.port = text->substr(dot + 1);
@@ -513,13 +520,12 @@ class PipelineReader {
   void read_link(const toml::table& table) {
     TableReader reader(table, "[[link]]",
                        {"name", "from", "to", "kind", "capacity", "slots", "slot_bytes", "pool",
-                        "credit", "protection"},
+                        "credit", "protection", "wire", "restart_limit"},
                        findings_);
     LinkPlan link;
     link.line = reader.line();
     link.name = reader.name("name = \"ts\"");
-    link.from = read_port(reader, "from");
-    link.to = read_port(reader, "to");
+    read_ends(reader, link);
     const std::size_t findings_before = findings_.size();
     // The sizes tell the kind where the file does not say it.
     if (reader.find("slots") != nullptr && reader.find("capacity") == nullptr) {
@@ -545,7 +551,50 @@ class PipelineReader {
                           std::to_string(valid.error().wanted));
       }
     }
+    const bool is_sound = findings_.size() == findings_before;
     plan_.links.push_back(std::move(link));
+    if (plan_.links.back().wire) add_carrier(reader, is_sound);
+  }
+
+  static bool is_address(const TableReader& reader, const char* key) {
+    const toml::node* node = reader.find(key);
+    const auto* text = node != nullptr ? node->as_string() : nullptr;
+    return text != nullptr && is_wire_end(text->get());
+  }
+
+  void read_ends(TableReader& reader, LinkPlan& link) {
+    const bool comes = is_address(reader, "from");
+    const bool leads = is_address(reader, "to");
+    if (comes && leads) {
+      reader.report(reader.line("to"), "a link between two other machines",
+                    "from and to are both addresses",
+                    "one of them is a stage of this file, STAGE.PORT");
+      return;
+    }
+    if (!comes) link.from = read_port(reader, "from");
+    if (!leads) link.to = read_port(reader, "to");
+    if (!comes && !leads) {
+      constexpr std::array kForeign = {"wire", "restart_limit"};
+      refuse_keys(reader, kForeign, "key of a link to another machine on a link of this one",
+                  "write an address for from or to, or remove it");
+      return;
+    }
+    const char* key = leads ? "to" : "from";
+    WirePlan wire;
+    wire.line = reader.line(key);
+    wire.sends = leads;
+    wire.address = reader.find(key)->as_string()->get();
+    reader.choice<WireCall>("wire", kWireCalls, wire.call);
+    link.wire = std::move(wire);
+  }
+
+  // The runner's own stage at the other machine's end of the link that was read last.
+  void add_carrier(TableReader& reader, bool is_sound) {
+    std::uint64_t limit = StagePlan().restart_limit;
+    reader.count("restart_limit", {0, kMaxRestartLimit}, limit);
+    LinkPlan& link = plan_.links.back();
+    if (const auto finding = check_wire_end(link, is_sound)) findings_.push_back(*finding);
+    join_carrier(plan_, plan_.links.size() - 1, static_cast<std::uint32_t>(limit));
   }
 
   static void refuse_keys(TableReader& reader, std::span<const char* const> keys,
@@ -660,6 +709,7 @@ class PipelineReader {
                                                   MemlockPolicy::kOff};
   static constexpr std::array kProtections = {Protection::kGuarded, Protection::kNamed};
   static constexpr std::array kSandboxes = {Sandbox::kOn, Sandbox::kOff};
+  static constexpr std::array kWireCalls = {WireCall::kConnect, WireCall::kListen};
   static constexpr std::array kWaitPolicies = {WaitPolicy::kPoll, WaitPolicy::kAdaptive,
                                                WaitPolicy::kSleep};
   static constexpr std::array kRestartPolicies = {RestartPolicy::kOnFailure, RestartPolicy::kAlways,

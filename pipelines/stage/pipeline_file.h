@@ -5,6 +5,11 @@
 //                restart_window, cpu, wait, and a table [stage.options] for the program
 //   [[link]]     name, from, to ("STAGE.PORT"), kind = "records" (capacity) or
 //                "slots" (slots, slot_bytes, pool = { buffers, buffer_bytes }), credit
+//                One of from and to may be the address of another machine, where a link of the
+//                same name, or of the address's, has its other end: "tcp://HOST:PORT/NAME",
+//                "tcp+tls://…", "unix://PATH#NAME" (pipelines/wire/wire_address.h).  Then also
+//                wire = "connect" | "listen": one machine calls, the other waits to be called; and
+//                restart_limit, of the stage that the runner adds to carry it.
 //   [[oob]]      name, to
 //
 // A file is input: whatever it holds, reading ends with a plan and findings, each with its line.

@@ -302,6 +302,7 @@ std::string describe_link(const PipelinePlan& plan, const LinkPlan& link, std::s
             format_bytes(link.pool->buffer_bytes);
   }
   if (link.credit_count != 0) text += ", credit " + std::to_string(link.credit_count);
+  if (link.wire) text += ", carried " + slipring::describe(*link.wire);
   return text + "\n";
 }
 
@@ -337,6 +338,10 @@ const char* name_of(Sandbox sandbox) noexcept {
       return "on";
   }
   return "?";
+}
+
+const char* name_of(WireCall call) noexcept {
+  return call == WireCall::kListen ? "listen" : "connect";
 }
 
 const char* name_of(WaitPolicy policy) noexcept {
@@ -413,6 +418,17 @@ bool is_pipeline_name(std::string_view name) noexcept {
                      [&](char c) { return is_letter_or_digit(c) || c == '_' || c == '-'; });
 }
 
+std::vector<std::string> wire_board_names(const PipelinePlan& plan, const LinkPlan& link) {
+  if (!link.wire) return {};
+  const std::string segment = segment_name(plan, link.name);
+  return {segment + ".wire-out", segment + ".wire-in"};
+}
+
+std::string describe(const WirePlan& wire) {
+  return std::string(wire.sends ? "-> " : "<- ") + wire.address +
+         (wire.call == WireCall::kListen ? " (listens)" : "");
+}
+
 std::string segment_name(const PipelinePlan& plan, std::string_view link_name) {
   return plan.name + "." + std::string(link_name);
 }
@@ -451,9 +467,10 @@ std::vector<std::string> program_places(std::string_view pipeline_name, std::str
     stage_path = colon == std::string_view::npos ? "" : stage_path.substr(colon + 1);
   }
   const std::filesystem::path own = own_folder;
-  const std::filesystem::path appliance = std::filesystem::path("pipelines") / pipeline_name;
-  for (const auto& place :
-       {own, own / "../libexec/slipring", own / ".." / appliance, own / "../.." / appliance}) {
+  const std::filesystem::path pipelines = "pipelines";
+  const std::filesystem::path appliance = pipelines / pipeline_name;
+  for (const auto& place : {own, own / "../libexec/slipring", own / ".." / appliance,
+                            own / "../.." / appliance, own / ".." / pipelines / "stage"}) {
     places.push_back(place.lexically_normal().string());
   }
   return places;

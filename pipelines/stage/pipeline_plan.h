@@ -42,6 +42,11 @@ enum class Sandbox : std::uint8_t {
   kOn,  // a stage is out of reach of others of its user, and gains no privileges
 };
 
+enum class WireCall : std::uint8_t {
+  kConnect,  // this machine calls the other one
+  kListen,   // it waits to be called
+};
+
 // The words that a pipeline file uses for them.
 [[nodiscard]] const char* name_of(MemlockPolicy policy) noexcept;
 [[nodiscard]] const char* name_of(WaitPolicy policy) noexcept;
@@ -49,6 +54,7 @@ enum class Sandbox : std::uint8_t {
 [[nodiscard]] const char* name_of(LinkKind kind) noexcept;
 [[nodiscard]] const char* name_of(Protection protection) noexcept;
 [[nodiscard]] const char* name_of(Sandbox sandbox) noexcept;
+[[nodiscard]] const char* name_of(WireCall call) noexcept;
 
 inline constexpr std::size_t kNoStage = SIZE_MAX;
 
@@ -78,6 +84,7 @@ struct StagePlan {
   // What its program wants, as it says itself (pipelines/stage/stage.h).
   bool keeps_descriptors = false;
   bool waits_in_epoll = false;
+  bool carries_wire = false;  // of the runner's own: behind a link's end on another machine
   int line = 0;
   int program_line = 0;
   int cpu_line = 0;
@@ -88,10 +95,21 @@ struct PoolPlan {
   std::uint64_t buffer_bytes = 0;
 };
 
+// The other machine's end of a link, and how it is reached (pipelines/wire/WIRE.md).  In the plan a
+// stage of the runner's own has that end here, and carries what is in the link.
+struct WirePlan {
+  std::string address;  // as the file says it
+  WireCall call = WireCall::kConnect;
+  bool sends = false;  // the link leads there, and not from there
+  std::size_t carrier_index = kNoStage;
+  int line = 0;
+};
+
 struct LinkPlan {
   std::string name;
   PortPlan from;
   PortPlan to;
+  std::optional<WirePlan> wire;
   LinkKind kind = LinkKind::kRecords;
   std::uint64_t capacity_bytes = 0;  // records
   std::uint64_t slot_count = 0;      // slots
@@ -146,6 +164,14 @@ void sort_findings(std::vector<Finding>& findings);
 // [A-Za-z0-9][A-Za-z0-9_-]*, at most kMaxPipelineNameBytes.
 [[nodiscard]] bool is_pipeline_name(std::string_view name) noexcept;
 
+// The boards that a carrier keeps beside its link's segment (pipelines/wire/WIRE.md), both
+// directions' names: "settop.ts.wire-out" and "settop.ts.wire-in".
+[[nodiscard]] std::vector<std::string> wire_board_names(const PipelinePlan& plan,
+                                                        const LinkPlan& link);
+
+// Where the other end of such a link is: "-> tcp://backup:7070 (listens)".
+[[nodiscard]] std::string describe(const WirePlan& wire);
+
 // The segment that carries a link or an OOB lane: "settop.ts".
 [[nodiscard]] std::string segment_name(const PipelinePlan& plan, std::string_view link_name);
 
@@ -159,7 +185,8 @@ void sort_findings(std::vector<Finding>& findings);
 
 // Where a program named without '/' is looked for, in this order: the folders of `stage_path`
 // (colon-separated, $SLIPRING_STAGE_PATH), `own_folder` (where the slipring program lies),
-// ../libexec/slipring beside it, and the build tree's pipelines/<pipeline>/ above it.
+// ../libexec/slipring beside it, and the build tree's pipelines/<pipeline>/ and pipelines/stage/
+// above it.
 [[nodiscard]] std::vector<std::string> program_places(std::string_view pipeline_name,
                                                       std::string_view own_folder,
                                                       std::string_view stage_path);

@@ -127,6 +127,12 @@ void write_state(JsonLine& line, const LiveState& state) {
     line.number("fill", link.report.fill).number("capacity", link.report.capacity);
     line.number("pool_lent_count", link.report.pool_lent_count);
     line.number("pool_buffer_count", link.report.shape.pool_buffer_count);
+    if (link.wire) {
+      line.open_object("wire");
+      line.text("place", link.wire->place).flag("is_connected", link.wire->is_connected);
+      line.number("connection_count", link.wire->connection_count);
+      line.close_object();
+    }
     write_end(line, "writer", link.report.writer);
     write_end(line, "reader", link.report.reader);
     line.close_object();
@@ -185,6 +191,7 @@ std::string link_summary(const LinkState& link, std::size_t width) {
                     " shut out: " + offender_text(end->offender_process_id, end->offender_user));
   }
   add(report.writer.blocked_count, "times full");
+  if (link.wire) parts.push_back(words_of(*link.wire));
   return "  " + link.name + std::string(width - link.name.size() + 2, ' ') +
          folded(parts, width + 4);
 }

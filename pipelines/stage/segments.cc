@@ -198,7 +198,17 @@ std::vector<Refusal> PipelineSegments::sweep(std::size_t& swept_count) {
     refusal->finding.line = segment.line;
     refusals.push_back(std::move(*refusal));
   }
+  // Their holders are the carriers, whose links' segments have just been judged.
+  for (const LinkPlan& link : plan_.links) {
+    for (const std::string& name : wire_board_names(plan_, link)) {
+      auto refusal = judge(name, deadline_ns);
+      if (!refusal) continue;
+      refusal->finding.line = link.line;
+      refusals.push_back(std::move(*refusal));
+    }
+  }
   if (!refusals.empty()) return refusals;
+  remove_wire_boards();
   for (const Wanted& segment : wanted) {
     const Status removed = remove_segment(directory_, segment.name);
     if (removed) {
@@ -286,8 +296,18 @@ void PipelineSegments::expect(std::size_t stage_index, const Peer& process) {
   }
 }
 
+// A link that is made anew begins a new session, so that nothing of theirs is wanted any more.
+void PipelineSegments::remove_wire_boards() {
+  for (const LinkPlan& link : plan_.links) {
+    for (const std::string& name : wire_board_names(plan_, link)) {
+      static_cast<void>(remove_segment(directory_, name));
+    }
+  }
+}
+
 void PipelineSegments::remove() {
   brokers_.clear();
+  remove_wire_boards();
   // A failure leaves a segment that the next run sweeps.
   for (const std::string& name : created_) static_cast<void>(remove_segment(directory_, name));
   created_.clear();

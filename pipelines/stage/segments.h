@@ -91,6 +91,7 @@ class PipelineSegments {
                                                         std::size_t& swept_count) const;
   [[nodiscard]] Status make_broker(const std::string& name, const LinkShape& shape, bool is_lane);
   void remove();
+  void remove_wire_boards();
 
   const SegmentDirectory& directory_;
   const PipelinePlan& plan_;

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "pipelines/stage/error_text.h"
+#include "platform/memory/segment_directory.h"
 #include "platform/process/closed_directory.h"
 #include "platform/process/inspection.h"
 #include "platform/process/refused_calls.h"
@@ -61,6 +62,28 @@ std::unique_ptr<Stage> Stage::start(int argc, char** argv, const StageDescriptio
 
 void Stage::complain(const std::string& what) const {
   fprintf(stderr, "error: %s\n", what.c_str());
+}
+
+std::string Stage::segment(std::string_view port) const {
+  for (const Wanted& wanted : wanted_) {
+    if (wanted.port == port) return wanted.segment;
+  }
+  return {};
+}
+
+int Stage::rung_bell(std::string_view port) const noexcept {
+  for (const auto& [rung_port, fd] : rung_bells_) {
+    if (rung_port == port) return fd;
+  }
+  return -1;
+}
+
+bool Stage::shut_in() const {
+  if (!is_sandboxed_) return true;
+  Result<SegmentDirectory> directory = SegmentDirectory::open();
+  if (directory) return shut_in(directory->fd());
+  complain("cannot open the segment directory: " + describe_error(directory.error()));
+  return false;
 }
 
 // Everything that the stage needs of the segment directory it has by now.

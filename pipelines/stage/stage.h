@@ -72,6 +72,8 @@ struct StageDescription {
   // kFence for a stage that sleeps about as often as it publishes: the membarrier of each sleep
   // interrupts every processor that runs a stage, and costs more than a fence a message.
   BellOrder bell_order = BellOrder::kMembarrier;
+  // Takes the ends of its links itself, by segment(); the stage has no input() and no output().
+  bool opens_ends = false;
 };
 
 enum class Severity : std::uint8_t { kInfo, kWarning, kError };
@@ -101,6 +103,16 @@ class Stage {
   // nullptr when the pipeline has nothing at that port (never for a required one).
   [[nodiscard]] LinkReader* input(std::string_view port) noexcept;
   [[nodiscard]] LinkWriter* output(std::string_view port) noexcept;
+
+  // Of a program that opens its ends itself: the segment that is joined to the port; empty: none.
+  [[nodiscard]] std::string segment(std::string_view port) const;
+  // Likewise: the event bell of the stage at the other end, which stays open; -1: it has none.
+  [[nodiscard]] int rung_bell(std::string_view port) const noexcept;
+  [[nodiscard]] MemoryLock memory_lock() const noexcept { return memory_lock_; }
+  [[nodiscard]] const WaiterOptions& waiter_options() const noexcept { return waiter_options_; }
+  // Likewise, once it has them: goes into the sandbox, if the pipeline has one.  False: it said
+  // why.
+  [[nodiscard]] bool shut_in() const;
 
   // An option's value, or its default.  Requires: the option is described.
   [[nodiscard]] std::string option(std::string_view name) const;

@@ -9,15 +9,15 @@
 
 namespace slipring::wire {
 
-Result<LinkSink> LinkSink::attach(const SegmentDirectory& directory,
-                                  std::string_view name) noexcept {
-  Result<StreamWriter> stream = StreamWriter::attach(directory, name);
+Result<LinkSink> LinkSink::attach(const SegmentDirectory& directory, std::string_view name,
+                                  MemoryLock memory_lock) noexcept {
+  Result<StreamWriter> stream = StreamWriter::attach(directory, name, memory_lock);
   if (stream) {
     if (Status fits = check_wire_shape(stream->shape()); !fits) return fits.error();
     return LinkSink(std::move(stream).value());
   }
   if (stream.error().code != ErrorCode::kVersion) return stream.error();
-  Result<LinkWriter> messages = LinkWriter::attach(directory, name);
+  Result<LinkWriter> messages = LinkWriter::attach(directory, name, memory_lock);
   if (!messages) return messages.error();
   if (Status fits = check_wire_shape(messages->shape()); !fits) return fits.error();
   return LinkSink(std::move(messages).value());
@@ -129,6 +129,14 @@ void LinkSink::abort_published() noexcept {
     stream_->abort_published();
   } else {
     messages_->abort_published();
+  }
+}
+
+void LinkSink::attach_event(int event_fd) noexcept {
+  if (stream_) {
+    stream_->attach_event(event_fd);
+  } else {
+    messages_->attach_event(event_fd);
   }
 }
 

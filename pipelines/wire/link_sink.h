@@ -23,7 +23,8 @@ namespace slipring::wire {
 class LinkSink {
  public:
   // Takes the writing role.  Errors: as LinkWriter::attach(); as check_wire_shape().
-  static Result<LinkSink> attach(const SegmentDirectory& directory, std::string_view name) noexcept;
+  static Result<LinkSink> attach(const SegmentDirectory& directory, std::string_view name,
+                                 MemoryLock memory_lock = MemoryLock::kTry) noexcept;
 
   [[nodiscard]] WireKind kind() const noexcept { return kind_; }
   [[nodiscard]] std::uint32_t message_bytes_max() const noexcept { return message_bytes_max_; }
@@ -52,6 +53,9 @@ class LinkSink {
   // How much of it is sure to take messages now, each of at most `message_bytes_max`.
   [[nodiscard]] std::uint64_t credit(std::uint32_t message_bytes_max) const noexcept;
 
+  // The reader's event: see LinkWriter::attach_event().
+  void attach_event(int event_fd) noexcept;
+
   // What has been published is no longer wanted.
   void abort_published() noexcept;
   void close() noexcept;
@@ -61,6 +65,18 @@ class LinkSink {
   }
   [[nodiscard]] WaitPoint wait_point() noexcept {
     return stream_ ? stream_->space_point() : messages_->space_point();
+  }
+  // And until whoever is at the other end is replaced; nothing on a named link.
+  [[nodiscard]] std::optional<WaitPoint> news_point() noexcept {
+    return stream_ ? stream_->news_point() : messages_->news_point();
+  }
+  // To be called before it is slept: else a guarded link shows what a dead process had.
+  void look_for_news() noexcept {
+    if (stream_) {
+      stream_->look_for_news();
+    } else {
+      messages_->look_for_news();
+    }
   }
 
  private:

@@ -6,15 +6,15 @@
 #include "pipelines/wire/wire_shape.h"
 
 namespace slipring::wire {
-Result<LinkSource> LinkSource::attach(const SegmentDirectory& directory,
-                                      std::string_view name) noexcept {
-  Result<StreamReader> stream = StreamReader::attach(directory, name);
+Result<LinkSource> LinkSource::attach(const SegmentDirectory& directory, std::string_view name,
+                                      MemoryLock memory_lock) noexcept {
+  Result<StreamReader> stream = StreamReader::attach(directory, name, memory_lock);
   if (stream) {
     if (Status fits = check_wire_shape(stream->shape()); !fits) return fits.error();
     return LinkSource(std::move(stream).value());
   }
   if (stream.error().code != ErrorCode::kVersion) return stream.error();
-  Result<LinkReader> messages = LinkReader::attach(directory, name);
+  Result<LinkReader> messages = LinkReader::attach(directory, name, memory_lock);
   if (!messages) return messages.error();
   if (Status fits = check_wire_shape(messages->shape()); !fits) return fits.error();
   return LinkSource(std::move(messages).value());
@@ -179,6 +179,14 @@ bool LinkSource::has_more() const noexcept {
 bool LinkSource::is_at_end() const noexcept {
   // In this order: what was published before closing is seen now.
   return (stream_ ? stream_->is_peer_closed() : messages_->is_finished()) && !has_more();
+}
+
+void LinkSource::attach_event(int event_fd) noexcept {
+  if (stream_) {
+    stream_->attach_event(event_fd);
+  } else {
+    messages_->attach_event(event_fd);
+  }
 }
 
 void LinkSource::close() noexcept {

@@ -39,8 +39,8 @@ class LinkSource {
  public:
   // Takes the reading role.  Errors: as LinkReader::attach(); kUnsupported (a link with a pool; a
   // link of typed values; more than kLinkBytesMax of ring).
-  static Result<LinkSource> attach(const SegmentDirectory& directory,
-                                   std::string_view name) noexcept;
+  static Result<LinkSource> attach(const SegmentDirectory& directory, std::string_view name,
+                                   MemoryLock memory_lock = MemoryLock::kTry) noexcept;
 
   [[nodiscard]] WireKind kind() const noexcept { return kind_; }
   // The longest message; of slots, every one; of a stream, 0.
@@ -81,6 +81,20 @@ class LinkSource {
   [[nodiscard]] WaitPoint wait_point() noexcept {
     return stream_ ? stream_->byte_point() : messages_->message_point();
   }
+  // And until whoever is at the other end is replaced; nothing on a named link.
+  [[nodiscard]] std::optional<WaitPoint> news_point() noexcept {
+    return stream_ ? stream_->news_point() : messages_->news_point();
+  }
+  // To be called before it is slept: else a guarded link shows what a dead process had.
+  void look_for_news() noexcept {
+    if (stream_) {
+      stream_->look_for_news();
+    } else {
+      messages_->look_for_news();
+    }
+  }
+  // The writer's event: see LinkReader::attach_event().
+  void attach_event(int event_fd) noexcept;
   // Nobody will read on: the writer learns of it.
   void close() noexcept;
 

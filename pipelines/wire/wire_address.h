@@ -50,6 +50,9 @@ Result<Descriptor> listen_at(const WireAddress& address) noexcept;
 // The port that a TCP listener has; 0 for another socket.
 [[nodiscard]] std::uint16_t port_of(const Descriptor& listener) noexcept;
 
+// Who is at the other end, for people: "10.0.0.2:41234", "process 4711 of user 1000", or nothing.
+[[nodiscard]] std::string peer_name_of(const Descriptor& socket);
+
 // A socket that is connecting, or connected, and never blocks.  Finding a host by name may take as
 // long as the resolver does.
 // Errors: kInvalidArgument, kNotFound (nobody listens there), kPermission, kSystem.

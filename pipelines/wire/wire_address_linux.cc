@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstring>
 #include <memory>
@@ -208,6 +209,27 @@ std::uint16_t port_of(const Descriptor& listener) noexcept {
   if (name.ss_family == AF_INET) return ntohs(reinterpret_cast<sockaddr_in*>(&name)->sin_port);
   if (name.ss_family == AF_INET6) return ntohs(reinterpret_cast<sockaddr_in6*>(&name)->sin6_port);
   return 0;
+}
+
+std::string peer_name_of(const Descriptor& socket) {
+  sockaddr_storage name{};
+  socklen_t size = sizeof name;
+  if (getpeername(socket.get(), reinterpret_cast<sockaddr*>(&name), &size) != 0) return {};
+  if (name.ss_family == AF_UNIX) {
+    ucred who{};
+    size = sizeof who;
+    if (getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &who, &size) != 0) return {};
+    return "process " + std::to_string(who.pid) + " of user " + std::to_string(who.uid);
+  }
+  std::array<char, NI_MAXHOST> host{};
+  std::array<char, NI_MAXSERV> port{};
+  if (getnameinfo(reinterpret_cast<const sockaddr*>(&name), size, host.data(), host.size(),
+                  port.data(), port.size(), NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+    return {};
+  }
+  const std::string text = host.data();
+  const bool is_long = text.find(':') != std::string::npos;
+  return (is_long ? "[" + text + "]" : text) + ":" + port.data();
 }
 
 Result<Descriptor> begin_connecting(const WireAddress& address) noexcept {

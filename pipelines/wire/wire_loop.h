@@ -43,6 +43,7 @@ struct WireLoopOptions {
   std::uint64_t redial_max_ns = 2'000'000'000;
   // Ends when every offer and dial has carried its stream to the end; otherwise only dials end it.
   bool ends_with_offers = false;
+  WaiterOptions waiter = {};
 };
 
 struct WireEvent {
@@ -55,7 +56,9 @@ struct WireEvent {
   };
   Kind kind;
   std::string link;   // empty: of a client that has not named one
-  std::string words;  // may be empty
+  std::string words;  // may be empty; of kCarrying: with whom
+  // Of kRefused, kFailed: what is asked for cannot be, however often it is tried.
+  bool is_final = false;
 };
 
 struct WireCounts {
@@ -77,9 +80,12 @@ class WireLoop : private PortBook {
   [[nodiscard]] std::uint16_t port() const noexcept { return port_of(listener_); }
 
   void offer(std::string_view link, std::string_view wire_name, LinkSide side);
+  // An offer whose local end is taken now.  Errors: as WirePort::open().
+  Status offer_now(std::string_view link, std::string_view wire_name, LinkSide side,
+                   const WirePortOptions& options) noexcept;
   // Errors: as WirePort::open(); kInvalidArgument as listen().
   Status dial(const WireAddress& address, std::string_view link, std::string_view wire_name,
-              LinkSide side) noexcept;
+              LinkSide side, const WirePortOptions& options = {}) noexcept;
   // Tells what happens, from run().
   void tell(std::function<void(const WireEvent&)> listener) {
     listener_function_ = std::move(listener);
@@ -98,6 +104,7 @@ class WireLoop : private PortBook {
     LinkSide side = LinkSide::kSender;
     std::unique_ptr<WirePort> port;
     bool is_over = false;
+    WirePortOptions options;
   };
   struct Dial {
     WireAddress address;
@@ -134,7 +141,8 @@ class WireLoop : private PortBook {
   void sweep(std::uint64_t now_ns) noexcept;
   void end_dial(Client& client, std::uint64_t now_ns) noexcept;
   void end_offer(const Client& client) noexcept;
-  void report(WireEvent::Kind kind, const std::string& link, std::string words = {}) const;
+  void report(WireEvent::Kind kind, const std::string& link, std::string words = {},
+              bool is_final = false) const;
   [[nodiscard]] bool is_finished() const noexcept;
   [[nodiscard]] std::uint64_t next_due_ns(std::uint64_t now_ns) const noexcept;
   void sleep(const std::atomic<bool>& stop) noexcept;

@@ -43,7 +43,8 @@ WireLoop::WireLoop(const SegmentDirectory& directory, const WireLoopOptions& opt
     : directory_(directory),
       options_(options),
       epoll_(std::move(epoll)),
-      scratch_(std::make_unique<WireScratch>()) {}
+      scratch_(std::make_unique<WireScratch>()),
+      waiter_(options.waiter) {}
 
 // Sessions before the ports that they use.
 WireLoop::~WireLoop() {
@@ -69,18 +70,31 @@ Status WireLoop::listen(const WireAddress& address) noexcept {
 }
 
 void WireLoop::offer(std::string_view link, std::string_view wire_name, LinkSide side) {
-  offers_.push_back({std::string(link), std::string(wire_name), side, nullptr, false});
+  offers_.push_back({std::string(link), std::string(wire_name), side, nullptr, false, {}});
+}
+
+Status WireLoop::offer_now(std::string_view link, std::string_view wire_name, LinkSide side,
+                           const WirePortOptions& options) noexcept {
+  auto port = std::make_unique<WirePort>();
+  if (Status opened = port->open(directory_, link, wire_name, side, options); !opened) {
+    return opened;
+  }
+  offers_.push_back(
+      {std::string(link), std::string(wire_name), side, std::move(port), false, options});
+  return {};
 }
 
 Status WireLoop::dial(const WireAddress& address, std::string_view link, std::string_view wire_name,
-                      LinkSide side) noexcept {
+                      LinkSide side, const WirePortOptions& options) noexcept {
   std::optional<TlsContext> tls;
   if (address.kind == WireAddress::Kind::kTls) {
     tls = TlsContext::open(TlsSide::kClient, address.tls, tls_fault_);
     if (!tls) return kNoTls;
   }
   auto port = std::make_unique<WirePort>();
-  if (Status opened = port->open(directory_, link, wire_name, side); !opened) return opened;
+  if (Status opened = port->open(directory_, link, wire_name, side, options); !opened) {
+    return opened;
+  }
   Dial& added = dials_.emplace_back();
   added.address = address;
   added.tls = std::move(tls);
@@ -88,8 +102,9 @@ Status WireLoop::dial(const WireAddress& address, std::string_view link, std::st
   return {};
 }
 
-void WireLoop::report(WireEvent::Kind kind, const std::string& link, std::string words) const {
-  if (listener_function_) listener_function_({kind, link, std::move(words)});
+void WireLoop::report(WireEvent::Kind kind, const std::string& link, std::string words,
+                      bool is_final) const {
+  if (listener_function_) listener_function_({kind, link, std::move(words), is_final});
 }
 
 WirePort* WireLoop::find(std::string_view wire_name, LinkSide side) noexcept {
@@ -97,7 +112,7 @@ WirePort* WireLoop::find(std::string_view wire_name, LinkSide side) noexcept {
     if (offer.wire_name != wire_name || offer.side != side) continue;
     if (offer.port) return offer.port.get();
     auto port = std::make_unique<WirePort>();
-    const Status opened = port->open(directory_, offer.link, offer.wire_name, side);
+    const Status opened = port->open(directory_, offer.link, offer.wire_name, side, offer.options);
     if (!opened) {
       report(WireEvent::Kind::kFailed, offer.link,
              std::string(name_of(opened.error().code)) + ": " + opened.error().doing);
@@ -184,7 +199,7 @@ void WireLoop::connect(Dial& dial, std::uint64_t now_ns) noexcept {
     if (is_hopeless) {
       dial.is_over = true;
       has_failed_ = true;
-      report(WireEvent::Kind::kFailed, dial.port->link(), socket.error().doing);
+      report(WireEvent::Kind::kFailed, dial.port->link(), socket.error().doing, true);
     }
     return;
   }
@@ -201,7 +216,7 @@ void WireLoop::connect(Dial& dial, std::uint64_t now_ns) noexcept {
     dial.is_connected = false;
     dial.is_over = true;
     has_failed_ = true;
-    return report(WireEvent::Kind::kFailed, dial.port->link(), fault);
+    return report(WireEvent::Kind::kFailed, dial.port->link(), fault, true);
   }
   add(ByteChannel(std::move(socket).value(), std::move(*tls)), std::move(session), &dial);
 }
@@ -232,7 +247,7 @@ void WireLoop::work(Client& client, std::uint64_t now_ns) noexcept {
   if (!client.is_told && session.was_running()) {
     client.is_told = true;
     if (client.dial != nullptr) client.dial->wait_ns = 0;
-    report(WireEvent::Kind::kCarrying, client.link);
+    report(WireEvent::Kind::kCarrying, client.link, peer_name_of(client.connection->socket()));
   }
   if (!client.connection->is_over()) watch(client);
 }
@@ -279,7 +294,7 @@ void WireLoop::end_dial(Client& client, std::uint64_t now_ns) noexcept {
         dial.is_over = true;
         has_failed_ = true;
       }
-      report(WireEvent::Kind::kRefused, client.link, session.words());
+      report(WireEvent::Kind::kRefused, client.link, session.words(), dial.is_over);
       break;
     default:
       // A server that is not there is said once, not with every try.
@@ -355,12 +370,18 @@ std::uint64_t WireLoop::next_due_ns(std::uint64_t now_ns) const noexcept {
 
 void WireLoop::sleep(const std::atomic<bool>& stop) noexcept {
   std::vector<WaitPoint> points;
-  std::vector<const WireConnection*> carried;
+  std::vector<WaitPoint> news;
+  std::vector<WireConnection*> carried;
   for (const Client& client : clients_) {
     WirePort* const port = client.connection->session().port();
     if (port == nullptr || port->user() != &client.connection->session()) continue;
     carried.push_back(client.connection.get());
     if (points.size() < kWaitPointCountMax) points.push_back(port->wait_point());
+    if (const std::optional<WaitPoint> point = port->news_point()) news.push_back(*point);
+  }
+  // Those for which there is no place are found when a sleep ends by its bound.
+  for (const WaitPoint& point : news) {
+    if (points.size() < kWaitPointCountMax) points.push_back(point);
   }
   std::array<WaitDescriptor, 1> sockets{WaitDescriptor{.fd = epoll_.get()}};
   WaitAids aids;
@@ -368,8 +389,10 @@ void WireLoop::sleep(const std::atomic<bool>& stop) noexcept {
   const auto has_work = [&] {
     // relaxed: nothing else is published with it.
     return stop.load(std::memory_order_relaxed) ||
-           std::any_of(carried.begin(), carried.end(),
-                       [](const WireConnection* one) { return one->has_work(); });
+           std::any_of(carried.begin(), carried.end(), [](WireConnection* one) {
+             one->session().port()->look_for_news();
+             return one->has_work();
+           });
   };
   // Why it woke is found by looking at everything.
   static_cast<void>(waiter_.wait(points, has_work, next_due_ns(monotonic_ns()), aids));

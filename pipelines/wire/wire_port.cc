@@ -16,7 +16,8 @@ Result<std::uint64_t> created_ns_of(const SegmentDirectory& directory,
 }  // namespace
 
 Status WirePort::open(const SegmentDirectory& directory, std::string_view link,
-                      std::string_view wire_name, LinkSide side) noexcept {
+                      std::string_view wire_name, LinkSide side,
+                      const WirePortOptions& options) noexcept {
   link_ = link;
   wire_name_ = wire_name;
   side_ = side;
@@ -26,8 +27,8 @@ Status WirePort::open(const SegmentDirectory& directory, std::string_view link,
   }
   Result<std::uint64_t> before = created_ns_of(directory, link);
   if (!before) return before.error();
-  const Status opened =
-      side == LinkSide::kSender ? open_source(directory, *before) : open_sink(directory, *before);
+  const Status opened = side == LinkSide::kSender ? open_source(directory, *before, options)
+                                                  : open_sink(directory, *before, options);
   if (!opened) return opened;
   Result<std::uint64_t> after = created_ns_of(directory, link);
   if (!after) return after.error();
@@ -35,20 +36,24 @@ Status WirePort::open(const SegmentDirectory& directory, std::string_view link,
   return {};
 }
 
-Status WirePort::open_source(const SegmentDirectory& directory, std::uint64_t created_ns) noexcept {
-  Result<LinkSource> source = LinkSource::attach(directory, link_);
+Status WirePort::open_source(const SegmentDirectory& directory, std::uint64_t created_ns,
+                             const WirePortOptions& options) noexcept {
+  Result<LinkSource> source = LinkSource::attach(directory, link_, options.memory_lock);
   if (!source) return source.error();
   source_.emplace(std::move(source).value());
+  if (options.peer_event_fd >= 0) source_->attach_event(options.peer_event_fd);
   Result<SourceSession> session = SourceSession::open(directory, link_, created_ns);
   if (!session) return session.error();
   source_session_.emplace(std::move(session).value());
   return {};
 }
 
-Status WirePort::open_sink(const SegmentDirectory& directory, std::uint64_t created_ns) noexcept {
-  Result<LinkSink> sink = LinkSink::attach(directory, link_);
+Status WirePort::open_sink(const SegmentDirectory& directory, std::uint64_t created_ns,
+                           const WirePortOptions& options) noexcept {
+  Result<LinkSink> sink = LinkSink::attach(directory, link_, options.memory_lock);
   if (!sink) return sink.error();
   sink_.emplace(std::move(sink).value());
+  if (options.peer_event_fd >= 0) sink_->attach_event(options.peer_event_fd);
   Result<ArrivalLedger> ledger = ArrivalLedger::open(directory, link_);
   if (!ledger) return ledger.error();
   ledger_.emplace(std::move(ledger).value());

@@ -21,6 +21,12 @@ namespace slipring::wire {
 
 class Session;
 
+struct WirePortOptions {
+  MemoryLock memory_lock = MemoryLock::kTry;
+  // Of whoever is at the link's other end: signalled as its doorbell is rung.  -1: there is none.
+  int peer_event_fd = -1;
+};
+
 // Addresses stay: sessions keep them.
 class WirePort {
  public:
@@ -29,7 +35,7 @@ class WirePort {
   // Errors: as LinkSource::attach(), LinkSink::attach(); kBusy (the link was replaced meanwhile; as
   // the boards); kCorruptPeer (as ArrivalLedger::bind()); kInvalidArgument (a name too long).
   Status open(const SegmentDirectory& directory, std::string_view link, std::string_view wire_name,
-              LinkSide side) noexcept;
+              LinkSide side, const WirePortOptions& options = {}) noexcept;
 
   [[nodiscard]] LinkSide side() const noexcept { return side_; }
   [[nodiscard]] const std::string& link() const noexcept { return link_; }
@@ -52,6 +58,14 @@ class WirePort {
   [[nodiscard]] WaitPoint wait_point() noexcept {
     return source_ ? source_->wait_point() : sink_->wait_point();
   }
+  // As of the link's end: LinkSource, LinkSink.
+  [[nodiscard]] std::optional<WaitPoint> news_point() noexcept {
+    return source_ ? source_->news_point() : sink_->news_point();
+  }
+  void look_for_news() noexcept {
+    if (source_) source_->look_for_news();
+    if (sink_) sink_->look_for_news();
+  }
 
   // Who uses it; nullptr: nobody.
   [[nodiscard]] Session* user() const noexcept { return user_; }
@@ -62,8 +76,10 @@ class WirePort {
   void finish() noexcept { is_over_ = true; }
 
  private:
-  Status open_source(const SegmentDirectory& directory, std::uint64_t created_ns) noexcept;
-  Status open_sink(const SegmentDirectory& directory, std::uint64_t created_ns) noexcept;
+  Status open_source(const SegmentDirectory& directory, std::uint64_t created_ns,
+                     const WirePortOptions& options) noexcept;
+  Status open_sink(const SegmentDirectory& directory, std::uint64_t created_ns,
+                   const WirePortOptions& options) noexcept;
 
   LinkSide side_ = LinkSide::kSender;
   std::string link_;

@@ -59,6 +59,9 @@ class Connection {
   // of no use any more), kSystem.
   Result<Arrival> receive(Packet& packet) const noexcept;
 
+  // The other end is gone, whatever is still to be received.
+  [[nodiscard]] bool has_ended() const noexcept;
+
   // Waits until there is something to receive; false at the deadline.  Errors: kSystem.
   Result<bool> wait(std::uint64_t deadline_ns) const noexcept;
 

@@ -195,6 +195,11 @@ Result<Arrival> Connection::receive(Packet& packet) const noexcept {
   return Arrival::kPacket;
 }
 
+bool Connection::has_ended() const noexcept {
+  pollfd watched{socket_.get(), 0, 0};
+  return ::poll(&watched, 1, 0) == 1 && (watched.revents & (POLLHUP | POLLERR)) != 0;
+}
+
 Result<bool> Connection::wait(std::uint64_t deadline_ns) const noexcept {
   for (;;) {
     const std::uint64_t now_ns = monotonic_ns();

@@ -16,4 +16,7 @@ inline constexpr std::uint64_t kNoDeadline = UINT64_MAX;
   return timeout_ns >= kNoDeadline - now_ns ? kNoDeadline : now_ns + timeout_ns;
 }
 
+// Sleeps for so long, at most a second, or until a signal is handled.
+void pause_for(std::uint64_t duration_ns) noexcept;
+
 }  // namespace slipring

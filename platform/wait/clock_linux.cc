@@ -13,4 +13,11 @@ std::uint64_t monotonic_ns() noexcept {
          static_cast<std::uint64_t>(now.tv_nsec);
 }
 
+void pause_for(std::uint64_t duration_ns) noexcept {
+  check(duration_ns <= 1'000'000'000, "a pause longer than a second");
+  const timespec duration{static_cast<time_t>(duration_ns / 1'000'000'000),
+                          static_cast<long>(duration_ns % 1'000'000'000)};
+  static_cast<void>(nanosleep(&duration, nullptr));
+}
+
 }  // namespace slipring

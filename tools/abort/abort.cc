@@ -1,7 +1,6 @@
 #include "tools/abort/abort.h"
 
 #include <sched.h>
-#include <time.h>
 
 #include <cstdint>
 #include <optional>
@@ -36,11 +35,6 @@ struct Outcome {
   std::optional<std::uint64_t> observed_after_ns;
   DropCounts dropped;
 };
-
-void pause_for(std::uint64_t duration_ns) noexcept {
-  const timespec duration{0, static_cast<long>(duration_ns)};
-  nanosleep(&duration, nullptr);
-}
 
 std::optional<Timing> read_timing(const AbortRequest& request) {
   const auto role_ns = parse_seconds_ns(request.timeout_seconds);

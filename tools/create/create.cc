@@ -1,6 +1,5 @@
 #include "tools/create/create.h"
 
-#include <grp.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -17,6 +16,7 @@
 #include "pipelines/stage/pipeline_file.h"
 #include "platform/memory/segment_file.h"
 #include "tools/cli/json.h"
+#include "tools/cli/segment_owner.h"
 #include "tools/cli/selection.h"
 #include "tools/cli/table.h"
 #include "tools/cli/terminal.h"
@@ -176,23 +176,6 @@ bool read_shape(const CreateRequest& request, LinkShape& shape) {
   return true;
 }
 
-bool read_owner(const CreateRequest& request, SegmentOptions& options) {
-  const auto mode = parse_number<std::uint32_t>(request.mode, 8);
-  if (!mode || (*mode & ~0660U) != 0 || (*mode & 0600U) != 0600) {
-    return refuse("--mode '" + request.mode + "' is not 0600, 0640, 0620, or 0660");
-  }
-  options.mode = *mode;
-  if (request.group.empty()) return true;
-  if (const auto number = parse_number<gid_t>(request.group)) {
-    options.group = *number;
-    return true;
-  }
-  const group* found = getgrnam(request.group.c_str());
-  if (found == nullptr) return refuse("--group '" + request.group + "': there is no such group");
-  options.group = found->gr_gid;
-  return true;
-}
-
 std::vector<Part> parts_of_many(const SegmentHeader& header) {
   const bool is_set = header.kind == SegmentKind::kLaneSet;
   return {{"header", "creator", 0, header.page_bytes},
@@ -342,7 +325,8 @@ ExitStatus create(const CreateRequest& request) {
   const bool is_read = is_broadcast
                            ? are_options_of_many(request) && read_broadcast(request, broadcast)
                            : read_shape(request, shape);
-  if (!is_read || !read_owner(request, options)) return ExitStatus::kUsage;
+  if (!is_read || !read_owner(kCommand, request.mode, request.group, options))
+    return ExitStatus::kUsage;
   ExitStatus status = ExitStatus::kOk;
   const std::optional<SegmentDirectory> directory = open_directory(kCommand, status);
   if (!directory) return status;

@@ -1,7 +1,6 @@
 #include "tools/oob/oob.h"
 
 #include <sched.h>
-#include <time.h>
 
 #include <cstring>
 #include <optional>
@@ -36,11 +35,6 @@ struct Timing {
   std::uint64_t attach_ns;
   std::uint64_t taken_ns;
 };
-
-void pause_for(std::uint64_t duration_ns) noexcept {
-  const timespec duration{0, static_cast<long>(duration_ns)};
-  nanosleep(&duration, nullptr);
-}
 
 std::optional<std::string> command_text(const OobRequest& request) {
   std::string text;

@@ -1,8 +1,11 @@
 #include "tools/pipe/many_route.h"
 
+#include <errno.h>
+
 #include <utility>
 
 #include "pipelines/adapter/broadcast_messages.h"
+#include "pipelines/adapter/lane_meeting.h"
 #include "pipelines/adapter/lane_messages.h"
 #include "pipelines/link/broadcast_layout.h"
 #include "pipelines/link/guarded_end.h"
@@ -82,23 +85,54 @@ void describe_news(const BroadcastMessage& news, JsonWriter& json) {
   json.member("redelivered", news.redelivered);
 }
 
+// Who or what is in the way, of an error that may pass.
+std::string obstacle(const std::string& name, const Error& error) {
+  if (error.code == ErrorCode::kNoSpace) {
+    return std::to_string(error.found) +
+           " lanes hold messages of senders that are gone, and the others have senders: somebody "
+           "must read first (`slipring get " +
+           name + "`)";
+  }
+  if (error.os_errno == ENXIO) {
+    return "nobody reads it (`slipring get " + name +
+           "`); --no-wait leaves messages for whoever comes";
+  }
+  if (error.found == 0 && error.wanted != 0) {
+    return "all " + std::to_string(error.wanted) + " are taken by living processes";
+  }
+  return "process " + std::to_string(error.found) + " is";
+}
+
+// What the endpoint's kind says that there is; nothing for a link of any kind.
+Status make_many(const Route& route, const Endpoint& endpoint) {
+  if (endpoint.kind == Endpoint::Kind::kMailbox) {
+    return make_lane_set(route.directory, endpoint.path, route.meeting.capacity_bytes,
+                         route.meeting.segment);
+  }
+  if (endpoint.kind != Endpoint::Kind::kTopic) return {};
+  const Status made =
+      create_broadcast(route.directory, endpoint.path, kTopicShape, route.meeting.segment);
+  if (!made && made.error().code == ErrorCode::kExists) return {};
+  return made;
+}
+
 ExitStatus complain_joining(const Route& route, const std::string& name, const char* as,
                             const Error& error) {
   const std::string what = "cannot be a " + std::string(as) + " of " + name;
   if (error.code != ErrorCode::kBusy && error.code != ErrorCode::kNoSpace) {
     return complain(route.command, what, error);
   }
-  std::string why = "process " + std::to_string(error.found) + " is";
-  if (error.code == ErrorCode::kNoSpace) {
-    why = std::to_string(error.found) +
-          " lanes hold messages of senders that are gone, and the others have senders: somebody "
-          "must read first (`slipring get " +
-          name + "`)";
-  } else if (error.found == 0 && error.wanted != 0) {
-    why = "all " + std::to_string(error.wanted) + " are taken by living processes";
-  }
-  complain(route.command, what + ": " + why);
+  complain(route.command, what + ": " + obstacle(name, error));
   return ExitStatus::kWouldBlock;
+}
+
+// How to wait for the other side, and to say so.
+LaneMeetingOptions meeting_of(const Route& route, const std::string& name) {
+  LaneMeetingOptions options = route.lanes;
+  options.on_wait = [&route, name](const Error& why) {
+    remark(route.command, "waiting for " + name + ": " + obstacle(name, why));
+  };
+  return options;
 }
 
 }  // namespace
@@ -107,26 +141,26 @@ std::optional<SegmentKind> find_many(const Route& route, const Endpoint& endpoin
                                      ExitStatus& status) {
   status = ExitStatus::kOk;
   const bool is_topic = endpoint.kind == Endpoint::Kind::kTopic;
-  if (endpoint.kind != Endpoint::Kind::kRing && !is_topic) return std::nullopt;
-  if (is_topic) {
-    const Status made =
-        create_broadcast(route.directory, endpoint.path, kTopicShape, route.meeting.segment);
-    if (!made && made.error().code != ErrorCode::kExists) {
-      status = complain(route.command, "cannot make " + endpoint.path, made.error());
-      return std::nullopt;
-    }
+  const bool is_mailbox = endpoint.kind == Endpoint::Kind::kMailbox;
+  if (endpoint.kind != Endpoint::Kind::kRing && !is_topic && !is_mailbox) return std::nullopt;
+  if (Status made = make_many(route, endpoint); !made) {
+    status = complain(route.command, "cannot make " + endpoint.path, made.error());
+    return std::nullopt;
   }
   Result<std::unique_ptr<GuardedView>> view = GuardedView::attach(route.directory, endpoint.path);
   if (view && is_lane_set((*view)->shape())) return SegmentKind::kLaneSet;
+  // Of a set that is not ours to look at, a lane is ours to have.
+  if (is_mailbox && !view && !is_no_rendezvous(view.error())) return SegmentKind::kLaneSet;
   Result<SegmentFile> file = SegmentFile::open(route.directory, endpoint.path);
   if (!file) return std::nullopt;  // one of a single writer is made, or the same is said there
   Result<SegmentHeader> header = read_header(*file);
   if (!header) return std::nullopt;
   const SegmentKind kind = header->kind;
-  if (kind == SegmentKind::kLaneSet || kind == SegmentKind::kBroadcastLink) return kind;
-  if (!is_topic) return std::nullopt;
-  complain(route.command, endpoint.path + " is no topic but carries " + slipring::name_of(kind) +
-                              "; choose another name");
+  if (kind == SegmentKind::kLaneSet && !is_topic) return kind;
+  if (kind == SegmentKind::kBroadcastLink && !is_mailbox) return kind;
+  if (!is_topic && !is_mailbox) return std::nullopt;
+  complain(route.command, endpoint.path + " is no " + (is_topic ? "topic" : "mailbox") +
+                              " but carries " + slipring::name_of(kind) + "; choose another name");
   status = ExitStatus::kVersion;
   return std::nullopt;
 }
@@ -134,7 +168,8 @@ std::optional<SegmentKind> find_many(const Route& route, const Endpoint& endpoin
 ExitStatus open_many_source(const Route& route, SegmentKind kind, DescribedSource& opened) {
   const std::string& name = route.from.path;
   if (kind == SegmentKind::kLaneSet) {
-    Result<LaneReader> set = LaneReader::attach(route.directory, name);
+    Result<LaneReader> set =
+        meet_as_reader_of_lanes(route.directory, name, meeting_of(route, name));
     if (!set) return complain_joining(route, name, "reader", set.error());
     auto source = std::make_unique<LaneSource>(std::move(set).value(), route.pump);
     opened.describe = [from = source.get()](JsonWriter& json) {
@@ -157,7 +192,7 @@ ExitStatus open_many_sink(const Route& route, SegmentKind kind,
                           std::unique_ptr<MessageSink>& sink) {
   const std::string& name = route.to.path;
   if (kind == SegmentKind::kLaneSet) {
-    Result<LinkWriter> lane = LinkWriter::attach(route.directory, name);
+    Result<LinkWriter> lane = meet_as_sender(route.directory, name, meeting_of(route, name));
     if (!lane) return complain_joining(route, name, "sender", lane.error());
     sink = std::make_unique<LaneSink>(std::move(lane).value(), route.pump);
     return ExitStatus::kOk;

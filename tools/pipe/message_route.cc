@@ -132,6 +132,7 @@ bool is_possible(const Route& route) {
   }
   const bool has_boundaries = route.from.kind == Endpoint::Kind::kRing ||
                               route.from.kind == Endpoint::Kind::kTopic ||
+                              route.from.kind == Endpoint::Kind::kMailbox ||
                               keeps_boundaries(route.from) || route.framing != Framing::kBytes;
   if (has_boundaries) return true;
   complain(route.command,

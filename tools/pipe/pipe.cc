@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "tools/cli/segment_owner.h"
 #include "tools/cli/selection.h"
 #include "tools/cli/stop_flag.h"
 #include "tools/cli/terminal.h"
@@ -57,7 +58,9 @@ std::optional<ReadLimits> read_limits(std::string_view command, const PipeReques
 }
 
 bool is_of_many(const Route& route, const Endpoint& endpoint) {
-  if (endpoint.kind == Endpoint::Kind::kTopic) return true;
+  if (endpoint.kind == Endpoint::Kind::kTopic || endpoint.kind == Endpoint::Kind::kMailbox) {
+    return true;
+  }
   ExitStatus status = ExitStatus::kOk;
   return find_many(route, endpoint, status).has_value();
 }
@@ -96,7 +99,12 @@ ExitStatus pipe(const PipeRequest& request, std::string_view command) {
               .framing = *framing,
               .max_message_bytes = *max_bytes,
               .pump = {.stays = request.stay, .stop = &stop, .abort_signal = SIGRTMIN},
-              .limits = *limits};
+              .limits = *limits,
+              .lanes = {.waits = !request.no_wait, .wait_ns = limits->wait_ns, .stop = &stop}};
+  if (!read_owner(command, request.mode, request.group, route.meeting.segment)) {
+    return ExitStatus::kUsage;
+  }
+  route.pump.awaits_sender = !request.no_wait;
   if (command == "put") {
     route.pump.room_wait_ns = limits->wait_ns;
     route.limits = {};
@@ -109,6 +117,10 @@ ExitStatus pipe(const PipeRequest& request, std::string_view command) {
     complain(command, "--count and --wait are about messages; say --lines or --frames");
     return ExitStatus::kUsage;
   }
+  if (request.no_wait && !reads_many && !is_of_many(route, *to)) {
+    complain(command, "--no-wait is about links of many senders or readers");
+    return ExitStatus::kUsage;
+  }
   // Messages for people are lines.
   const bool prints = command == "get" && reads_many;
   if (prints && route.framing == Framing::kBytes) route.framing = Framing::kLines;
@@ -118,6 +130,9 @@ ExitStatus pipe(const PipeRequest& request, std::string_view command) {
   const std::optional<Result<PumpReport>> report =
       carried == Carried::kMessages ? carry_messages(route, status) : carry_bytes(route, status);
   signal(SIGPIPE, SIG_DFL);
+  if (!report && status != ExitStatus::kOk && stop.load(std::memory_order_relaxed)) {
+    die_of_stop_signal();  // relaxed: nothing else is published with the flag
+  }
   if (!report) return status;
   if (!report->ok()) return complain_failure(command, request.from, request.to, report->error());
   const PumpReport& end = report->value();

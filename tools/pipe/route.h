@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "pipelines/adapter/endpoint.h"
+#include "pipelines/adapter/lane_meeting.h"
 #include "pipelines/adapter/link_meeting.h"
 #include "pipelines/adapter/message_framer.h"
 #include "pipelines/adapter/pump_options.h"
@@ -38,6 +39,7 @@ struct Route {
   std::uint64_t max_message_bytes = kDefaultMaxMessageBytes;
   PumpOptions pump;
   ReadLimits limits;
+  LaneMeetingOptions lanes;  // how long a lane set's opening may take
 };
 
 // Each opens both ends, carries until one of them ends, and leaves links as they should be left.

@@ -16,7 +16,7 @@ constexpr std::uint64_t block_of(std::uint64_t tag) noexcept {
   return (tag >> 2) - 1;
 }
 
-[[nodiscard]] bool is_dirty(BlockState state) noexcept {
+[[nodiscard]] bool is_dirty_state(BlockState state) noexcept {
   return state == BlockState::kDirty || state == BlockState::kWriting;
 }
 
@@ -42,7 +42,7 @@ BlockCache::BlockCache(std::span<std::byte> memory, CacheRebuild& rebuild)
   }
   for (const auto& [block, slot] : index_) {
     if (!is_intact(slot)) ++rebuild.damaged_count;
-    if (!is_dirty(slots_[slot].state)) continue;
+    if (!is_dirty(slot)) continue;
     dirty.emplace_back(entries_[slot].version, block);
     set_tag(slot, block, BlockState::kDirty);
     slots_[slot].state = BlockState::kDirty;
@@ -78,7 +78,7 @@ void BlockCache::adopt(std::uint32_t slot, std::uint64_t tag, CacheRebuild& rebu
 }
 
 void BlockCache::count_state(BlockState state, std::int64_t more) noexcept {
-  std::uint64_t& count = is_dirty(state) ? dirty_count_ : clean_count_;
+  std::uint64_t& count = is_dirty_state(state) ? dirty_count_ : clean_count_;
   count += static_cast<std::uint64_t>(more);
 }
 
@@ -146,11 +146,35 @@ std::byte* BlockCache::begin() {
   return blocks_ + std::uint64_t{filling_} * kBlockBytes;
 }
 
-void BlockCache::show(std::uint64_t block, std::uint64_t version, BlockState state) {
+void BlockCache::discard(std::uint64_t first_block, std::uint64_t count) {
+  const auto drop = [this](std::uint64_t block, std::uint32_t slot) {
+    Slot& dropped = slots_[slot];
+    check(dropped.state != BlockState::kWriting, "a block that is not on its way");
+    if (dropped.state == BlockState::kDirty) numbers_.erase(dropped.number);
+    count_state(dropped.state, -1);
+    dropped.state = BlockState::kFree;
+    index_.erase(block);
+    free_slot(slot);
+  };
+  if (count <= index_.size()) {
+    for (std::uint64_t block = first_block; block < first_block + count; ++block) {
+      if (const std::uint32_t slot = peek(block); slot != kNoSlot) drop(block, slot);
+    }
+    return;
+  }
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> dropped;
+  for (const auto& [block, slot] : index_) {
+    if (block - first_block < count) dropped.emplace_back(block, slot);
+  }
+  for (const auto& [block, slot] : dropped) drop(block, slot);
+}
+
+void BlockCache::show(std::uint64_t block, std::uint64_t version, BlockState state, bool is_hole) {
   check(filling_ != kNoSlot, "a block that was begun");
   const std::uint32_t slot = std::exchange(filling_, kNoSlot);
   entries_[slot].version = version;
   entries_[slot].checksum = block_checksum(bytes(slot));
+  entries_[slot].is_hole = is_hole ? 1 : 0;
   set_tag(slot, block, state);
   Slot& fresh = slots_[slot];
   fresh.state = state;

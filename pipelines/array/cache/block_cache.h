@@ -69,6 +69,10 @@ class BlockCache {
   [[nodiscard]] std::uint64_t version_of(std::uint32_t slot) const noexcept {
     return entries_[slot].version;
   }
+  // Or on its way.
+  [[nodiscard]] bool is_dirty(std::uint32_t slot) const noexcept {
+    return slots_[slot].state == BlockState::kDirty || slots_[slot].state == BlockState::kWriting;
+  }
   [[nodiscard]] bool is_intact(std::uint32_t slot) const noexcept;
 
   // Whether so many blocks can be put now.
@@ -77,8 +81,14 @@ class BlockCache {
   }
   // A place to fill; nobody sees it until show().  Requires: has_room(1); one at a time.
   [[nodiscard]] std::byte* begin();
-  // As what `block` is from now on; its older slot is freed.
-  void show(std::uint64_t block, std::uint64_t version, BlockState state);
+  // As what `block` is from now on; its older slot is freed.  A hole is of zeros.
+  void show(std::uint64_t block, std::uint64_t version, BlockState state, bool is_hole = false);
+  [[nodiscard]] bool is_hole(std::uint32_t slot) const noexcept {
+    return entries_[slot].is_hole == 1;
+  }
+  // The array has zeros there now: whatever the cache has of these blocks counts no more.
+  // Requires: none of them is on its way.
+  void discard(std::uint64_t first_block, std::uint64_t count);
 
   // The oldest dirty block that is not on its way; nothing when there is none.
   [[nodiscard]] std::optional<std::uint64_t> oldest_dirty();

@@ -66,6 +66,10 @@ void CacheStage::take_fill(const Fill& fill, const BlockReply& reply) {
   const BufferHandle data{reply.buffer_slot, reply.buffer_generation};
   const bool has_bytes = reply.error == 0 && read_data_.pool()->holds(data);
   const std::byte* bytes = has_bytes ? read_data_.pool()->bytes(data).data() : nullptr;
+  if (!fill.extent_flags.empty()) {
+    take_status(fill, reply);
+    return;
+  }
   if (fill.count == 0) {
     BlockExport description{};
     if (has_bytes) std::memcpy(&description, bytes, sizeof description);
@@ -126,6 +130,8 @@ bool CacheStage::wants_writing() {
 }
 
 bool CacheStage::write_back() {
+  // A block that was dirty before must not come after the zeroes.
+  if (direct_) return false;
   std::uint64_t under_way = 0;
   for (const WriteBack& write : writes_) under_way += write.blocks.size();
   bool has_moved = false;
@@ -136,9 +142,13 @@ bool CacheStage::write_back() {
     const std::uint64_t most = array_writes_.pool()->buffer_bytes() / kBlockBytes;
     std::size_t first = 0;
     for (std::size_t i = 1; i <= blocks.size(); ++i) {
-      const bool goes_on = i < blocks.size() && blocks[i] == blocks[i - 1] + 1 && i - first < most;
+      const bool is_hole = is_dirty_hole(blocks[first]);
+      const bool goes_on = i < blocks.size() && blocks[i] == blocks[i - 1] + 1 &&
+                           is_dirty_hole(blocks[i]) == is_hole && (is_hole || i - first < most);
       if (goes_on) continue;
-      if (!send_run(std::span(blocks).subspan(first, i - first))) return has_moved;
+      const bool is_sent = is_hole ? send_zeroes(blocks[first], i - first, {})
+                                   : send_run(std::span(blocks).subspan(first, i - first));
+      if (!is_sent) return has_moved;
       has_moved = true;
       under_way += i - first;
       first = i;
@@ -219,6 +229,12 @@ bool CacheStage::hear_acks() {
       }
       if (reply.error == 0) report_.written_back_blocks.add(write.blocks.size());
       if (write.ticket != 0) answered_ticket_ = write.ticket;
+      if (write.is_direct) {
+        direct_->is_answered = true;
+        direct_->error = static_cast<int>(std::min(reply.error, 4095U));
+        write_acks_.release(message);
+        continue;
+      }
       if (reply.error != 0) {
         retry_ns_ = deadline_after(kRetryNs);
         // Who waits for a flush hears of it; the blocks stay dirty, and are tried again.

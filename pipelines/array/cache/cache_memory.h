@@ -42,7 +42,7 @@ struct CacheEntry {
   std::atomic<std::uint64_t> tag;  // 0: free; (block + 1) << 2 | state
   std::uint64_t version;           // sequence of the write that made it; 0: read from the array
   std::uint32_t checksum;          // block_checksum() of the slot
-  std::uint32_t reserved;
+  std::uint32_t is_hole;           // 1: zeros that need take no room on the array
 };
 static_assert(sizeof(CacheEntry) == 24);
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);

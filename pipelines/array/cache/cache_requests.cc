@@ -1,34 +1,13 @@
-// What the front asks: reads, writes, zeroes, and the rest.
+// What the front asks: reads, writes, and the rest; zeroes are in cache_zeroes.cc.
 #include <errno.h>
 
 #include <algorithm>
 #include <cstring>
 
+#include "pipelines/array/cache/block_part.h"
 #include "pipelines/array/cache/cache_stage.h"
 
 namespace slipring::array {
-namespace {
-
-constexpr std::uint64_t kZeroBlocksAtOnce = 256;
-constexpr std::byte kZeroBlock[kBlockBytes] = {};
-
-[[nodiscard]] std::uint64_t block_at(std::uint64_t offset) noexcept {
-  return offset / kBlockBytes;
-}
-
-// Of the range, the part that lies in the block, from the block's first byte.
-struct Part {
-  std::uint64_t from;
-  std::uint64_t to;
-};
-[[nodiscard]] Part part_of(std::uint64_t block, std::uint64_t offset,
-                           std::uint64_t length) noexcept {
-  const std::uint64_t begin = block * kBlockBytes;
-  return {std::max(offset, begin) - begin, std::min(offset + length, begin + kBlockBytes) - begin};
-}
-
-}  // namespace
-
 bool CacheStage::start_read(Pending& pending) {
   const BlockRequest& request = pending.request;
   if (!pending.slot) {
@@ -40,7 +19,7 @@ bool CacheStage::start_read(Pending& pending) {
     pending.slot = slot;
   }
   report_.reads.add();
-  pending.error = fault_of(request);
+  pending.error = pending.fault;
   if (pending.error != 0 || request.length == 0) {
     reply(pending);
     return true;
@@ -68,14 +47,14 @@ bool CacheStage::start_read(Pending& pending) {
 
 void CacheStage::copy_out(Pending& pending, std::uint64_t block, const std::byte* bytes) {
   const BlockRequest& request = pending.request;
-  const Part part = part_of(block, request.offset, request.length);
+  const BlockPart part = part_of(block, request.offset, request.length);
   const std::uint64_t at = block * kBlockBytes + part.from - request.offset;
   std::memcpy(replies_.pool()->bytes(*pending.slot).data() + at, bytes + part.from,
               part.to - part.from);
 }
 
 bool CacheStage::put(std::uint64_t block, std::uint64_t version, std::uint64_t from,
-                     std::uint64_t to, const std::byte* bytes) {
+                     std::uint64_t to, const std::byte* bytes, bool is_hole) {
   const std::uint32_t before = cache_.find(block);
   const bool is_whole = to - from == kBlockBytes;
   if (!is_whole && before == kNoSlot) return false;  // evicted for the blocks before it
@@ -83,7 +62,7 @@ bool CacheStage::put(std::uint64_t block, std::uint64_t version, std::uint64_t f
   // Making room may have evicted the block itself; then its bytes are where they are wanted.
   if (!is_whole) std::memmove(place, cache_.bytes(before), kBlockBytes);
   std::memcpy(place + from, bytes, to - from);
-  cache_.show(block, version, BlockState::kDirty);
+  cache_.show(block, version, BlockState::kDirty, is_hole && is_whole);
   for (Fill& fill : fills_) {
     if (block >= fill.first_block && block < fill.first_block + fill.count) {
       fill.is_outdated[block - fill.first_block] = true;
@@ -97,7 +76,7 @@ bool CacheStage::has_edges(std::uint64_t offset, std::uint64_t length) {
   const std::uint64_t first = block_at(offset);
   const std::uint64_t last = block_at(offset + length - 1);
   for (const std::uint64_t block : {first, last}) {
-    const Part part = part_of(block, offset, length);
+    const BlockPart part = part_of(block, offset, length);
     if (part.to - part.from == kBlockBytes || cache_.find(block) != kNoSlot) continue;
     has_all = false;
     const bool is_asked = std::any_of(fills_.begin(), fills_.end(), [&](const Fill& asked) {
@@ -121,7 +100,7 @@ bool CacheStage::start_write(Pending& pending) {
     pending.is_done = true;
     return true;
   }
-  pending.error = fault_of(request);
+  pending.error = pending.fault;
   if (pending.error == 0 && !has_data(request)) pending.error = EINVAL;
   const bool is_durable = (request.flags & kForceUnitAccess) != 0;
   const bool is_applied = was_applied(request);
@@ -147,44 +126,10 @@ bool CacheStage::start_write(Pending& pending) {
   const std::byte* bytes =
       requests_.pool()->bytes({request.buffer_slot, request.buffer_generation}).data();
   for (std::uint64_t block = first; block < end; ++block) {
-    const Part part = part_of(block, request.offset, request.length);
+    const BlockPart part = part_of(block, request.offset, request.length);
     const std::byte* from = bytes + (block * kBlockBytes + part.from - request.offset);
     if (!put(block, request.sequence, part.from, part.to, from)) return false;
   }
-  cache_.set_applied(std::max(request.sequence, cache_.applied_sequence()));
-  if (is_durable) return begin_durable(pending);
-  reply(pending);
-  return true;
-}
-
-bool CacheStage::start_zeroes(Pending& pending) {
-  const BlockRequest& request = pending.request;
-  pending.error = fault_of(request);
-  // Zeros are written as any other bytes: no faster.
-  if (pending.error == 0 && (request.flags & kFastZero) != 0) pending.error = ENOTSUP;
-  const bool is_durable = (request.flags & kForceUnitAccess) != 0;
-  const bool is_applied = was_applied(request);
-  if (is_edge_lost_ && pending.error == 0) pending.error = EIO;
-  is_edge_lost_ = false;
-  if (pending.error != 0 || request.length == 0 || (is_applied && !is_durable)) {
-    reply(pending);
-    return true;
-  }
-  if (is_applied) return begin_durable(pending);
-  const std::uint64_t first = block_at(request.offset);
-  const std::uint64_t end = block_at(request.offset + request.length - 1) + 1;
-  const std::uint64_t most = cache_.slot_count() * options_.dirty_max_percent / 100;
-  for (std::uint64_t budget = kZeroBlocksAtOnce; first + pending.done_blocks < end; --budget) {
-    const std::uint64_t block = first + pending.done_blocks;
-    if (budget == 0 || cache_.dirty_count() >= most || !cache_.has_room(2) ||
-        !has_edges(request.offset, request.length)) {
-      return false;
-    }
-    const Part part = part_of(block, request.offset, request.length);
-    if (!put(block, request.sequence, part.from, part.to, kZeroBlock)) return false;
-    ++pending.done_blocks;
-  }
-  report_.others.add();
   cache_.set_applied(std::max(request.sequence, cache_.applied_sequence()));
   if (is_durable) return begin_durable(pending);
   reply(pending);
@@ -195,31 +140,28 @@ bool CacheStage::start_other(Pending& pending) {
   const BlockRequest& request = pending.request;
   const bool brings_data = request.operation == BlockOperation::kBlockStatus ||
                            request.operation == BlockOperation::kDescribe;
-  if (brings_data) {
+  if (brings_data && !pending.slot) {
     std::uint32_t slot = 0;
     waits_for_reply_ = replies_.pool()->try_acquire(slot) != Transfer::kDone;
     if (waits_for_reply_) return false;
     pending.slot = slot;
   }
   report_.others.add();
-  pending.error = fault_of(request);
+  pending.error = pending.fault;
   if (brings_data && pending.error == 0) {
     std::byte* place = replies_.pool()->bytes(*pending.slot).data();
     if (request.operation == BlockOperation::kDescribe) {
-      const BlockExport description{size_bytes_, 1, kBlockBytes,
+      const BlockExport description{volumes_[request.export_number].size_bytes, 1, kBlockBytes,
                                     kExportCanTrim | kExportCanWriteZeroes, 0};
       std::memcpy(place, &description, sizeof description);
+    } else if (request.length == 0) {
+      pending.error = EINVAL;
     } else {
-      // Every block of an array is allocated.
-      const BlockExtent extent{__builtin_bswap32(request.length), 0};
-      std::memcpy(place, &extent, sizeof extent);
-      if (request.length == 0) pending.error = EINVAL;
+      return start_status(pending);
     }
-  } else if (request.operation != BlockOperation::kTrim &&
-             request.operation != BlockOperation::kCache && !brings_data) {
+  } else if (request.operation != BlockOperation::kCache && !brings_data) {
     pending.error = ENOTSUP;
   }
-  // A trim promises nothing about the bytes, so that leaving them is one; but durable it must be.
   if (pending.error == 0 && (request.flags & kForceUnitAccess) != 0) return begin_durable(pending);
   reply(pending);
   return true;

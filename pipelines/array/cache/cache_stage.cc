@@ -81,7 +81,16 @@ bool CacheStage::learn_size() {
     if (stage_.stop_requested()) poll(nullptr, 0, kEndingLookMs);
     stage_.wait([this] { return read_data_.has_message() || read_data_.is_finished(); });
   }
-  return true;
+  std::string fault;
+  std::optional<std::vector<Volume>> placed =
+      place_volumes(options_.volume_sizes, size_bytes_, fault);
+  if (placed) {
+    volumes_ = std::move(*placed);
+    return true;
+  }
+  stage_.log(Severity::kError, "option volumes: %s", fault.c_str());
+  is_corrupt_ = true;
+  return false;
 }
 
 void CacheStage::take_commands() {
@@ -120,6 +129,7 @@ bool CacheStage::take_some_requests() {
     Pending& pending = pending_.emplace_back();
     pending.message = message;
     std::memcpy(&pending.request, message.bytes.data(), sizeof pending.request);
+    locate(pending);
     if (message.redelivered) report_.replays.add();
     if (!start(pending)) {
       is_last_waiting_ = true;
@@ -131,17 +141,26 @@ bool CacheStage::take_some_requests() {
 }
 
 int CacheStage::fault_of(const BlockRequest& request) const {
-  if (request.export_number != 0) return ENOENT;
+  if (request.export_number >= volumes_.size()) return ENOENT;
+  const std::uint64_t size_bytes = volumes_[request.export_number].size_bytes;
   const bool is_bounded =
       request.operation == BlockOperation::kRead || request.operation == BlockOperation::kWrite;
   if (is_bounded && request.length > kBlockBufferBytes) return EINVAL;
-  if (request.offset > size_bytes_ || request.length > size_bytes_ - request.offset) {
+  if (request.offset > size_bytes || request.length > size_bytes - request.offset) {
     return request.operation == BlockOperation::kWrite ||
                    request.operation == BlockOperation::kWriteZeroes
                ? ENOSPC
                : EINVAL;
   }
   return 0;
+}
+
+void CacheStage::locate(Pending& pending) const {
+  pending.fault = fault_of(pending.request);
+  // Refused, it stays what it is: nobody looks at its range any more.
+  if (pending.fault == 0) {
+    pending.request.offset += volumes_[pending.request.export_number].offset_bytes;
+  }
 }
 
 bool CacheStage::has_data(const BlockRequest& request) {
@@ -156,6 +175,7 @@ bool CacheStage::start(Pending& pending) {
     case BlockOperation::kWrite:
       return start_write(pending);
     case BlockOperation::kWriteZeroes:
+    case BlockOperation::kTrim:
       return start_zeroes(pending);
     case BlockOperation::kFlush:
       report_.flushes.add();
@@ -216,7 +236,7 @@ void CacheStage::reply(Pending& pending) {
     if (pending.slot && pending.error == 0) {
       reply.length = pending.request.length;
       if (pending.request.operation == BlockOperation::kBlockStatus) {
-        reply.length = sizeof(BlockExtent);
+        reply.length = pending.extent_bytes;
       } else if (pending.request.operation == BlockOperation::kDescribe) {
         reply.length = sizeof(BlockExport);
       }

@@ -20,6 +20,7 @@
 #include "pipelines/array/block_request.h"
 #include "pipelines/array/cache/block_cache.h"
 #include "pipelines/array/cache/cache_report.h"
+#include "pipelines/array/cache/volumes.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
 #include "pipelines/stage/stage.h"
@@ -34,10 +35,11 @@ enum class CacheFault : std::uint8_t {
 };
 
 struct CacheOptions {
-  std::uint64_t dirty_max_percent = 75;       // of the slots; above that no writes are taken
-  std::uint64_t dirty_start_percent = 25;     // above that blocks are written in the background
-  std::uint64_t idle_write_ns = 500'000'000;  // and below it, after so long without requests
-  std::uint64_t stripe_blocks = 1;            // of the array: what is written together
+  std::uint64_t dirty_max_percent = 75;           // of the slots; above that no writes are taken
+  std::uint64_t dirty_start_percent = 25;         // above that blocks are written in the background
+  std::uint64_t idle_write_ns = 500'000'000;      // and below it, after so long without requests
+  std::uint64_t stripe_blocks = 1;                // of the array: what is written together
+  std::vector<std::uint64_t> volume_sizes = {0};  // as parse_volumes() gives them
   CacheFault planted = CacheFault::kNone;
 };
 
@@ -55,9 +57,11 @@ class CacheStage {
     BlockRequest request;
     std::optional<std::uint32_t> slot;  // of the reply's data
     std::uint32_t fills = 0;            // that it waits for
+    int fault = 0;                      // that it came with
     std::uint64_t flush_number = 0;     // not 0: durable when everything below it is on the array
     std::uint64_t flush_ticket = 0;     // the array's flush that answers it
-    std::uint64_t done_blocks = 0;      // of kWriteZeroes
+    std::uint64_t done_blocks = 0;      // of kWriteZeroes, kTrim
+    std::uint32_t extent_bytes = 0;     // of kBlockStatus, once it is known
     int error = 0;
     bool is_done = false;
   };
@@ -68,12 +72,22 @@ class CacheStage {
     std::uint32_t count;
     Pending* reader;                // nullptr: for a write that needs the rest of a block
     std::vector<bool> is_outdated;  // a block: written meanwhile
+    std::vector<std::uint8_t> extent_flags =
+        {};  // of a block status: what the cache knows, a block
   };
   // Blocks that are being written to the array; none: its flush.
   struct WriteBack {
     std::uint64_t position;
     std::vector<WritingBlock> blocks;
     std::uint64_t ticket;
+    bool is_direct = false;  // the answer is direct_'s
+  };
+  // Zeroes that go to the array past the cache; nothing else is written to it meanwhile.
+  struct DirectZeroes {
+    std::uint64_t first_block;
+    std::uint64_t count;
+    bool is_answered;
+    int error;
   };
 
   // Each: whether something moved.
@@ -95,7 +109,14 @@ class CacheStage {
   bool start_write(Pending& pending);
   bool start_zeroes(Pending& pending);
   bool start_other(Pending& pending);
+  // Of start_zeroes(): the next block, or the next many.  False: not now.
+  bool zero_block(Pending& pending, std::uint64_t block);
+  bool zero_directly(Pending& pending, std::uint64_t block, std::uint64_t count);
+  bool start_status(Pending& pending);
+  void take_status(const Fill& fill, const BlockReply& reply);
   bool begin_durable(Pending& pending);
+  // Judges it as a request to its volume, and makes it one to the array.
+  void locate(Pending& pending) const;
   [[nodiscard]] int fault_of(const BlockRequest& request) const;
   [[nodiscard]] bool has_data(const BlockRequest& request);
   // As a whole, by us or a predecessor.
@@ -105,13 +126,15 @@ class CacheStage {
   bool has_edges(std::uint64_t offset, std::uint64_t length);
   // False when the rest of the block has gone meanwhile: the request is begun anew.
   bool put(std::uint64_t block, std::uint64_t version, std::uint64_t from, std::uint64_t to,
-           const std::byte* bytes);
+           const std::byte* bytes, bool is_hole = false);
   bool fill(std::uint64_t first_block, std::uint32_t count, Pending* reader);
   void take_fill(const Fill& fill, const BlockReply& reply);
   void copy_out(Pending& pending, std::uint64_t block, const std::byte* bytes);
 
   void reply(Pending& pending);
+  [[nodiscard]] bool is_dirty_hole(std::uint64_t block) const;
   bool send_run(std::span<const std::uint64_t> blocks);
+  bool send_zeroes(std::uint64_t first_block, std::uint64_t count, WriteBack write);
   bool send_flush();
   [[nodiscard]] bool wants_writing();
   [[nodiscard]] std::vector<std::uint64_t> stripe_of(std::uint64_t block);
@@ -128,9 +151,11 @@ class CacheStage {
   LinkReader& write_acks_;
   CacheReport report_;
   std::uint64_t size_bytes_ = 0;
+  std::vector<Volume> volumes_;
   std::deque<Pending> pending_;
   std::deque<Fill> fills_;
   std::deque<WriteBack> writes_;
+  std::optional<DirectZeroes> direct_;
   std::uint32_t durable_count_ = 0;  // of pending_, those that wait for the array
   std::uint64_t next_ticket_ = 1;
   std::uint64_t answered_ticket_ = 0;

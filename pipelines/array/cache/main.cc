@@ -1,7 +1,9 @@
 // The write-back cache's program: its memory, its links, its options.
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "pipelines/array/cache/cache_stage.h"
 #include "pipelines/link/link_layout.h"
@@ -31,6 +33,7 @@ StageDescription describe() {
       {"dirty_start_percent", "25", "of the memory, 0 to 95: above that blocks are written"},
       {"idle_write_ms", "500", "without requests, after which all dirty blocks are written"},
       {"stripe_kib", "192", "KiB of data in a stripe of the array, 4 to 16384: written together"},
+      {"volumes", "rest", "sizes of the exports, in their order, e.g. 10GiB,4GiB,rest"},
       {"planted", "none", "a deliberate fault, for tests: none, replay, flush-no-wait"},
   };
   description.keeps_descriptors = true;
@@ -104,6 +107,13 @@ int serve(Stage& stage) {
       static_cast<std::uint64_t>(stage.option_number("idle_write_ms", 1, 3'600'000)) * 1'000'000;
   options.stripe_blocks =
       static_cast<std::uint64_t>(stage.option_number("stripe_kib", 4, 16384)) * 1024 / kBlockBytes;
+  std::string fault;
+  std::optional<std::vector<std::uint64_t>> volumes = parse_volumes(stage.option("volumes"), fault);
+  if (!volumes) {
+    stage.log(Severity::kError, "option volumes: %s", fault.c_str());
+    return 2;
+  }
+  options.volume_sizes = std::move(*volumes);
   if (!are_links_fit(stage) || !take_fault(stage, options.planted)) return 2;
   Result<CacheMemory> memory = take_memory(stage);
   if (!memory) {

@@ -28,7 +28,17 @@ enum class DiskRequestKind : std::uint32_t {
   kWrite = 3,         // length bytes, which the request brings
   kWriteDurable = 4,  // the same, on stable storage when it is answered
   kSync = 5,          // all that was answered before is on stable storage
+  kZero = 6,          // length bytes become zeros, which need take no room; no data come with it
+  kExtents = 7,       // of length bytes, which are holes: the reply brings DiskExtents
 };
+
+[[nodiscard]] constexpr bool brings_data(DiskRequestKind kind) noexcept {
+  return kind == DiskRequestKind::kWrite || kind == DiskRequestKind::kWriteDurable;
+}
+// No data one way or the other, or few whatever the length is.
+[[nodiscard]] constexpr bool is_about_range(DiskRequestKind kind) noexcept {
+  return kind == DiskRequestKind::kZero || kind == DiskRequestKind::kExtents;
+}
 
 struct DiskRequest {
   std::uint32_t buffer_slot;  // of a write's data; kNoBufferSlot when it has none
@@ -49,5 +59,17 @@ struct DiskReply {
 };
 static_assert(sizeof(DiskReply) == 24);
 static_assert(std::is_trivially_copyable_v<DiskReply>);
+
+// The data of a kExtents reply, a buffer of kDiskExtentsBytes: runs from
+// `offset_bytes` on.  One of length 0 ends them; what lies behind is not
+// known.
+struct DiskExtent {
+  std::uint64_t length_bytes;
+  std::uint64_t is_hole;  // 1: no room is taken, and it reads as zeros
+};
+inline constexpr std::size_t kDiskExtentCount = 256;
+inline constexpr std::uint32_t kDiskExtentsBytes = kDiskExtentCount * sizeof(DiskExtent);
+static_assert(kDiskExtentsBytes == 4096);
+static_assert(kDiskExtentsBytes <= kDiskBufferBytesMin);
 
 }  // namespace slipring::array

@@ -22,7 +22,9 @@
 
 #include "pipelines/array/disk/disk_engine.h"
 #include "pipelines/array/disk/disk_file.h"
+#include "pipelines/array/disk/disk_report.h"
 #include "pipelines/array/disk/disk_request.h"
+#include "pipelines/array/disk/disk_room.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
 #include "pipelines/stage/error_text.h"
@@ -33,30 +35,21 @@ namespace slipring::array {
 // One thread.
 class DiskStage {
  public:
+  // Requires: the option engine is auto, io_uring or plain.
   explicit DiskStage(Stage& stage)
       : stage_(stage),
         requests_(*stage.input("requests")),
         replies_(*stage.output("replies")),
-        reads_(stage.counter("reads")),
-        writes_(stage.counter("writes")),
-        syncs_(stage.counter("syncs")),
-        errors_(stage.counter("errors")),
-        read_bytes_(stage.counter("read_bytes")),
-        written_bytes_(stage.counter("written_bytes")),
+        report_(stage),
         is_usable_(stage.gauge("is_usable")),
         kept_failure_(stage.gauge(".failed")),
         kept_newness_(stage.gauge(".is_new")),
         path_(stage.option("path")),
+        wanted_engine_(stage.option("engine")),
         next_(replies_.position()) {}
 
   int run() {
-    const std::string word = stage_.option("engine");
-    if (word != "auto" && word != "io_uring" && word != "plain") {
-      stage_.log(Severity::kError, "option engine: '%s' is none of auto, io_uring, plain",
-                 word.c_str());
-      return 2;
-    }
-    wanted_engine_ = word;
+    leaves_holes_ = stage_.option_flag("holes");
     // A disk that failed stays failed, whoever asks again.
     if (kept_failure_.get() == 0 && !take_kept()) open_disk();
     for (;;) {
@@ -251,6 +244,14 @@ class DiskStage {
         task.bytes = const_cast<std::byte*>(
             requests_.pool()->bytes({request.buffer_slot, request.buffer_generation}).data());
         break;
+      case DiskRequestKind::kZero:
+        // A word to the file system, most of the time: not worth a trip.
+        task.error =
+            zero_range(disk_.file.get(), request.offset_bytes, request.length_bytes, leaves_holes_);
+        task.is_done = true;
+        return true;
+      case DiskRequestKind::kExtents:
+        return look_for_holes(pending);
       default:
         task.operation = EngineOperation::kSync;
         task.length_bytes = 0;
@@ -260,20 +261,32 @@ class DiskStage {
     return true;
   }
 
+  bool look_for_holes(Pending& pending) {
+    std::uint32_t slot = 0;
+    if (replies_.pool()->try_acquire(slot) != Transfer::kDone) return false;
+    pending.buffer = slot;
+    pending.task.is_done = true;
+    pending.task.error = put_extents(disk_.file.get(), pending.request.offset_bytes,
+                                     pending.request.length_bytes, replies_.pool()->bytes(slot));
+    return true;
+  }
+
   // 0 when the request can be executed.
   int fault_of(const Pending& pending) {
     const DiskRequest& request = pending.request;
-    const bool is_write =
-        request.kind == DiskRequestKind::kWrite || request.kind == DiskRequestKind::kWriteDurable;
+    const bool is_write = brings_data(request.kind);
     if (is_failed_ || engine_ == nullptr) return ENXIO;
     if (request.kind == DiskRequestKind::kIdentify) kept_newness_.set(0);
     if (kept_newness_.get() != 0) return ENXIO;
     if (request.kind == DiskRequestKind::kIdentify || request.kind == DiskRequestKind::kSync) {
       return 0;
     }
-    if (!is_write && request.kind != DiskRequestKind::kRead) return EINVAL;
-    const std::uint64_t most =
-        is_write ? requests_.pool()->buffer_bytes() : replies_.pool()->buffer_bytes();
+    if (!is_write && !is_about_range(request.kind) && request.kind != DiskRequestKind::kRead) {
+      return EINVAL;
+    }
+    const std::uint64_t most = is_about_range(request.kind) ? UINT32_MAX
+                               : is_write                   ? requests_.pool()->buffer_bytes()
+                                                            : replies_.pool()->buffer_bytes();
     if (request.length_bytes == 0 || request.length_bytes > most ||
         request.offset_bytes > disk_.size_bytes ||
         request.length_bytes > disk_.size_bytes - request.offset_bytes) {
@@ -286,9 +299,7 @@ class DiskStage {
   // By a predecessor, which died before it could say so.
   [[nodiscard]] bool was_done(const Pending& pending) {
     const DiskRequest& request = pending.request;
-    return pending.message.redelivered &&
-           (request.kind == DiskRequestKind::kWrite ||
-            request.kind == DiskRequestKind::kWriteDurable) &&
+    return pending.message.redelivered && brings_data(request.kind) &&
            !requests_.pool()->holds({request.buffer_slot, request.buffer_generation});
   }
 
@@ -340,7 +351,7 @@ class DiskStage {
   void note(const Pending& pending) {
     const DiskRequest& request = pending.request;
     if (pending.task.error != 0) {
-      errors_.add();
+      report_.errors.add();
       const bool is_sync =
           request.kind == DiskRequestKind::kSync || request.kind == DiskRequestKind::kWriteDurable;
       if (is_sync && !is_failed_ && pending.task.error != EINVAL) {
@@ -350,15 +361,7 @@ class DiskStage {
         use_no_more();
       }
     }
-    if (request.kind == DiskRequestKind::kRead) {
-      reads_.add();
-      read_bytes_.add(request.length_bytes);
-    } else if (request.kind == DiskRequestKind::kSync) {
-      syncs_.add();
-    } else if (request.kind != DiskRequestKind::kIdentify) {
-      writes_.add();
-      written_bytes_.add(request.length_bytes);
-    }
+    report_.count(request);
   }
 
   int end() {
@@ -378,17 +381,13 @@ class DiskStage {
   Stage& stage_;
   LinkReader& requests_;
   LinkWriter& replies_;
-  Board::Number reads_;
-  Board::Number writes_;
-  Board::Number syncs_;
-  Board::Number errors_;
-  Board::Number read_bytes_;
-  Board::Number written_bytes_;
+  DiskReport report_;
   Board::Number is_usable_;
   Board::Number kept_failure_;
   Board::Number kept_newness_;  // 1: nobody has asked who this disk is
   std::string path_;
   std::string wanted_engine_;
+  bool leaves_holes_ = true;
   DiskFile disk_;
   std::unique_ptr<DiskEngine> engine_;
   std::deque<Pending> pending_;

@@ -1,6 +1,7 @@
 // A disk stage's program: its links and options.
 
 #include <memory>
+#include <string>
 
 #include "pipelines/array/disk/disk_request.h"
 #include "pipelines/array/disk/disk_stage.h"
@@ -26,6 +27,7 @@ StageDescription describe() {
       {"engine", "auto",
        "io_uring, plain (pread and pwrite), or auto: plain in memory, else io_uring where allowed"},
       {"direct", "false", "past the page cache (O_DIRECT)"},
+      {"holes", "true", "give room back that holds zeros; false: keep it, so that none can lack"},
   };
   description.keeps_descriptors = true;
   description.bell_order = BellOrder::kFence;
@@ -33,6 +35,12 @@ StageDescription describe() {
 }
 
 int serve(Stage& stage) {
+  const std::string engine = stage.option("engine");
+  if (engine != "auto" && engine != "io_uring" && engine != "plain") {
+    stage.log(Severity::kError, "option engine: '%s' is none of auto, io_uring, plain",
+              engine.c_str());
+    return 2;
+  }
   const bool is_fit =
       have_pools(stage, stage.input("requests")->shape(), stage.output("replies")->shape(),
                  {sizeof(DiskRequest), sizeof(DiskReply), kDiskBufferBytesMin});

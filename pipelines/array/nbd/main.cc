@@ -1,5 +1,6 @@
 // The front end of the storage array: an NBD server whose blocks are kept by the stages behind it.
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -40,8 +41,13 @@ std::vector<std::string> export_names(const std::string& words) {
   std::size_t begin = 0;
   while (begin <= words.size()) {
     const std::size_t end = std::min(words.find(',', begin), words.size());
-    if (end == begin || end - begin > 64) return {};
-    names.push_back(words.substr(begin, end - begin));
+    const std::string name = words.substr(begin, end - begin);
+    const bool is_printable = std::all_of(name.begin(), name.end(), [](char letter) {
+      return static_cast<unsigned char>(letter) >= ' ' && letter != '\x7f';
+    });
+    const bool is_new = std::find(names.begin(), names.end(), name) == names.end();
+    if (name.empty() || name.size() > 64 || !is_printable || !is_new) return {};
+    names.push_back(name);
     begin = end + 1;
   }
   return names.size() <= kExportCountMax ? names : std::vector<std::string>();
@@ -51,10 +57,11 @@ int serve(Stage& stage) {
   FrontOptions options{stage.option("unix"), stage.option("tcp"),
                        export_names(stage.option("exports"))};
   if (options.exports.empty()) {
-    stage.log(Severity::kError,
-              "option exports: \"%s\" is no list of 1 to %u names of 1 to 64 letters, parted by "
-              "commas",
-              stage.option("exports").c_str(), kExportCountMax);
+    stage.log(
+        Severity::kError,
+        "option exports: \"%s\" is no list of 1 to %u names of 1 to 64 letters, no two alike, "
+        "parted by commas",
+        stage.option("exports").c_str(), kExportCountMax);
     return 2;
   }
   if (options.unix_path.empty() && options.tcp_address.empty()) {

@@ -44,6 +44,12 @@ void ChecksumTable::set(std::uint32_t member, std::uint64_t row, std::uint32_t c
   tables_[member].is_changed[row / kChecksumsPerUnit] = true;
 }
 
+void ChecksumTable::set_zeros(std::uint64_t row, std::uint64_t count) noexcept {
+  for (std::uint32_t member = 0; member < member_count_; ++member) {
+    for (std::uint64_t at = row; at < row + count; ++at) set(member, at, 0);
+  }
+}
+
 std::uint64_t ChecksumTable::read_from(DiskSet& disks, std::uint32_t present) {
   std::uint64_t unknown_count = 0;
   const std::size_t read_bytes =

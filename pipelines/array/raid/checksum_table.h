@@ -29,7 +29,14 @@ class ChecksumTable {
     const Table& table = tables_[member];
     return table.checksums[row] == checksum || table.is_unknown[row / kChecksumsPerUnit];
   }
+  // Whether what was written there last may be zeros, and is known.
+  [[nodiscard]] bool may_be_zeros(std::uint32_t member, std::uint64_t row) const noexcept {
+    const Table& table = tables_[member];
+    return table.checksums[row] == 0 && !table.is_unknown[row / kChecksumsPerUnit];
+  }
   void set(std::uint32_t member, std::uint64_t row, std::uint32_t checksum) noexcept;
+  // Of all members, to that of a block of zeros.
+  void set_zeros(std::uint64_t row, std::uint64_t count) noexcept;
 
   // Reads the tables from the members in `present` (bit = member).  A unit that cannot be believed
   // on either is counted in the answer; its checksums are unknown, and it is not written again

@@ -25,7 +25,9 @@ static_assert(std::endian::native == std::endian::little, "words are copied as t
 
 inline constexpr std::uint64_t kSuperblockMagic = 0x3130'4152'5049'4c53;  // "SLIPRA01"
 inline constexpr std::uint64_t kLogMagic = 0x3130'474c'5049'4c53;         // "SLIPLG01"
-inline constexpr std::uint32_t kDiskFormatVersion = 1;
+// 2: the log may say that rows are zeros.
+inline constexpr std::uint32_t kDiskFormatVersion = 2;
+inline constexpr std::uint32_t kDiskFormatVersionMin = 1;  // understood; made 2 by assembling
 inline constexpr std::uint64_t kSuperblockBytes = 4096;
 inline constexpr std::uint64_t kSuperblockSlots = 4;
 inline constexpr std::uint64_t kLogOffset = 64 * 1024;
@@ -97,6 +99,10 @@ struct LogEntry {
   std::uint32_t member;
 };
 static_assert(sizeof(LogEntry) == 16);
+
+// As an entry's member: `checksum` rows from `row` on are zeros on all members, parity included.
+// Such an entry is alone in its group, and no blocks follow.
+inline constexpr std::uint32_t kLogZeroRows = UINT32_MAX;
 
 // Checksums of kChecksumsPerUnit consecutive rows of one member; a sector, which is written whole
 // or not at all.

@@ -14,6 +14,8 @@
 #include <cstdint>
 #include <span>
 
+#include "pipelines/array/disk/disk_request.h"  // DiskExtent
+
 namespace slipring::array {
 
 enum class DiskOperation : std::uint8_t {
@@ -21,14 +23,16 @@ enum class DiskOperation : std::uint8_t {
   kWrite = 2,
   kWriteDurable = 3,  // answered when these bytes are on stable storage
   kSync = 4,          // all that was written before is on stable storage
+  kZero = 5,          // as kWrite of zeros; the disk need not keep room for them
+  kExtents = 6,       // which parts are holes: DiskExtents (disk_request.h), kDiskExtentCount
 };
 
 struct DiskCommand {
   DiskOperation operation = DiskOperation::kRead;
   std::uint32_t member = 0;
   std::uint64_t offset_bytes = 0;
-  std::byte* into = nullptr;        // kRead
-  const std::byte* from = nullptr;  // writes
+  std::byte* into = nullptr;        // kRead; kExtents: kDiskExtentsBytes
+  const std::byte* from = nullptr;  // kWrite, kWriteDurable
   std::uint32_t length_bytes = 0;
   int error = 0;  // the answer: 0 or an errno; ENXIO: there is no such disk (any more)
 };

@@ -23,6 +23,10 @@ DiskRequestKind kind_of(DiskOperation operation) noexcept {
       return DiskRequestKind::kWrite;
     case DiskOperation::kWriteDurable:
       return DiskRequestKind::kWriteDurable;
+    case DiskOperation::kZero:
+      return DiskRequestKind::kZero;
+    case DiskOperation::kExtents:
+      return DiskRequestKind::kExtents;
     case DiskOperation::kSync:
       break;
   }
@@ -38,8 +42,12 @@ void LinkDisks::add(LinkWriter& requests, LinkReader& replies) {
 void LinkDisks::cut(Member& member, DiskCommand& command) {
   command.error = member.is_gone ? ENXIO : 0;
   if (member.is_gone) return;
-  const std::uint64_t most =
-      std::min(member.requests->pool()->buffer_bytes(), member.replies->pool()->buffer_bytes());
+  // These bring no data, or little whatever their length.
+  const bool is_whole =
+      command.operation == DiskOperation::kZero || command.operation == DiskOperation::kExtents;
+  const std::uint64_t most = is_whole ? UINT32_MAX
+                                      : std::min(member.requests->pool()->buffer_bytes(),
+                                                 member.replies->pool()->buffer_bytes());
   std::uint32_t at = 0;
   do {
     const auto length =
@@ -119,14 +127,15 @@ void LinkDisks::take(Member& member, const Piece& piece, const DiskReply& reply)
     member.size_bytes = reply.size_bytes;
     return;
   }
-  if (command.operation != DiskOperation::kRead) return;
+  const bool is_read = command.operation == DiskOperation::kRead;
+  if (!is_read && command.operation != DiskOperation::kExtents) return;
   const BufferHandle data{reply.buffer_slot, reply.buffer_generation};
   if (!member.replies->pool()->holds(data)) {
     command.error = EIO;
     return;
   }
   std::memcpy(command.into + piece.at_bytes, member.replies->pool()->bytes(data).data(),
-              piece.length_bytes);
+              is_read ? piece.length_bytes : kDiskExtentsBytes);
 }
 
 void LinkDisks::give_up(Member& member, const char* why) {

@@ -1,6 +1,7 @@
 #include "pipelines/array/raid/log_part.h"
 
 #include <cstring>
+#include <utility>
 
 #include "pipelines/array/raid/block_checksum.h"
 
@@ -42,6 +43,12 @@ std::optional<LogPart> decode_log_part(std::span<const std::byte> bytes,
   std::memcpy(part.entries.data(), head.data() + sizeof header, head.size() - sizeof header);
   part.blocks = bytes.data() + head_bytes;
   std::uint64_t block_count = 0;
+  if (part.entries.size() == 1 && part.entries[0].member == kLogZeroRows) {
+    const LogEntry& rows = part.entries[0];
+    const bool is_within = rows.checksum != 0 && rows.row < expectation.shape.row_count &&
+                           rows.checksum <= expectation.shape.row_count - rows.row;
+    return is_within ? std::optional(std::move(part)) : std::nullopt;
+  }
   for (const LogEntry& entry : part.entries) {
     if (entry.member >= expectation.shape.member_count ||
         entry.row >= expectation.shape.row_count) {

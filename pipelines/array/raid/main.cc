@@ -41,9 +41,11 @@ StageDescription describe() {
   description.program = "raid";
   description.purpose = "RAID-0, 5 or 6 over the disks' stages";
   description.ports = {
-      {"reads", PortKind::kInput, true, "BlockRequests kRead and kDescribe, of whole blocks"},
+      {"reads", PortKind::kInput, true,
+       "BlockRequests kRead, kBlockStatus and kDescribe, of whole blocks"},
       {"read_data", PortKind::kOutput, true, "BlockReplies, with a pool"},
-      {"writes", PortKind::kInput, true, "BlockRequests kWrite and kFlush, with a pool"},
+      {"writes", PortKind::kInput, true,
+       "BlockRequests kWrite, kWriteZeroes and kFlush, with a pool"},
       {"write_acks", PortKind::kOutput, true, "BlockReplies"},
       {"control", PortKind::kCommands, false,
        "'fail N', 'replace N' (its disk was replaced: rebuild it), 'scrub', 'checkpoint'"},

@@ -297,8 +297,10 @@ bool RaidArray::replay_group(std::uint64_t at_bytes, std::uint64_t& part_bytes) 
   }
   if (first == nullptr) return false;
   std::vector<DiskCommand> writes;
+  const bool is_zeros = !first->entries.empty() && first->entries[0].member == kLogZeroRows;
+  if (is_zeros) writes = zero_commands(first->entries[0].row, first->entries[0].checksum);
   for (const std::optional<LogPart>& part : parts) {
-    if (!part) continue;
+    if (!part || is_zeros) continue;
     const std::byte* block = part->blocks;
     for (const LogEntry& entry : part->entries) {
       if (entry.member != part->header.member) continue;
@@ -309,7 +311,11 @@ bool RaidArray::replay_group(std::uint64_t at_bytes, std::uint64_t& part_bytes) 
     }
   }
   for (const LogEntry& entry : first->entries) {
-    checksums_.set(entry.member, entry.row, entry.checksum);
+    if (is_zeros) {
+      checksums_.set_zeros(entry.row, entry.checksum);
+    } else {
+      checksums_.set(entry.member, entry.row, entry.checksum);
+    }
   }
   part_bytes = first->header.part_bytes;
   const std::uint32_t failed = run(writes);

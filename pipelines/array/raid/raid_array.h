@@ -40,6 +40,7 @@ enum class PlantedFault : std::uint8_t {
   kNoSyncAtCheckpoint,  // the log is given up while rows are still under way to the platters
   kStaleMemberTaken,    // a member that was away is taken for current
   kNoProposal,          // an epoch is in force before all have heard of it
+  kZeroNotLogged,       // rows become zeros without a word in the log
 };
 
 struct ReadBlock {
@@ -53,10 +54,17 @@ struct WriteBlock {
   const std::byte* from = nullptr;
 };
 
+// Of extents().
+struct BlockRun {
+  std::uint64_t count;  // blocks
+  bool is_hole;         // reads as zeros, and takes no room
+};
+
 struct RaidCounters {
   std::uint64_t full_rows = 0;       // written without reading
   std::uint64_t modified_rows = 0;   // old data and parity were read
   std::uint64_t completed_rows = 0;  // the row's other data were read
+  std::uint64_t zeroed_rows = 0;     // made zeros on all members, without data
   std::uint64_t groups = 0;
   std::uint64_t checkpoints = 0;
   std::uint64_t degraded_blocks = 0;    // read, and computed from the others
@@ -106,6 +114,14 @@ class RaidArray {
   // Any number of blocks, each at most once.  Errors: kSystem with EIO when the array has lost too
   // many members, or a row's other blocks; then any part of it may have been written.
   Status write(std::span<const WriteBlock> blocks);
+
+  // The blocks are zeros from now on.  Whole stripes need not take room on the members any more;
+  // what is left at the ends is written.  Errors: as write().
+  Status zero(std::uint64_t first_block, std::uint64_t count);
+
+  // Runs from `first_block` on, at least one unless `count` is 0; perhaps fewer blocks than asked
+  // for.  A hole is one by its disk's word and by its checksum; what is not known is none.
+  [[nodiscard]] std::vector<BlockRun> extents(std::uint64_t first_block, std::uint64_t count);
 
   // Everything written is on stable storage.  Errors: as write().
   Status flush();
@@ -190,6 +206,12 @@ class RaidArray {
   void read_positions(std::span<Row> rows, PositionsOf&& positions_of);
   void judge(Row& row, std::uint32_t position, int error);
   void mend(std::span<Row> rows);
+
+  // Zeros for whole stripes' rows.
+  Status zero_rows(std::uint64_t row, std::uint64_t count);
+  Status log_zeros(std::uint64_t row, std::uint64_t count);
+  [[nodiscard]] std::vector<DiskCommand> zero_commands(std::uint64_t row,
+                                                       std::uint64_t count) const;
 
   Status write_striped(std::span<const WriteBlock> blocks);
   Status write_group(std::span<const WriteBlock> blocks);

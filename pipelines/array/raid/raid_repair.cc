@@ -13,6 +13,11 @@ constexpr std::uint64_t kRowsPerRecord = 16 * 1024;
 // What no block of zeros has: such a block counts as lost until it is written.
 constexpr std::uint32_t kLostChecksum = 1;
 
+[[nodiscard]] bool is_all_zeros(const BlockMemory& blocks) noexcept {
+  const std::byte* bytes = blocks.data();
+  return bytes[0] == std::byte{0} && std::memcmp(bytes, bytes + 1, blocks.size_bytes() - 1) == 0;
+}
+
 }  // namespace
 
 Status RaidArray::replace(std::uint32_t member) {
@@ -69,7 +74,8 @@ Result<bool> RaidArray::rebuild(std::uint64_t rows) {
     checksums_.set(member, row, checksum);
   }
   DiskCommand write;
-  write.operation = DiskOperation::kWrite;
+  // What takes no room on the others takes none here; and the new disk may hold anything.
+  write.operation = is_all_zeros(blocks) ? DiskOperation::kZero : DiskOperation::kWrite;
   write.member = member;
   write.offset_bytes = data_offset(first);
   write.from = blocks.data();

@@ -15,7 +15,7 @@ class RaidReport {
   RaidReport(Stage& stage, std::uint32_t member_count) {
     for (const char* name :
          {"full_rows", "modified_rows", "completed_rows", "groups", "checkpoints",
-          "degraded_blocks", "mended_blocks", "lost_blocks", "inconsistent_rows"}) {
+          "degraded_blocks", "mended_blocks", "lost_blocks", "inconsistent_rows", "zeroed_rows"}) {
       totals_.push_back({stage.counter(name), 0});
     }
     for (std::uint32_t i = 0; i < member_count; ++i) {
@@ -35,10 +35,11 @@ class RaidReport {
   // A state is 0: missing, 1: active, 2: rebuilding.  `scrub_row` beyond the rows: none runs.
   void update(const RaidArray& array, std::uint64_t scrub_row) {
     const RaidCounters& counters = array.counters();
-    const std::uint64_t values[] = {
-        counters.full_rows,       counters.modified_rows, counters.completed_rows,
-        counters.groups,          counters.checkpoints,   counters.degraded_blocks,
-        counters.repaired_blocks, counters.lost_blocks,   counters.inconsistent_rows};
+    const std::uint64_t values[] = {counters.full_rows,         counters.modified_rows,
+                                    counters.completed_rows,    counters.groups,
+                                    counters.checkpoints,       counters.degraded_blocks,
+                                    counters.repaired_blocks,   counters.lost_blocks,
+                                    counters.inconsistent_rows, counters.zeroed_rows};
     std::size_t next = 0;
     for (const std::uint64_t value : values) put(next++, value);
     for (std::uint32_t i = 0; i < states_.size(); ++i) {

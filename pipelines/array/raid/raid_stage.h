@@ -25,6 +25,7 @@
 #include "pipelines/array/block_request.h"
 #include "pipelines/array/raid/raid_array.h"
 #include "pipelines/array/raid/raid_report.h"
+#include "pipelines/array/raid/range_request.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
 #include "pipelines/stage/error_text.h"
@@ -143,15 +144,12 @@ class RaidStage {
     return true;
   }
 
-  // 0 when the request is one of whole blocks within the array.
+  [[nodiscard]] bool is_range(const BlockRequest& request) const {
+    return is_whole_blocks(request, array_.block_count());
+  }
+  // 0 when the request is one of whole blocks within the array that fit a buffer.
   [[nodiscard]] int fault_of(const BlockRequest& request) const {
-    const std::uint64_t size_bytes = array_.block_count() * kBlockBytes;
-    if (request.length == 0 || request.length > kBlockBufferBytes ||
-        request.length % kBlockBytes != 0 || request.offset % kBlockBytes != 0 ||
-        request.offset > size_bytes || request.length > size_bytes - request.offset) {
-      return EINVAL;
-    }
-    return 0;
+    return is_range(request) && request.length <= kBlockBufferBytes ? 0 : EINVAL;
   }
 
   // The next request of a link, unless it was answered already; those are done with.
@@ -221,6 +219,10 @@ class RaidStage {
       }
       Read& read = batch.emplace_back(Read{message, request, slot, 0});
       if (request.operation == BlockOperation::kDescribe) continue;
+      if (request.operation == BlockOperation::kBlockStatus) {
+        read.error = is_range(request) ? 0 : EINVAL;
+        continue;
+      }
       read.error = request.operation == BlockOperation::kRead ? fault_of(request) : EINVAL;
       if (read.error != 0) continue;
       for (std::uint32_t at = 0; at < request.length; at += kBlockBytes) {
@@ -261,6 +263,8 @@ class RaidStage {
                                       0, 0};
         std::memcpy(pool.bytes(*read.slot).data(), &description, sizeof description);
         reply.length = sizeof description;
+      } else if (read.request.operation == BlockOperation::kBlockStatus) {
+        reply.length = put_extents(array_, read.request, pool.bytes(*read.slot));
       }
       const BufferHandle lent = pool.lend(*read.slot);
       reply.buffer_slot = lent.slot;
@@ -284,7 +288,8 @@ class RaidStage {
     Message message;
     BlockRequest request;
     bool flushes = false;
-    while (!flushes && blocks.size() < kBlocksAtOnce) {
+    ZeroRun zeroes;
+    while (!flushes && blocks.size() < kBlocksAtOnce && zeroes.length < kZeroesAtOnce) {
       if (held_write_) {
         message = held_write_->message;
         request = held_write_->request;
@@ -294,7 +299,18 @@ class RaidStage {
       }
       Write write{message, request, 0};
       flushes = request.operation == BlockOperation::kFlush;
-      if (!flushes) {
+      if (request.operation == BlockOperation::kWriteZeroes) {
+        // Zeroes and writes go after each other.
+        if (!blocks.empty() || !zeroes.takes(request)) {
+          held_write_ = write;
+          break;
+        }
+        write.error = is_range(request) ? 0 : EINVAL;
+        if (write.error == 0) zeroes.add(request);
+      } else if (!flushes && zeroes.length != 0) {
+        held_write_ = write;
+        break;
+      } else if (!flushes) {
         write.error = request.operation == BlockOperation::kWrite ? fault_of(request) : EINVAL;
         const BufferHandle data{request.buffer_slot, request.buffer_generation};
         const bool has_data = writes_.pool()->holds(data);
@@ -311,6 +327,9 @@ class RaidStage {
     }
     if (batch.empty()) return false;
     Status written = blocks.empty() ? Status() : array_.write(blocks);
+    if (zeroes.length != 0) {
+      written = array_.zero(zeroes.offset / kBlockBytes, zeroes.length / kBlockBytes);
+    }
     if (written && flushes) written = array_.flush();
     if (!written) {
       stage_.log(Severity::kError, "writing: %s", describe_error(written.error()).c_str());
@@ -345,6 +364,7 @@ class RaidStage {
 
   static constexpr std::size_t kReadsAtOnce = 64;
   static constexpr std::size_t kBlocksAtOnce = 512;
+  static constexpr std::uint64_t kZeroesAtOnce = std::uint64_t{1} << 28;  // bytes
   static constexpr std::uint64_t kRowsAtOnce = 64;  // of a rebuild or a scrub, between requests
   static constexpr int kEndingLookMs = 1;
   static constexpr std::uint64_t kNoScrub = UINT64_MAX;

@@ -9,7 +9,8 @@ namespace slipring::array {
 namespace {
 
 [[nodiscard]] bool is_believable(const Superblock& superblock, std::uint64_t disk_bytes) noexcept {
-  if (superblock.magic != kSuperblockMagic || superblock.version != kDiskFormatVersion) {
+  if (superblock.magic != kSuperblockMagic || superblock.version < kDiskFormatVersionMin ||
+      superblock.version > kDiskFormatVersion) {
     return false;
   }
   const RaidShape shape{superblock.level, superblock.member_count, superblock.chunk_rows,

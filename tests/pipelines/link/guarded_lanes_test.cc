@@ -11,53 +11,22 @@
 #include "pipelines/link/guarded_end.h"
 #include "pipelines/link/lane_reader.h"
 #include "pipelines/link/link_observer.h"
-#include "tests/pipelines/link/guarded_fixture.h"
+#include "tests/pipelines/link/guarded_set.h"
 #include "tests/pipelines/link/lane_fixture.h"
 #include "tests/platform/other_process.h"
 
 namespace slipring {
 namespace {
 
-using test::BrokerProcess;
-using test::Directory;
+using test::attach_reader;
+using test::GuardedSet;
 using test::kSetName;
 using test::letter_in;
 using test::LetterLedger;
 using test::must;
+using test::peek;
 using test::put_letter;
 using test::take_lane;
-
-// A guarded set in a directory of its own, with its broker in a process of its own.
-struct GuardedSet {
-  explicit GuardedSet(std::uint32_t lane_count, const GuardOptions& options = {})
-      : directory(folder.open()),
-        broker(directory, lane_set_shape(lane_count, 4096), options, kSetName) {}
-
-  Directory folder;
-  SegmentDirectory directory;
-  BrokerProcess broker;
-};
-
-bool peek(LaneReader& reader, LaneMessage& message) {
-  const std::uint64_t deadline_ns = deadline_after(test::kLanePatienceNs);
-  for (;;) {
-    const Transfer answer = reader.try_peek(message);
-    if (answer != Transfer::kBlocked) return answer == Transfer::kDone;
-    if (monotonic_ns() >= deadline_ns) return false;
-    sched_yield();
-  }
-}
-
-Result<LaneReader> attach_reader(const SegmentDirectory& directory) {
-  const std::uint64_t deadline_ns = deadline_after(test::kLanePatienceNs);
-  for (;;) {
-    Result<LaneReader> reader = LaneReader::attach(directory, kSetName);
-    if (reader || reader.error().code != ErrorCode::kBusy || monotonic_ns() >= deadline_ns) {
-      return reader;
-    }
-    sched_yield();
-  }
-}
 
 TEST_CASE("guarded lanes: each message comes with the kernel's word on its sender") {
   const GuardedSet set(4);

@@ -41,7 +41,8 @@ int main(int argc, char** argv) {
     CountRecord record{};
     if (message.bytes.size() != sizeof record) return 1;
     std::memcpy(&record, message.bytes.data(), sizeof record);
-    record.may_repeat = message.redelivered ? 1 : 0;
+    // A relay before this one may have said so, too.
+    if (message.redelivered) record.may_repeat = 1;
     if (message.redelivered) repeated.add();
     std::span<std::byte> place;
     if (stage->reserve(*output, sizeof record, place, [] { return false; }) != Reserved::kDone) {

@@ -95,6 +95,15 @@ TEST_CASE("live_view: stages, links and what people look for are shown") {
             "frames        25     4.7 KiB  [###.......]  25%    17/40  reader  named"});
 }
 
+TEST_CASE("live_view: where a link's other end is, and whether it is connected") {
+  LiveState state = sample_state();
+  state.links[0].wire = WireState{"-> tcp://backup:7070", true, 1};
+  CHECK(render(state, 100).back() == "frames  -> tcp://backup:7070, connected");
+  state.links[0].wire = WireState{"<- tcp://:7070 (listens)", false, 12'345};
+  CHECK(render(state, 100).back() ==
+        "frames  <- tcp://:7070 (listens), not connected, 12.3k connections so far");
+}
+
 TEST_CASE("live_view: no line is wider than the terminal") {
   for (const std::size_t width : {0U, 1U, 20U, 79U}) {
     for (const std::string& line : render(sample_state(), width)) CHECK(line.size() <= width);

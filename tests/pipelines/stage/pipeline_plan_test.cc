@@ -133,7 +133,8 @@ TEST_CASE("pipeline_plan: CPUs must be there") {
 TEST_CASE("pipeline_plan: programs are looked for in order") {
   CHECK(program_places("settop", "/opt/bin", "/a::/b/c") ==
         std::vector<std::string>{"/a", "/b/c", "/opt/bin", "/opt/libexec/slipring",
-                                 "/opt/pipelines/settop", "/pipelines/settop"});
+                                 "/opt/pipelines/settop", "/pipelines/settop",
+                                 "/opt/pipelines/stage"});
   const Folder first("first");
   const Folder second("second");
   first.add_program("s0", 0644);

@@ -105,18 +105,25 @@ class Place {
 // A runner in a process of its own.
 class Runner {
  public:
-  Runner(const Place& place, const std::string& file, bool json = false)
+  // `wrapper`: a program, and its first words, that becomes the runner.
+  Runner(const Place& place, const std::string& file, bool json = false,
+         const std::vector<std::string>& wrapper = {})
       : output_path_(file + ".out"), error_path_(file + ".err") {
     const Descriptor output(
         open(output_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
     const Descriptor error(
         open(error_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-    std::vector<std::string> arguments = {file};
+    std::vector<std::string> arguments = wrapper;
+    arguments.push_back(folder_of_programs() + "/run_file");
+    arguments.push_back(file);
     if (json) arguments.emplace_back("--json");
+    const std::string program = arguments.front();
+    arguments.erase(arguments.begin());
     const std::string environment[] = {"SLIPRING_DIR=" + place.segments(),
-                                       "SLIPRING_STAGE_PATH=" + folder_of_programs()};
+                                       "SLIPRING_STAGE_PATH=" + folder_of_programs() + ":" +
+                                           folder_of_programs() + "/../../../pipelines/stage"};
     ChildOptions options;
-    options.program = folder_of_programs() + "/run_file";
+    options.program = program;
     options.arguments = arguments;
     options.environment = environment;
     options.stdout_fd = output.get();

@@ -30,7 +30,7 @@ Descriptor text_to_read(const std::string& text) {
 
 Ending put(const CommandFixture& fixture, const std::string& name, const std::string& text,
            std::vector<std::string> more = {}) {
-  std::vector<std::string> words{"put", name, "--lines"};
+  std::vector<std::string> words{"put", name, "--lines", "--no-wait"};
   words.insert(words.end(), more.begin(), more.end());
   const Descriptor input = text_to_read(text);
   CallOptions options;
@@ -155,7 +155,7 @@ TEST_CASE("guarded mailbox: its creator is its broker, and the kernel vouches fo
   const Descriptor input = text_to_read("hello\n");
   CallOptions options;
   options.stdin_fd = input.get();
-  Running sender = fixture.start({"put", "g", "--lines"}, options);
+  Running sender = fixture.start({"put", "g", "--lines", "--no-wait"}, options);
   const pid_t sender_pid = sender.peer.pid();
   CHECK(fixture.finish(std::move(sender)).exit_status == 0);
   const Ending got = fixture.call({"get", "g", "--json"});

@@ -238,6 +238,8 @@ KillReport run_kills(const ArrayRunOptions& options, std::uint64_t kills) {
   report.answers = run.number("load", "answered");
   report.answered_writes = run.number("load", "answered_writes");
   report.sectors_checked = run.number("load", "sectors_checked");
+  report.large_zeroes = run.number("load", "large_zeroes");
+  report.zeroed_rows = run.number("raid", "zeroed_rows");
   report.violations = run.number("load", "violations");
   if (!report.problem.empty()) return report;
   if (!run.tell("load", "stop")) report.problem = "the load cannot be told";

@@ -66,6 +66,8 @@ struct KillReport {
   std::uint64_t answers = 0;
   std::uint64_t answered_writes = 0;
   std::uint64_t sectors_checked = 0;
+  std::uint64_t large_zeroes = 0;  // begun: past the cache
+  std::uint64_t zeroed_rows = 0;   // holes
   std::uint64_t violations = 0;
   std::string problem;  // empty: all went well
 };

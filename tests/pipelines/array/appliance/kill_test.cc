@@ -14,6 +14,8 @@ TEST_CASE("array: stages killed under load, and every answered write is there") 
   CHECK(report.kills == 12);
   CHECK(report.violations == 0);
   CHECK(report.sectors_checked > 1000);
+  CHECK(report.large_zeroes > 0);
+  CHECK(report.zeroed_rows > 0);
   MESSAGE(report.kills << " kills, " << report.answered_writes << " answered writes, "
                        << report.sectors_checked << " sectors compared: " << report.violations
                        << " violations");

@@ -80,6 +80,7 @@ class Load {
         versions_(static_cast<std::size_t>(stage.option_number("area_kib", 64, 1 << 24)) * 2),
         answered_(stage.counter("answered")),
         written_(stage.counter("answered_writes")),
+        zeroed_much_(stage.counter("large_zeroes")),
         checked_(stage.counter("sectors_checked")),
         strays_(stage.counter("stray_replies")),
         violations_(stage.counter("violations")) {}
@@ -137,6 +138,7 @@ class Load {
   bool begin() {
     const std::uint64_t dice = random_() % 100;
     if (dice < 3) return send(BlockOperation::kFlush, 0, 0, 0);
+    if (wants_much_ || random_() % 400 == 0) return zero_much();
     const std::uint64_t sizes[] = {8, 8, 8, 16, 64, 384, 512, 1 + random_() % 20};
     const std::uint64_t count = sizes[random_() % 8];
     std::uint64_t first = random_() % (versions_.size() - count);
@@ -145,7 +147,20 @@ class Load {
     const std::uint8_t flags = random_() % 20 == 0 ? kForceUnitAccess : 0;
     if (dice < 50) return send(BlockOperation::kRead, 0, first, count);
     if (dice < 54) return send(BlockOperation::kWriteZeroes, flags, first, count);
+    // Of a block that is trimmed in part nothing is promised.
+    if (dice < 58 && count % 8 == 0) return send(BlockOperation::kTrim, flags, first, count);
     return send(BlockOperation::kWrite, flags, first, count);
+  }
+
+  // Many stripes, so many that the cache lets them pass; with nothing else under way at first.
+  bool zero_much() {
+    wants_much_ = !under_way_.empty();
+    if (wants_much_) return false;
+    const std::uint64_t count = std::min<std::uint64_t>(versions_.size(), 8200 + random_() % 8000);
+    const std::uint64_t first = random_() % (versions_.size() - count + 1);
+    if (!send(BlockOperation::kWriteZeroes, 0, first, count)) return false;
+    zeroed_much_.add();
+    return true;
   }
 
   bool send(BlockOperation operation, std::uint8_t flags, std::uint64_t first,
@@ -257,8 +272,10 @@ class Load {
   std::uint64_t newest_ = 0;
   std::uint64_t next_id_ = 0;
   std::uint64_t swept_ = 0;
+  bool wants_much_ = false;  // zero_much(), once nothing is under way
   Board::Number answered_;
   Board::Number written_;
+  Board::Number zeroed_much_;
   Board::Number checked_;
   Board::Number strays_;
   Board::Number violations_;

@@ -83,7 +83,7 @@ const std::vector<Task>& tasks() {
        "print(sum(e[\"length\"] for e in json.load(sys.stdin)))'"},
       {"qemu-img compare", "qemu-img compare -f raw -F raw there \"$URI\""},
       {"qemu-img compare finds a difference",
-       "qemu-io -f raw -c 'write -P 1 777 1' \"$URI\" > /dev/null; "
+       "qemu-io -f raw -c 'write -P 1 777 16' \"$URI\" > /dev/null; "
        "qemu-img compare -f raw -F raw there \"$URI\"",
        1},
       {"qemu-img convert out",

@@ -206,8 +206,8 @@ TEST_CASE("hostile: a client is shown out from beside, and others stay") {
   REQUIRE(bad.has_value());
   REQUIRE(bad->enter("", true));
   const auto command = [&](const std::string& text) {
-    return shell("SLIPRING_DIR=" + array.segments() + " " + slipring() + " oob array.nbd '" +
-                 text + "' > /dev/null 2>&1");
+    return shell("SLIPRING_DIR=" + array.segments() + " " + slipring() + " oob array.nbd '" + text +
+                 "' > /dev/null 2>&1");
   };
   REQUIRE(command("disconnect nobody") == 0);
   CHECK(eventually([&] { return array.log().find("no such client") != std::string::npos; }, 60));

@@ -39,6 +39,10 @@ std::vector<std::string> words_of(const SocketFolder& folder, const std::string&
   if (pipeline == "plain.toml") {
     set_unless_set("file.paths", folder.file("disk"));
     set_unless_set("file.create_mib", "32");
+  } else {
+    for (const char* disk : {"disk0", "disk1", "disk2", "disk3"}) {
+      set_unless_set((std::string(disk) + ".path").c_str(), folder.file(disk) + ".img");
+    }
   }
   for (const auto& [name, value] : settings) {
     words.push_back("--set");

@@ -93,7 +93,30 @@ class PowerCuts {
       if (more.ok() && !array.is_rebuilding()) out_of_sync_ = 0;
     }
     if (step % 5 == 4 && !array.checkpoint()) note("a checkpoint fails");
-    write_some(array);
+    if (step % 3 == 2) {
+      zero_some(array);
+    } else {
+      write_some(array);
+    }
+  }
+
+  // Whole stripes, whole stripes and a little more, or a part of one.
+  void zero_some(RaidArray& array) {
+    const std::uint64_t stripe = kChunkRows * array.layout().data_count();
+    const std::uint64_t counts[] = {stripe, 2 * stripe, 2 * stripe + 1, stripe - 1};
+    const std::uint64_t count = counts[random_() % 4];
+    const std::uint64_t first = random_() % 2 * stripe + (count % stripe == 0 ? 0 : random_() % 2);
+    for (std::uint64_t block = first; block < first + count; ++block) {
+      promises_[block].under_way = 0;
+    }
+    if (!array.zero(first, count)) note("zeroing fails");
+    for (std::uint64_t block = first; block < first + count; ++block) promises_[block].answered = 0;
+    for (std::uint64_t block = first; block < first + count;) {
+      const std::vector<BlockRun> runs = array.extents(block, first + count - block);
+      for (const BlockRun& run : runs) block += run.count;
+      if (runs.empty()) return note("no extents are known");
+    }
+    ++report_.zeroings;
   }
 
   void write_some(RaidArray& array) {

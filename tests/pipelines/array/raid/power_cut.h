@@ -42,6 +42,7 @@ struct PowerCutReport {
   std::uint64_t nested = 0;      // cuts during an assembly
   std::uint64_t exhaustive_cuts = 0;
   std::uint64_t replayed_groups = 0;
+  std::uint64_t zeroings = 0;
   std::uint64_t blocks_checked = 0;
   std::uint64_t violations = 0;
   std::string first_violation;

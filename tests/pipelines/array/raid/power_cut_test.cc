@@ -23,6 +23,7 @@ void expect_nothing_lost(const PowerCutOptions& options) {
   CHECK_MESSAGE(report.violations == 0, report.first_violation);
   CHECK(report.exhaustive_cuts > 0);
   CHECK(report.replayed_groups > 0);
+  CHECK(report.zeroings > 0);
   CHECK(report.blocks_checked > 1000);
 }
 
@@ -68,6 +69,10 @@ TEST_CASE("power cut: a checkpoint without a sync is seen") {
   PowerCutOptions options = small(RaidLevel::kSingleParity, 3, 4096);
   options.steps = 8;
   expect_seen(PlantedFault::kNoSyncAtCheckpoint, options);
+}
+
+TEST_CASE("power cut: rows that become zeros without a word in the log are seen") {
+  expect_seen(PlantedFault::kZeroNotLogged, small(RaidLevel::kSingleParity, 3, 4096));
 }
 
 TEST_CASE("power cut: a stale member that is taken for current is seen") {

@@ -118,6 +118,68 @@ TEST_CASE("raid_array: what was written is read, in any pieces and after assembl
   }
 }
 
+TEST_CASE("raid_array: zeroes are zeros, holes where whole stripes are, and nothing else is lost") {
+  for (const auto& [level, members] : kArrays) {
+    Bench bench(level, members);
+    bench.write_everything();
+    std::mt19937_64 random(members);
+    const std::uint64_t stripe = bench.array->layout().stripe_blocks();
+    for (int i = 0; i < 40; ++i) {
+      const std::uint64_t first = random() % bench.versions.size();
+      const std::uint64_t count =
+          1 + random() % std::min(4 * stripe, bench.versions.size() - first);
+      REQUIRE(bench.array->zero(first, count).ok());
+      std::fill_n(bench.versions.begin() + static_cast<std::ptrdiff_t>(first), count, 0);
+      CHECK(bench.wrong() == 0);
+      if (i % 3 == 0) REQUIRE(bench.write(random() % bench.versions.size(), 1).ok());
+    }
+    CHECK(bench.array->counters().zeroed_rows > 0);
+    const std::vector<std::uint64_t> before = bench.versions;
+    std::uint64_t at = 0;
+    while (at < before.size()) {
+      for (const BlockRun& run : bench.array->extents(at, before.size() - at)) {
+        for (std::uint64_t i = 0; i < run.count; ++i, ++at) {
+          CHECK(run.is_hole == (before[at] == 0));
+        }
+      }
+    }
+    REQUIRE(bench.array->scrub(0, kRows).ok());
+    CHECK(bench.array->counters().inconsistent_rows == 0);
+    CHECK(bench.array->counters().repaired_blocks == 0);
+    // From the log alone, and from what the others hold.
+    bench.assemble();
+    CHECK(bench.wrong() == 0);
+    bench.disks.set_present(1, false);
+    CHECK(bench.wrong() == 0);
+    REQUIRE(bench.array->zero(0, 2 * stripe + 1).ok());
+    std::fill_n(bench.versions.begin(), 2 * stripe + 1, 0);
+    CHECK(bench.wrong() == 0);
+    bench.disks.set_present(1, true);
+    bench.disks.replace(1);
+    REQUIRE(bench.array->replace(1).ok());
+    while (bench.array->is_rebuilding()) REQUIRE(bench.array->rebuild(16).ok());
+    CHECK(bench.wrong() == 0);
+    CHECK(bench.array->counters().lost_blocks == 0);
+  }
+}
+
+TEST_CASE("raid_array: a hole that a disk made of data is none") {
+  Bench bench(RaidLevel::kSingleParity, 3);
+  bench.write_everything();
+  std::uint32_t member = 0;
+  const std::uint64_t offset = bench.place_of(5, member);
+  DiskCommand lost;
+  lost.operation = DiskOperation::kZero;
+  lost.member = member;
+  lost.offset_bytes = offset;
+  lost.length_bytes = kBlockBytes;
+  bench.disks.run({&lost, 1});
+  const std::vector<BlockRun> runs = bench.array->extents(5, 1);
+  REQUIRE(runs.size() == 1);
+  CHECK_FALSE(runs[0].is_hole);
+  CHECK(bench.wrong() == 0);
+}
+
 TEST_CASE("raid_array: every member, or every two with RAID-6, can go") {
   for (const auto& [level, members] : kArrays) {
     for (std::uint32_t one = 0; one < members; ++one) {

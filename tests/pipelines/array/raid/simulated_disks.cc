@@ -25,6 +25,37 @@ void SimulatedDisks::run(std::span<DiskCommand> commands) {
   for (DiskCommand& command : commands) execute(command);
 }
 
+// Zeroes are the writing of zeros, torn and lost as any other.
+std::optional<DiskCommand> SimulatedDisks::as_write(const DiskCommand& command) const {
+  if (command.operation != DiskOperation::kZero) return std::nullopt;
+  if (zeros_.size() < command.length_bytes) zeros_.resize(command.length_bytes);
+  DiskCommand write = command;
+  write.operation = DiskOperation::kWrite;
+  write.from = zeros_.data();
+  return write;
+}
+
+// Holes are where all of a block is zeros.
+void SimulatedDisks::look(const Disk& disk, const DiskCommand& command) {
+  static constexpr std::uint64_t kBlock = 4096;
+  std::memset(command.into, 0, kDiskExtentsBytes);
+  std::size_t count = 0;
+  DiskExtent run{};
+  for (std::uint64_t at = 0; at < command.length_bytes && count < kDiskExtentCount; at += kBlock) {
+    const auto begin = disk.live.begin() + static_cast<std::ptrdiff_t>(command.offset_bytes + at);
+    const std::uint64_t is_hole =
+        std::all_of(begin, begin + kBlock, [](std::byte byte) { return byte == std::byte{0}; });
+    if (run.length_bytes != 0 && run.is_hole != is_hole) {
+      ++count;
+      run.length_bytes = 0;
+    }
+    run = {run.length_bytes + kBlock, is_hole};
+    if (count < kDiskExtentCount) {
+      std::memcpy(command.into + count * sizeof run, &run, sizeof run);
+    }
+  }
+}
+
 void SimulatedDisks::execute(DiskCommand& command) {
   Disk& disk = disks_[command.member];
   command.error = 0;
@@ -55,11 +86,15 @@ void SimulatedDisks::execute(DiskCommand& command) {
     std::memcpy(command.into, disk.live.data() + command.offset_bytes, command.length_bytes);
     return;
   }
+  if (command.operation == DiskOperation::kExtents) {
+    look(disk, command);
+    return;
+  }
   if (disk.write_error != 0) {
     command.error = disk.write_error;
     return;
   }
-  if (!disk.loses_writes) write(disk, command);
+  if (!disk.loses_writes) write(disk, as_write(command).value_or(command));
 }
 
 void SimulatedDisks::write(Disk& disk, const DiskCommand& command) {
@@ -96,10 +131,12 @@ std::vector<UnstableSector> SimulatedDisks::unstable(std::span<const DiskCommand
   std::vector<UnstableSector> sectors;
   for (std::uint32_t member = 0; member < disks_.size(); ++member) {
     std::map<std::uint64_t, std::vector<std::vector<std::byte>>> merged = disks_[member].unstable;
-    for (const DiskCommand& command : commands) {
-      if (command.member != member || command.operation == DiskOperation::kRead ||
-          command.operation == DiskOperation::kSync || !disks_[member].is_present ||
-          disks_[member].loses_writes || disks_[member].write_error != 0) {
+    for (const DiskCommand& given : commands) {
+      const DiskCommand command = as_write(given).value_or(given);
+      if (command.member != member || command.operation == DiskOperation::kExtents ||
+          command.operation == DiskOperation::kRead || command.operation == DiskOperation::kSync ||
+          !disks_[member].is_present || disks_[member].loses_writes ||
+          disks_[member].write_error != 0) {
         continue;
       }
       for (std::uint64_t at = 0; at < command.length_bytes; at += sector_bytes_) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <vector>
@@ -83,10 +84,13 @@ class SimulatedDisks final : public DiskSet {
 
   void execute(DiskCommand& command);
   void write(Disk& disk, const DiskCommand& command);
+  [[nodiscard]] std::optional<DiskCommand> as_write(const DiskCommand& command) const;
+  static void look(const Disk& disk, const DiskCommand& command);
   static void settle(Disk& disk);
 
   std::vector<Disk> disks_;
   std::uint32_t sector_bytes_;
+  mutable std::vector<std::byte> zeros_;
   std::uint64_t stable_changes_ = 1;
   std::uint64_t became_ = 0;  // the other's stable_changes_ then
 };
