@@ -21,11 +21,13 @@ std::string formatted(const char* format, double value) {
 // Where a panel's points stand: both axes are logarithmic.
 struct Panel {
   double left;
-  double least;  // of y
+  const char* title;
+  const char* unit;  // the y axis
+  double least;      // of y
   double most;
 
   static constexpr double kTop = 46;
-  static constexpr double kWidth = 340;
+  static constexpr double kWidth = 320;
   static constexpr double kHeight = 250;
 
   [[nodiscard]] double x(double interval) const { return left + std::log2(interval) / 12 * kWidth; }
@@ -45,8 +47,12 @@ std::string line(double x1, double y1, double x2, double y2) {
          "\" x2=\"" + formatted("%.1f", x2) + "\" y2=\"" + formatted("%.1f", y2) + "\"/>";
 }
 
-std::string frame(const Panel& panel, const char* title) {
-  std::string svg = text_at(panel.left, 22, "title", title);
+std::string frame(const Panel& panel) {
+  std::string svg = text_at(panel.left, 22, "title", panel.title);
+  const std::string x = formatted("%.0f", panel.left - 46);
+  const std::string y = formatted("%.0f", Panel::kTop + Panel::kHeight / 2);
+  svg += "<text class=\"middle axis\" transform=\"translate(" + x + ',' + y + ") rotate(-90)\">" +
+         escaped(panel.unit) + "</text>";
   for (std::uint32_t k = 1; k <= 4096; k *= 8) {
     svg += line(panel.x(k), Panel::kTop, panel.x(k), Panel::kTop + Panel::kHeight);
     svg += text_at(panel.x(k), Panel::kTop + Panel::kHeight + 16, "middle", std::to_string(k));
@@ -54,10 +60,10 @@ std::string frame(const Panel& panel, const char* title) {
   for (double decade = panel.least; decade <= panel.most * 1.01; decade *= 10) {
     svg += line(panel.left, panel.y(decade), panel.left + Panel::kWidth, panel.y(decade));
     svg += text_at(panel.left - 6, panel.y(decade) + 4, "last",
-                   decade < 1 ? formatted("%g", decade) : formatted("%.0f", decade));
+                   decade < 1e4 ? formatted("%g", decade) : formatted("%gk", decade / 1e3));
   }
   return svg + text_at(panel.left + Panel::kWidth / 2, Panel::kTop + Panel::kHeight + 34, "middle",
-                       "messages from one look to the next");
+                       "interval (messages from one look to the next)");
 }
 
 template <typename Value>
@@ -90,13 +96,13 @@ std::string interval_text(const IntervalTable& table) {
                      std::to_string(table.torn) + " torn\n\n";
   text +=
       "WAY             EVERY   OVERHEAD  A MESSAGE    NOTICED p50        p99   WASTED p50        "
-      "p99\n";
+      "p99       MEAN\n";
   for (const IntervalRow& row : table.rows) {
     char line_text[160];
     std::snprintf(line_text, sizeof line_text,
-                  "%-14s %6u %7.2f ns %7.2f ns %11.1f us %7.1f us %12.0f %10.0f\n", row.way,
+                  "%-14s %6u %7.2f ns %7.2f ns %11.1f us %7.1f us %12.0f %10.0f %10.1f\n", row.way,
                   row.interval, row.overhead_ns, row.message_ns, row.notice_p50_ns / 1e3,
-                  row.notice_p99_ns / 1e3, row.wasted_p50, row.wasted_p99);
+                  row.notice_p99_ns / 1e3, row.wasted_p50, row.wasted_p99, row.wasted_mean);
     text += line_text;
   }
   text += "\nBLOCKED IN                    NOTICED p50        p99\n";
@@ -126,6 +132,7 @@ std::string interval_json(const IntervalTable& table) {
     json.member("notice_p99_ns", row.notice_p99_ns);
     json.member("wasted_p50", row.wasted_p50);
     json.member("wasted_p99", row.wasted_p99);
+    json.member("wasted_mean", row.wasted_mean);
     json.member("rounds", row.round_count);
     json.end_object();
   }
@@ -144,10 +151,12 @@ std::string interval_json(const IntervalTable& table) {
 }
 
 std::string interval_plot(const IntervalTable& table, const std::string& caption) {
-  const Panel overhead{60, 0.01, 1000};
-  const Panel wasted{480, 1, 1e5};
+  const Panel overhead{70, "What looking costs", "overhead (ns per message)", 0.01, 1000};
+  const Panel wasted{490, "What not looking costs (p99 dashed)",
+                     "messages processed after the command", 1, 1e5};
+  const Panel notice{910, "Time to notice (p99 dashed)", "command to notice (µs)", 0.1, 1e4};
   std::string svg =
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 860 400\" "
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1260 400\" "
       "font-family=\"system-ui, sans-serif\" font-size=\"12\">\n<style>"
       "text{fill:#1b2330}.title{font-weight:600;font-size:13px}.last{text-anchor:end}"
       ".middle{text-anchor:middle}.note{fill:#667085;font-size:11px}"
@@ -155,8 +164,7 @@ std::string interval_plot(const IntervalTable& table, const std::string& caption
       ".w0{stroke:#0f766e}.w1{stroke:#b45309}.w2{stroke:#6d28d9}.far{stroke-dasharray:4 3}"
       "@media(prefers-color-scheme:dark){text{fill:#e6e9ef}.note{fill:#98a2b3}"
       ".grid{stroke:#3a4252}.w0{stroke:#2dd4bf}.w1{stroke:#fbbf24}.w2{stroke:#a78bfa}}</style>\n";
-  svg += frame(overhead, "Overhead, ns a message") + '\n';
-  svg += frame(wasted, "Processed after the command (p99 dashed)") + '\n';
+  for (const Panel& panel : {overhead, wasted, notice}) svg += frame(panel) + '\n';
   const std::vector<const char*> ways = ways_of(table);
   for (std::size_t i = 0; i < ways.size(); ++i) {
     const std::string style = "w" + std::to_string(i);
@@ -166,12 +174,16 @@ std::string interval_plot(const IntervalTable& table, const std::string& caption
         curve(wasted, table, ways[i], style, [](const IntervalRow& row) { return row.wasted_p50; });
     svg += curve(wasted, table, ways[i], style + " far",
                  [](const IntervalRow& row) { return row.wasted_p99; });
-    const double x = 60 + static_cast<double>(i) * 170;
+    svg += curve(notice, table, ways[i], style,
+                 [](const IntervalRow& row) { return row.notice_p50_ns / 1e3; });
+    svg += curve(notice, table, ways[i], style + " far",
+                 [](const IntervalRow& row) { return row.notice_p99_ns / 1e3; });
+    const double x = 70 + static_cast<double>(i) * 170;
     svg += "<line class=\"curve " + style + "\" x1=\"" + formatted("%.0f", x) + "\" x2=\"" +
            formatted("%.0f", x + 24) + "\" y1=\"360\" y2=\"360\"/>" +
            text_at(x + 30, 364, "", ways[i]);
   }
-  return svg + text_at(60, 388, "note", caption) + "\n</svg>\n";
+  return svg + text_at(70, 388, "note", caption) + "\n</svg>\n";
 }
 
 }  // namespace slipring::bench

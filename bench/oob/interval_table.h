@@ -14,8 +14,9 @@ struct IntervalRow {
   double message_ns = 0;       // a message, looks included
   double notice_p50_ns = 0;    // from the command to the look that found it
   double notice_p99_ns = 0;
-  double wasted_p50 = 0;  // messages processed in that time
+  double wasted_p50 = 0;  // messages finished in that time, counted
   double wasted_p99 = 0;
+  double wasted_mean = 0;
   std::uint32_t round_count = 0;
 };
 
@@ -36,7 +37,7 @@ struct IntervalTable {
 
 [[nodiscard]] std::string interval_text(const IntervalTable& table);
 [[nodiscard]] std::string interval_json(const IntervalTable& table);
-// Overhead against what is processed in vain, over the interval; light and dark.
+// Overhead, what is processed in vain, and the time to notice, over the interval; light and dark.
 [[nodiscard]] std::string interval_plot(const IntervalTable& table, const std::string& caption);
 
 }  // namespace slipring::bench

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/adapter/sender_loop.h"
 #include "bench/peers/peers.h"
 #include "core/error/check.h"
 #include "tools/bench/carriers.h"
@@ -77,6 +78,61 @@ class ZeroMqCarrier {
   std::size_t size_bytes_;
 };
 
+// PUSH in every sender, PULL in the reader; each process has a context of its own, made after the
+// fork.
+template <bool kIsSlept>
+class ZeroMqSenders {
+ public:
+  static constexpr bool kSleeps = kIsSlept;
+
+  ZeroMqSenders(Arena&, std::uint32_t)
+      : address_("ipc://@slipring-bench-senders-" + std::to_string(getpid())) {}
+
+  // Both ends.
+  class End {
+   public:
+    End(int type, const std::string& address) : context_(zmq_ctx_new()) {
+      socket_ = zmq_socket(context_, type);
+      const int high_water = 1024;
+      const int wait_ms = 20;
+      zmq_setsockopt(socket_, ZMQ_SNDHWM, &high_water, sizeof high_water);
+      zmq_setsockopt(socket_, ZMQ_RCVHWM, &high_water, sizeof high_water);
+      zmq_setsockopt(socket_, ZMQ_SNDTIMEO, &wait_ms, sizeof wait_ms);
+      zmq_setsockopt(socket_, ZMQ_RCVTIMEO, &wait_ms, sizeof wait_ms);
+      const bool is_there = type == ZMQ_PULL ? zmq_bind(socket_, address.c_str()) == 0
+                                             : zmq_connect(socket_, address.c_str()) == 0;
+      check(is_there, "ZeroMQ cannot meet");
+    }
+    End(const End&) = delete;
+    End& operator=(const End&) = delete;
+    // Waits until all is sent.
+    ~End() {
+      zmq_close(socket_);
+      zmq_ctx_term(context_);
+    }
+    [[nodiscard]] bool try_push(const SenderMessage& message) {
+      return zmq_send(socket_, &message, sizeof message, kFlags) == sizeof message;
+    }
+    [[nodiscard]] bool try_pop(SenderMessage& message) {
+      return zmq_recv(socket_, &message, sizeof message, kFlags) == sizeof message;
+    }
+
+   private:
+    static constexpr int kFlags = kIsSlept ? 0 : ZMQ_DONTWAIT;
+    void* context_;
+    void* socket_ = nullptr;
+  };
+  [[nodiscard]] End sender(std::uint32_t) const { return End(ZMQ_PUSH, address_); }
+  [[nodiscard]] End reader() const { return End(ZMQ_PULL, address_); }
+
+ private:
+  std::string address_;
+};
+
+constexpr Contender kSenders{"zeromq.ipc", "ZeroMQ ipc, PUSH to PULL, polled", Family::kPeer,
+                             "threads of its own between the two"};
+constexpr Contender kSendersSlept{"zeromq.ipc.slept", "ZeroMQ ipc, PUSH to PULL, slept on",
+                                  Family::kPeer, "threads of its own between the two"};
 constexpr Contender kInProcess{"zeromq.inproc", "ZeroMQ inproc", Family::kPeer, "allocates"};
 constexpr Contender kUnix{"zeromq.ipc", "ZeroMQ ipc", Family::kPeer,
                           "threads of its own between the two"};
@@ -96,6 +152,8 @@ void add(Registry& registry, const Contender& contender) {
 void add_zeromq(Registry& registry) {
   add<ZeroMqCarrier<Route::kInProcess>>(registry, kInProcess);
   add<ZeroMqCarrier<Route::kUnixSocket>>(registry, kUnix);
+  add_senders_of<ZeroMqSenders<false>>(registry, kSenders);
+  add_senders_of<ZeroMqSenders<true>>(registry, kSendersSlept);
 }
 
 }  // namespace slipring::bench

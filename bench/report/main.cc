@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/adapter/adapter_contenders.h"
 #include "bench/peers/peers.h"
 #include "bench/report/page.h"
 #include "bench/report/plot.h"
@@ -148,6 +149,8 @@ int report(int argc, char** argv) {
   add_slipring_links(registry);
   add_slipring_waiting(registry);
   add_protection(registry);
+  add_calls(registry);
+  add_senders(registry);
   add_abort(registry);
   add_control_looks(registry);
   add_all_peers(registry);

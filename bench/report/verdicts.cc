@@ -93,6 +93,12 @@ class Judge {
     compare(title, goal, workload, workload, rivals, wanted, true);
   }
 
+  // A time, of those of ours that `chosen` finds.
+  void at_least_as_quick(const char* title, const char* goal, const char* workload,
+                         const Choice& chosen) {
+    compare(title, goal, workload, workload, is_rival, 1, true, chosen);
+  }
+
   // Our own figures in two workloads.
   void between(const char* title, const char* goal, const char* workload, const char* reference,
                double wanted, bool at_most) {
@@ -194,9 +200,9 @@ class Judge {
   }
 
   void compare(const char* title, const char* goal, const char* workload, const char* reference,
-               const Choice& rivals, double wanted, bool at_most) {
+               const Choice& rivals, double wanted, bool at_most, const Choice& chosen = is_ours) {
     Verdict verdict = begin(title, goal, wanted, at_most);
-    const Measured* const ours = best_of(outcome_, workload, is_ours);
+    const Measured* const ours = best_of(outcome_, workload, chosen);
     const Measured* const theirs = best_of(outcome_, reference, rivals);
     if (ours != nullptr) verdict.ours = named(*ours);
     if (theirs != nullptr) verdict.against = named(*theirs);
@@ -256,7 +262,28 @@ void judge_records(Judge& judge) {
                 0.9, false);
 }
 
+bool is_asleep(const Contender& contender) {
+  return std::strcmp(contender.id, "slipring.calls-asleep") == 0;
+}
+
+void judge_adapters(Judge& judge) {
+  constexpr const char* kAheadOfSockets = "ahead of unix sockets";
+  judge.at_least_as_quick("A call of 64 B, polled", kAheadOfSockets, "call", is_ours);
+  judge.at_least_as_quick("A call of 64 B, ready to sleep", kAheadOfSockets, "call.slept", is_ours);
+  judge.at_least_as_quick("A call of 64 B, asleep each time", kAheadOfSockets, "call.slept",
+                          is_asleep);
+  judge.at_least("16 calls at a time, polled", kAheadOfSockets, "call16", is_rival, 1);
+  judge.at_least("16 calls at a time, ready to sleep", kAheadOfSockets, "call16.slept", is_rival,
+                 1);
+  judge.at_least("Mailbox, 64 B from 1 sender", "ahead of sockets, queues and ZeroMQ", "senders1",
+                 is_rival, 1);
+  judge.at_least("Mailbox, 64 B from 4 senders", "ahead of sockets, queues and ZeroMQ", "senders4",
+                 is_rival, 1);
+}
+
 void judge_links(Judge& judge) {
+  judge.at_least_as_quick("Abort with 256 MiB queued",
+                          "ahead of a pipe whose sender drops the rest", "abort256m", is_ours);
   judge.at_most("Abort with 256 MiB queued", "≤ 1/50 of playing the queue out", "abort256m", is_raw,
                 0.02);
   judge.at_most("Abort with 256 MiB queued", "≤ 1/50 of reading it out of a pipe", "abort256m",
@@ -303,6 +330,7 @@ std::vector<Verdict> judge_goals(const RunOutcome& outcome) {
   judge_one_way(judge);
   judge_records(judge);
   judge_many(judge);
+  judge_adapters(judge);
   judge_links(judge);
   return judge.take();
 }

@@ -1,5 +1,5 @@
-// Bytes from one descriptor to another: spliced within the kernel between two pipes, or a pipe and
-// a file; through a buffer elsewhere.
+// Bytes from one descriptor to another: spliced within the kernel from a pipe or a file into a
+// pipe; through a buffer elsewhere.  CARRY.md says why.
 #pragma once
 
 #include "core/error/result.h"

@@ -23,8 +23,6 @@
 
 namespace slipring {
 
-inline constexpr std::uint32_t kMaxPendingCalls = 256;
-
 // How a call has ended.
 struct RpcAnswer {
   std::uint64_t call = 0;

@@ -66,6 +66,9 @@ template <typename Header>
   return header;
 }
 
+// Of one caller, at a time; no two of them have numbers that are equal modulo this.
+inline constexpr std::uint32_t kMaxPendingCalls = 256;
+
 [[nodiscard]] constexpr std::uint64_t call_number(std::uint32_t lane, std::uint32_t incarnation,
                                                   std::uint32_t count) noexcept {
   return std::uint64_t{lane} << 56 | (std::uint64_t{incarnation} & 0xff'ffff) << 32 | count;

@@ -1,6 +1,5 @@
 #include "pipelines/adapter/rpc_server.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "core/error/check.h"
@@ -19,7 +18,8 @@ RpcServer::RpcServer(LaneReader requests, LaneReader cancellations, std::vector<
     : requests_(std::move(requests)),
       cancellations_(std::move(cancellations)),
       replies_(std::move(replies)),
-      options_(options) {}
+      options_(options),
+      cancelled_(replies_.size() * kMaxPendingCalls) {}
 
 Result<RpcServer> RpcServer::attach(const SegmentDirectory& directory, std::string_view name,
                                     const RpcServerOptions& options) noexcept {
@@ -46,15 +46,23 @@ std::uint64_t RpcServer::max_reply_bytes() const noexcept {
   return replies_.front().max_message_bytes() - sizeof(RpcReply);
 }
 
+// Nothing for a number that is no call's.
+RpcServer::Cancellation* RpcServer::place_of(std::uint64_t number) noexcept {
+  const std::uint64_t lane = number >> 56;
+  if (number == 0 || lane >= replies_.size()) return nullptr;
+  return &cancelled_[lane * kMaxPendingCalls + number % kMaxPendingCalls];
+}
+
 void RpcServer::hear_cancellations() noexcept {
   LaneMessage message;
   for (;;) {
     const Transfer answer = cancellations_.try_peek(message);
     if (answer == Transfer::kBlocked) return;
     if (answer == Transfer::kCorruptPeer) continue;  // told once a lane, and cut off
-    if (const auto number = rpc_header<std::uint64_t>(message.message.bytes)) {
-      cancelled_[cancelled_next_] = {*number, message.sender.process_id};
-      cancelled_next_ = (cancelled_next_ + 1) % kRemembered;
+    const auto number = rpc_header<std::uint64_t>(message.message.bytes);
+    if (Cancellation* const place = number ? place_of(*number) : nullptr) {
+      *place = {*number, message.sender.process_id};
+      has_cancelled_ = true;
     }
     cancellations_.release(message);
   }
@@ -62,11 +70,11 @@ void RpcServer::hear_cancellations() noexcept {
 
 bool RpcServer::is_cancelled(const RpcCall& call) noexcept {
   if (cancellations_.has_message()) hear_cancellations();
+  if (!has_cancelled_) return false;
+  const Cancellation* const cancelled = place_of(call.number);
   // Nobody cancels another's call.
-  return std::any_of(cancelled_.begin(), cancelled_.end(), [&](const Cancellation& cancelled) {
-    return cancelled.number == call.number && cancelled.process_id == call.caller.process_id &&
-           call.number != 0;
-  });
+  return cancelled != nullptr && cancelled->number == call.number &&
+         cancelled->process_id == call.caller.process_id;
 }
 
 // Not any more: why, is counted.

@@ -8,7 +8,6 @@
 // One thread at a time.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -71,8 +70,8 @@ class RpcServer {
   [[nodiscard]] const RpcServerCounts& counts() const noexcept { return counts_; }
 
  private:
-  // Cancellations that nobody has met yet; the oldest are forgotten.
-  static constexpr std::size_t kRemembered = 256;
+  // Remembered at its call's lane and number modulo kMaxPendingCalls: pending calls do not share
+  // a place.
   struct Cancellation {
     std::uint64_t number = 0;
     pid_t process_id = 0;
@@ -81,6 +80,7 @@ class RpcServer {
   RpcServer(LaneReader requests, LaneReader cancellations, std::vector<LinkWriter> replies,
             const RpcServerOptions& options) noexcept;
   void hear_cancellations() noexcept;
+  [[nodiscard]] Cancellation* place_of(std::uint64_t number) noexcept;
   [[nodiscard]] bool is_cancelled(const RpcCall& call) noexcept;
   [[nodiscard]] bool is_wanted(const RpcCall& call) noexcept;
   bool send(std::uint64_t number, RpcStatus status, std::span<const std::byte> reply) noexcept;
@@ -94,8 +94,8 @@ class RpcServer {
   bool has_call_in_hand_ = false;
   std::uint32_t lane_seen_alive_ = UINT32_MAX;
   std::uint32_t taken_since_look_ = 0;
-  std::array<Cancellation, kRemembered> cancelled_{};
-  std::size_t cancelled_next_ = 0;
+  std::vector<Cancellation> cancelled_;
+  bool has_cancelled_ = false;  // anybody, ever
 };
 
 }  // namespace slipring

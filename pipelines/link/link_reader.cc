@@ -273,11 +273,6 @@ void LinkReader::ring_for_credit() noexcept {
   end_.ring();
 }
 
-bool LinkReader::has_message() const noexcept {
-  if (corrupt_ || end_.has_news() || is_command_due()) return true;
-  return slots_ ? slots_->has_message() : records_->has_message();
-}
-
 bool LinkReader::is_finished() const noexcept {
   // In this order: what was published before closing is seen now.
   return end_.is_peer_closed() && !has_message();

@@ -86,7 +86,10 @@ class LinkReader {
   void close() noexcept { end_.close(); }
 
   // Whether try_peek() might not answer kBlocked.  Changes nothing.
-  [[nodiscard]] bool has_message() const noexcept;
+  [[nodiscard]] bool has_message() const noexcept {
+    if (corrupt_ || end_.has_news() || is_command_due()) return true;
+    return slots_ ? slots_->has_message() : records_->has_message();
+  }
   // The writer has aborted something that is not finished yet, held messages included.
   [[nodiscard]] bool has_abort() const noexcept { return abort_before() > done(); }
   // First position that the writer, or with kControlByHand a command, still wants, as it says

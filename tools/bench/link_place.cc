@@ -41,12 +41,16 @@ Leavings& leavings() {
 
 }  // namespace
 
-LinkPlace::LinkPlace(const LinkShape& shape, bool is_guarded) {
+LinkPlace::LinkPlace() {
   char path[] = "/dev/shm/slipring-bench-XXXXXX";
   check(mkdtemp(path) != nullptr, "a directory in /dev/shm");
   path_ = path;
   maker_ = getpid();
   leavings().paths.push_back(path_);
+  is_there_ = true;
+}
+
+LinkPlace::LinkPlace(const LinkShape& shape, bool is_guarded) : LinkPlace() {
   if (is_guarded) {
     start_broker(shape);
   } else {

@@ -19,6 +19,8 @@ class LinkPlace {
   static constexpr const char* kName = "bench.link";
 
   LinkPlace(const LinkShape& shape, bool is_guarded);
+  // The directory alone, for links that others make.
+  LinkPlace();
   LinkPlace(const LinkPlace&) = delete;
   LinkPlace& operator=(const LinkPlace&) = delete;
   ~LinkPlace();

@@ -70,8 +70,16 @@ std::vector<Workload> ring_workloads() {
 
 std::vector<Workload> link_workloads() {
   constexpr const char* kAdapters = "Adapters: out of band";
+  constexpr const char* kCalls = "Adapters: calls between two processes";
+  constexpr const char* kSenders = "Adapters: many senders, one reader, a process each";
   constexpr const char* kProtection = "Links between two processes, named and guarded";
   return {
+      {"call", "64 B there, 64 B back, polled", kCalls, kTime, 64},
+      {"call.slept", "64 B there, 64 B back, both may sleep", kCalls, kTime, 64},
+      {"call16", "16 calls at a time, polled", kCalls, kRate, 64},
+      {"call16.slept", "16 calls at a time, both may sleep", kCalls, kRate, 64},
+      {"senders1", "64 B from 1 sender", kSenders, kRate, 64},
+      {"senders4", "64 B from 4 senders", kSenders, kRate, 64},
       {"abort256m", "Abort with 256 MiB queued, to the first fresh request", kAdapters, kTime,
        4096},
       {"look.never", "64 B records, no look at the control lane", kAdapters, kRate, 64},

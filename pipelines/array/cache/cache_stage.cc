@@ -187,11 +187,14 @@ bool CacheStage::start(Pending& pending) {
 
 // Durable when all that is dirty now is on the array.
 bool CacheStage::begin_durable(Pending& pending) {
-  if (options_.planted == CacheFault::kFlushDoesNotWait) {
+  const bool is_flush = pending.request.operation == BlockOperation::kFlush;
+  if (options_.planted == CacheFault::kFlushDoesNotWait ||
+      (options_.planted == CacheFault::kIgnoresFua && !is_flush)) {
     reply(pending);
     return true;
   }
-  pending.flush_number = cache_.next_number();
+  pending.flush_number =
+      options_.planted == CacheFault::kFlushForgetsDirty ? 1 : cache_.next_number();
   ++durable_count_;
   return true;
 }

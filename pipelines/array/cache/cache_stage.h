@@ -32,6 +32,9 @@ enum class CacheFault : std::uint8_t {
   kNone,
   kReplayIgnoresSequence,  // what is delivered again is done again
   kFlushDoesNotWait,       // a flush is answered while blocks are dirty
+  kFlushForgetsDirty,      // a flush asks the array for its own, and does not wait for dirty blocks
+  kIgnoresFua,             // a durable write is answered as any other
+  kForgetsMemory,          // a successor begins with an empty cache
 };
 
 struct CacheOptions {

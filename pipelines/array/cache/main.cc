@@ -34,7 +34,9 @@ StageDescription describe() {
       {"idle_write_ms", "500", "without requests, after which all dirty blocks are written"},
       {"stripe_kib", "192", "KiB of data in a stripe of the array, 4 to 16384: written together"},
       {"volumes", "rest", "sizes of the exports, in their order, e.g. 10GiB,4GiB,rest"},
-      {"planted", "none", "a deliberate fault, for tests: none, replay, flush-no-wait"},
+      {"planted", "none",
+       "a deliberate fault, for tests: none, replay, flush-no-wait, "
+       "flush-forgets, no-fua, forget"},
   };
   description.keeps_descriptors = true;
   description.bell_order = BellOrder::kFence;
@@ -70,9 +72,9 @@ bool are_links_fit(Stage& stage) {
   return false;
 }
 
-Result<CacheMemory> take_memory(Stage& stage) {
+Result<CacheMemory> take_memory(Stage& stage, CacheFault planted) {
   for (KeptDescriptor& kept : stage.keeper().take_inherited()) {
-    if (kept.name != kMemoryName) continue;
+    if (kept.name != kMemoryName || planted == CacheFault::kForgetsMemory) continue;
     return CacheMemory::adopt(std::move(kept.descriptor), MemoryLock::kTry);
   }
   const auto slots = static_cast<std::uint64_t>(stage.option_number("memory_mib", 4, 1 << 20))
@@ -88,12 +90,22 @@ Result<CacheMemory> take_memory(Stage& stage) {
 }
 
 bool take_fault(Stage& stage, CacheFault& fault) {
+  static constexpr std::pair<const char*, CacheFault> kFaults[] = {
+      {"none", CacheFault::kNone},
+      {"replay", CacheFault::kReplayIgnoresSequence},
+      {"flush-no-wait", CacheFault::kFlushDoesNotWait},
+      {"flush-forgets", CacheFault::kFlushForgetsDirty},
+      {"no-fua", CacheFault::kIgnoresFua},
+      {"forget", CacheFault::kForgetsMemory},
+  };
   const std::string word = stage.option("planted");
-  if (word == "replay") fault = CacheFault::kReplayIgnoresSequence;
-  if (word == "flush-no-wait") fault = CacheFault::kFlushDoesNotWait;
-  if (word == "none" || fault != CacheFault::kNone) return true;
-  stage.log(Severity::kError, "option planted: '%s' is none of none, replay, flush-no-wait",
-            word.c_str());
+  std::string words;
+  for (const auto& [name, value] : kFaults) {
+    fault = value;
+    if (word == name) return true;
+    words += std::string(words.empty() ? "" : ", ") + name;
+  }
+  stage.log(Severity::kError, "option planted: '%s' is none of %s", word.c_str(), words.c_str());
   return false;
 }
 
@@ -115,7 +127,7 @@ int serve(Stage& stage) {
   }
   options.volume_sizes = std::move(*volumes);
   if (!are_links_fit(stage) || !take_fault(stage, options.planted)) return 2;
-  Result<CacheMemory> memory = take_memory(stage);
+  Result<CacheMemory> memory = take_memory(stage, options.planted);
   if (!memory) {
     stage.log(Severity::kError, "no memory for the cache: %s",
               describe_error(memory.error()).c_str());

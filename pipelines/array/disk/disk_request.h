@@ -50,6 +50,14 @@ struct DiskRequest {
 static_assert(sizeof(DiskRequest) == 24);
 static_assert(std::is_trivially_copyable_v<DiskRequest>);
 
+// Whether it is about something, at most so much, that a disk of that size has.
+[[nodiscard]] constexpr bool is_within(const DiskRequest& request, std::uint64_t most_bytes,
+                                       std::uint64_t disk_bytes) noexcept {
+  return request.length_bytes != 0 && request.length_bytes <= most_bytes &&
+         request.offset_bytes <= disk_bytes &&
+         request.length_bytes <= disk_bytes - request.offset_bytes;
+}
+
 struct DiskReply {
   std::uint32_t buffer_slot;  // of a read's data; kNoBufferSlot when it has none
   std::uint32_t buffer_generation;

@@ -3,8 +3,7 @@
 // Requests that are there at one look at the ring are under way together; replies go out in their
 // order, at the same position as the request (disk_request.h).  A request below the replies'
 // position was answered by a predecessor, and is not executed again: a later one may have written
-// to the same place and been synced.
-
+// to the same place and been synced.  One thread.
 #pragma once
 
 #include <errno.h>
@@ -22,6 +21,7 @@
 
 #include "pipelines/array/disk/disk_engine.h"
 #include "pipelines/array/disk/disk_file.h"
+#include "pipelines/array/disk/disk_observer.h"
 #include "pipelines/array/disk/disk_report.h"
 #include "pipelines/array/disk/disk_request.h"
 #include "pipelines/array/disk/disk_room.h"
@@ -32,12 +32,12 @@
 
 namespace slipring::array {
 
-// One thread.
 class DiskStage {
  public:
   // Requires: the option engine is auto, io_uring or plain.
-  explicit DiskStage(Stage& stage)
+  explicit DiskStage(Stage& stage, DiskObserver* observer = nullptr)
       : stage_(stage),
+        observer_(observer),
         requests_(*stage.input("requests")),
         replies_(*stage.output("replies")),
         report_(stage),
@@ -81,6 +81,7 @@ class DiskStage {
     EngineTask task;
     std::optional<std::uint32_t> buffer;  // of a read's data, in the replies' pool
     bool is_answered = false;             // by a predecessor
+    std::uint64_t observed = 0;           // the observer's name of it
   };
 
   // What a predecessor had opened, which may be another one than the options say by now.
@@ -225,6 +226,10 @@ class DiskStage {
       task.is_done = true;
       return true;
     }
+    const BufferHandle data{request.buffer_slot, request.buffer_generation};
+    const std::byte* bytes =
+        brings_data(request.kind) ? requests_.pool()->bytes(data).data() : nullptr;
+    if (observer_ != nullptr) pending.observed = observer_->begins(request, bytes);
     task.offset_bytes = request.offset_bytes;
     task.length_bytes = request.length_bytes;
     switch (request.kind) {
@@ -240,9 +245,7 @@ class DiskStage {
       case DiskRequestKind::kWriteDurable:
         task.operation = request.kind == DiskRequestKind::kWrite ? EngineOperation::kWrite
                                                                  : EngineOperation::kWriteDurable;
-        // The engines only read from it.
-        task.bytes = const_cast<std::byte*>(
-            requests_.pool()->bytes({request.buffer_slot, request.buffer_generation}).data());
+        task.bytes = const_cast<std::byte*>(bytes);  // the engines only read from it
         break;
       case DiskRequestKind::kZero:
         // A word to the file system, most of the time: not worth a trip.
@@ -287,11 +290,7 @@ class DiskStage {
     const std::uint64_t most = is_about_range(request.kind) ? UINT32_MAX
                                : is_write                   ? requests_.pool()->buffer_bytes()
                                                             : replies_.pool()->buffer_bytes();
-    if (request.length_bytes == 0 || request.length_bytes > most ||
-        request.offset_bytes > disk_.size_bytes ||
-        request.length_bytes > disk_.size_bytes - request.offset_bytes) {
-      return EINVAL;
-    }
+    if (!is_within(request, most, disk_.size_bytes)) return EINVAL;
     const BufferHandle data{request.buffer_slot, request.buffer_generation};
     return !is_write || requests_.pool()->holds(data) || was_done(pending) ? 0 : EINVAL;
   }
@@ -362,6 +361,7 @@ class DiskStage {
       }
     }
     report_.count(request);
+    if (pending.observed != 0) observer_->ended(pending.observed, pending.task.error);
   }
 
   int end() {
@@ -379,6 +379,7 @@ class DiskStage {
   static constexpr int kEndingLookMs = 1;
 
   Stage& stage_;
+  DiskObserver* observer_;  // nullptr: nobody
   LinkReader& requests_;
   LinkWriter& replies_;
   DiskReport report_;

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pipelines/array/block_request.h"
@@ -61,6 +62,8 @@ StageDescription describe() {
       {"chunk_kib", "64", "KiB of a chunk, 4 to 1024, of a new array"},
       {"log_mib", "64", "MiB of the log on each member, 1 to 1024, of a new array"},
       {"create", "true", "make an array when all members are blank"},
+      {"planted", "none",
+       "a deliberate fault, for tests: none, log-after-data, log-not-durable, no-checkpoint-sync"},
   };
   description.bell_order = BellOrder::kFence;
   return description;
@@ -122,6 +125,24 @@ void say(Stage& stage, const RaidArray& array, const AssemblyReport& report) {
             static_cast<unsigned long long>(array.counters().replayed_groups));
 }
 
+bool take_fault(Stage& stage, PlantedFault& fault) {
+  static constexpr std::pair<const char*, PlantedFault> kFaults[] = {
+      {"none", PlantedFault::kNone},
+      {"log-after-data", PlantedFault::kLogAfterData},
+      {"log-not-durable", PlantedFault::kLogNotDurable},
+      {"no-checkpoint-sync", PlantedFault::kNoSyncAtCheckpoint},
+  };
+  const std::string word = stage.option("planted");
+  std::string words;
+  for (const auto& [name, value] : kFaults) {
+    fault = value;
+    if (word == name) return true;
+    words += std::string(words.empty() ? "" : ", ") + name;
+  }
+  stage.log(Severity::kError, "option planted: '%s' is none of %s", word.c_str(), words.c_str());
+  return false;
+}
+
 int serve(Stage& stage) {
   LinkDisks disks(stage);
   if (!are_links_fit(stage) || !add_disks(stage, disks)) return 2;
@@ -137,6 +158,7 @@ int serve(Stage& stage) {
       static_cast<std::uint32_t>(stage.option_number("chunk_kib", 4, 1024)) * 1024 / kBlockBytes;
   options.log_bytes = static_cast<std::uint64_t>(stage.option_number("log_mib", 1, 1024)) << 20;
   options.creates = stage.option_flag("create");
+  if (!take_fault(stage, options.planted)) return 2;
   if (getrandom(options.new_id.data(), options.new_id.size(), 0) !=
       static_cast<ssize_t>(options.new_id.size())) {
     stage.log(Severity::kError, "no random bytes for an array's id: %s", strerror(errno));

@@ -90,6 +90,7 @@ Status RaidArray::zero_rows(std::uint64_t row, std::uint64_t count) {
   const bool has_log = layout_.parities() != 0 && planted_ != PlantedFault::kZeroNotLogged;
   if (has_log && planted_ == PlantedFault::kLogAfterData) {
     if (const Status zeroed = put(); !zeroed) return zeroed;
+    checksums_.set_zeros(row, count);
     return log_zeros(row, count);
   }
   if (has_log) {

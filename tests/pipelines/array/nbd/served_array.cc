@@ -51,8 +51,8 @@ std::vector<std::string> words_of(const SocketFolder& folder, const std::string&
   return words;
 }
 
-std::string stage_path() {
-  std::string path;
+std::string stage_path(const std::string& own_programs) {
+  std::string path = own_programs.empty() ? "" : own_programs + ":";
   for (const char* program : {"nbd", "file", "cache", "raid", "disk"}) {
     path += data(std::string("pipelines/array/") + program) + ":";
   }
@@ -70,9 +70,11 @@ SocketFolder::~SocketFolder() {
 }
 
 ServedArray::ServedArray(const std::string& pipeline,
-                         std::vector<std::pair<std::string, std::string>> settings)
-    : run_(words_of(sockets_, pipeline, std::move(settings)), shop_.file("log"),
-           {"SLIPRING_DIR=" + shop_.segments(), "SLIPRING_STAGE_PATH=" + stage_path()}) {
+                         std::vector<std::pair<std::string, std::string>> settings,
+                         const std::string& own_programs)
+    : run_(
+          words_of(sockets_, pipeline, std::move(settings)), shop_.file("log"),
+          {"SLIPRING_DIR=" + shop_.segments(), "SLIPRING_STAGE_PATH=" + stage_path(own_programs)}) {
   REQUIRE_MESSAGE(eventually([this] { return pid_of("nbd") != 0; }, kPatienceSeconds),
                   "the array does not start: " << log());
   REQUIRE_MESSAGE(NbdClient::connect(socket()).has_value(), "nobody listens: " << log());

@@ -31,9 +31,10 @@ class ServedArray {
  public:
   // Runs the pipeline file of that name in pipelines/array with these options set and without its
   // limit of restarts, on a unix socket of its own and, unless set otherwise, with one new file of
-  // 32 MiB in memory.
+  // 32 MiB in memory.  Stages' programs that lie in the folder `own_programs` are taken from there.
   explicit ServedArray(const std::string& pipeline = "plain.toml",
-                       std::vector<std::pair<std::string, std::string>> settings = {});
+                       std::vector<std::pair<std::string, std::string>> settings = {},
+                       const std::string& own_programs = "");
 
   [[nodiscard]] std::string socket() const { return sockets_.socket(); }
   [[nodiscard]] std::string file(const std::string& name) const { return sockets_.file(name); }

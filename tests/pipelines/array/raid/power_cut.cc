@@ -5,6 +5,7 @@
 
 #include "pipelines/array/raid/block_memory.h"
 #include "tests/pipelines/array/raid/block_pattern.h"
+#include "tests/pipelines/array/raid/cut_choices.h"
 
 namespace slipring::array::test {
 namespace {
@@ -146,66 +147,14 @@ class PowerCuts {
     if (report_.violations != 0) return;
     ++report_.cuts;
     const std::vector<UnstableSector> sectors = disks.unstable(commands);
-    std::vector<std::uint32_t> choices(sectors.size(), 0);
-    if (sectors.size() <= options_.exhaustive_sectors) {
-      ++report_.exhaustive_cuts;
-      do {
-        look(sectors, choices);
-      } while (advance(sectors, choices));
-      return;
-    }
-    look(sectors, choices);
-    for (std::size_t i = 0; i < sectors.size(); ++i) choices[i] = newest(sectors[i]);
-    look(sectors, choices);
-    for (std::uint32_t sample = 0; sample < options_.samples; ++sample) {
-      choose(sectors, choices, sample);
-      look(sectors, choices);
-    }
-  }
-
-  static std::uint32_t newest(const UnstableSector& sector) {
-    return static_cast<std::uint32_t>(sector.versions.size());
-  }
-
-  // The next combination; false after the last.
-  static bool advance(const std::vector<UnstableSector>& sectors,
-                      std::vector<std::uint32_t>& choices) {
-    for (std::size_t i = 0; i < choices.size(); ++i) {
-      if (choices[i] < newest(sectors[i])) {
-        ++choices[i];
-        return true;
-      }
-      choices[i] = 0;
-    }
-    return false;
-  }
-
-  void choose(const std::vector<UnstableSector>& sectors, std::vector<std::uint32_t>& choices,
-              std::uint32_t sample) {
-    const std::size_t odd = random_() % sectors.size();
-    for (std::size_t i = 0; i < sectors.size(); ++i) {
-      const std::uint32_t most = newest(sectors[i]);
-      switch (sample % 5) {
-        case 0:  // one alone
-          choices[i] = i == odd ? most : 0;
-          break;
-        case 1:  // all but one
-          choices[i] = i == odd ? 0 : most;
-          break;
-        case 2:  // up to somewhere, as disks are numbered
-          choices[i] = i < odd ? most : 0;
-          break;
-        case 3:  // one disk has everything, the others nothing
-          choices[i] = sectors[i].member == sectors[odd].member ? most : 0;
-          break;
-        default:
-          choices[i] = static_cast<std::uint32_t>(random_() % (most + 1));
-      }
-    }
+    const bool is_exhaustive =
+        for_each_choice(sectors, options_.exhaustive_sectors, options_.samples, random_,
+                        [&](const CutChoices& choices) { look(sectors, choices); });
+    if (is_exhaustive) ++report_.exhaustive_cuts;
   }
 
   // One state of the disks, with each loss.
-  void look(const std::vector<UnstableSector>& sectors, const std::vector<std::uint32_t>& choices) {
+  void look(const std::vector<UnstableSector>& sectors, const CutChoices& choices) {
     if (report_.violations != 0) return;
     ++report_.states;
     for (const std::uint32_t missing : losses()) {
@@ -231,9 +180,9 @@ class PowerCuts {
   void cut_recovery(std::span<const DiskCommand> commands, std::uint32_t missing) {
     const std::vector<UnstableSector> sectors = crashed_.unstable(commands);
     if (sectors.empty()) return;
-    std::vector<std::uint32_t> choices(sectors.size(), 0);
+    CutChoices choices(sectors.size(), 0);
     for (std::uint32_t sample = 0; sample < options_.cuts_in_recovery; ++sample) {
-      choose(sectors, choices, static_cast<std::uint32_t>(random_()));
+      choose(sectors, choices, static_cast<std::uint32_t>(random_()), random_);
       nested_.become(crashed_, sectors, choices);
       for (std::uint32_t member = 0; member < options_.member_count; ++member) {
         if ((missing >> member & 1U) != 0) nested_.set_present(member, false);
