@@ -1,9 +1,10 @@
 // TLS 1.3 over a connected socket, with certificates on both sides (OpenSSL).
 //
-// Both sides show a certificate, and each verifies the other's against the given authorities; a
-// client also checks that the server's certificate is made out to the name it meant to reach.
-// Nothing older than TLS 1.3, no resumption: every connection verifies anew.  Revocation is not
-// asked for: issue certificates that are short-lived.
+// Both sides show a certificate, and each verifies the other's against the given authorities,
+// unless a server was given none: then it asks its clients for nothing.  A client also checks that
+// the server's certificate is made out to the name it meant to reach. Nothing older than TLS 1.3,
+// no resumption: every connection verifies anew.  Revocation is not asked for: issue certificates
+// that are short-lived.
 //
 // The channel never waits: on a non-blocking socket each call does what it can and says what the
 // socket must be ready for, before the same call is made again.  On a blocking socket the calls
@@ -32,7 +33,8 @@ enum class TlsSide : std::uint8_t { kClient, kServer };
 
 // Paths of PEM files.  A key with a pass phrase is refused: nobody is there to be asked.
 struct TlsCredentials {
-  std::string authority_file;    // the certificates that the other side's must lead to
+  std::string authority_file;    // the certificates that the other side's must lead to; of a
+                                 // server, empty: clients need none
   std::string certificate_file;  // our own, followed by those that lead to an authority
   std::string key_file;          // of our own certificate
 };

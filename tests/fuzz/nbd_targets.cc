@@ -46,7 +46,11 @@ class OptionParser {
 
   void run(std::span<const std::uint8_t> input, Tally& tally) {
     if (input.size() < 2) return tally.count(Answer::kRefused);
-    array::HagglingState state{(input[1] & 2) != 0, (input[1] & 1) != 0, {}};
+    array::HagglingState state;
+    state.has_no_zeroes = (input[1] & 2) != 0;
+    state.has_structured_replies = (input[1] & 1) != 0;
+    state.tls = static_cast<array::TlsPolicy>(input[1] >> 2 & 3);
+    state.is_encrypted = (input[1] & 16) != 0;
     const auto data = std::as_bytes(input.subspan(2));
     const array::OptionAnswer answer = array::answer_option(input[0], data, exports_, state);
     tally.look_at(answer.reply);

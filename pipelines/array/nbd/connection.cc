@@ -100,7 +100,14 @@ bool Connection::may_answer() const noexcept {
          state().text_tail - state().text_head < kUnsentTextMax;
 }
 
-Progress Connection::receive(int socket) {
+void Connection::finish_handshake() noexcept {
+  ConnectionState next = state();
+  next.phase = Phase::kOptions;
+  next.is_encrypted = 1;
+  commit(next);
+}
+
+Progress Connection::receive(int socket, EncryptedStream* stream) {
   const ConnectionState& now = state();
   const bool takes_input = now.phase == Phase::kClientFlags || now.phase == Phase::kOptions ||
                            now.phase == Phase::kTransmission;
@@ -123,7 +130,11 @@ Progress Connection::receive(int socket) {
                         transfer.parts.data() + part_count);
   transfer.bytes_max = transfer.payload_bytes_max + room;
   if (transfer.bytes_max == 0) return Progress::kWaits;
-  switch (receive_once(socket, transfer, part_count, now.receive_number)) {
+  const MoveOutcome outcome =
+      stream == nullptr
+          ? receive_once(socket, transfer, part_count, now.receive_number)
+          : stream->receive(std::span(transfer.parts).first(part_count), transfer.header.msg_len);
+  switch (outcome) {
     case MoveOutcome::kNothing:
       return Progress::kNone;
     case MoveOutcome::kEnded:
@@ -150,7 +161,7 @@ void Connection::count_received() {
   after_payload();
 }
 
-Progress Connection::send(int socket) {
+Progress Connection::send(int socket, EncryptedStream* stream) {
   const ConnectionState& now = state();
   if (is_broken_) return Progress::kEnded;
   if (!has_output() || now.phase == Phase::kClosed) return Progress::kNone;
@@ -183,7 +194,11 @@ Progress Connection::send(int socket) {
     }
     add({const_cast<std::byte*>(data.data()), item.payload_bytes});
   }
-  switch (send_once(socket, transfer, part_count, now.send_number)) {
+  const MoveOutcome outcome =
+      stream == nullptr
+          ? send_once(socket, transfer, part_count, now.send_number)
+          : stream->send(std::span(transfer.parts).first(part_count), transfer.header.msg_len);
+  switch (outcome) {
     case MoveOutcome::kNothing:
       return Progress::kNone;
     case MoveOutcome::kEnded:

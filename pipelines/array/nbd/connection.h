@@ -21,6 +21,7 @@
 
 #include "pipelines/array/nbd/block_port.h"
 #include "pipelines/array/nbd/connection_memory.h"
+#include "pipelines/array/nbd/encrypted_stream.h"
 #include "pipelines/array/nbd/nbd_request.h"
 #include "pipelines/array/nbd/option_haggling.h"
 #include "pipelines/array/nbd/piece_table.h"
@@ -32,6 +33,7 @@ struct FrontContext {
   PieceTable& pieces;
   BlockPort& port;
   std::vector<NbdExport> exports;
+  TlsPolicy tls = TlsPolicy::kOff;
   std::uint32_t piece_limit = kPieceCountMax;  // of one connection
   std::uint64_t request_count = 0;             // accepted
   std::uint64_t refused_count = 0;             // answered with an error without asking anybody
@@ -67,9 +69,14 @@ class Connection {
   void adopt_piece(std::uint32_t piece);
   void finish_resume();
 
-  // Moves bytes, once.
-  [[nodiscard]] Progress receive(int socket);
-  [[nodiscard]] Progress send(int socket);
+  // Moves bytes, once; through `stream` if there is one.
+  [[nodiscard]] Progress receive(int socket, EncryptedStream* stream = nullptr);
+  [[nodiscard]] Progress send(int socket, EncryptedStream* stream = nullptr);
+  // The client has been told that TLS begins: what comes now is its handshake.
+  [[nodiscard]] bool wants_handshake() const noexcept {
+    return phase() == Phase::kStartTls && !has_output() && !is_broken_;
+  }
+  void finish_handshake() noexcept;
   [[nodiscard]] bool has_output() const noexcept { return state().item_head != state().item_tail; }
 
   // Parses what came and cuts requests into pieces, as far as it goes now: kSome or kEnded; else

@@ -33,6 +33,7 @@ Progress Connection::work() {
               : state().payload_request != kNoIndex ? take_payload()
                                                     : take_request();
         break;
+      case Phase::kStartTls:
       case Phase::kFinishing:
       case Phase::kFree:
       case Phase::kClosed:
@@ -95,7 +96,11 @@ Progress Connection::take_option() {
   }
   if (input_size() < kOptionHeaderBytes + size) return Progress::kNone;
   copy_input(std::span(bytes).first(kOptionHeaderBytes + size));
-  HagglingState agreed{next.has_no_zeroes != 0, next.has_structured_replies != 0, std::nullopt};
+  HagglingState agreed;
+  agreed.tls = context_->tls;
+  agreed.is_encrypted = next.is_encrypted != 0;
+  agreed.has_no_zeroes = next.has_no_zeroes != 0;
+  agreed.has_structured_replies = next.has_structured_replies != 0;
   if (next.has_allocation_context != 0) {
     agreed.allocation_export = static_cast<std::uint16_t>(next.has_allocation_context - 1);
   }
@@ -105,12 +110,18 @@ Progress Connection::take_option() {
     hang_up();
     return Progress::kNone;
   }
+  // What came behind it unencrypted may be anybody's, and must not count as said within.
+  if (answer.outcome == HagglingOutcome::kStartTls && input_size() != kOptionHeaderBytes + size) {
+    hang_up();
+    return Progress::kNone;
+  }
   check(answer.reply.size() <= kOptionReplyBytesMax, "an answer as long as it may be");
   put(next, answer.reply);
   next.input_head += kOptionHeaderBytes + size;
   next.has_structured_replies = agreed.has_structured_replies ? 1 : 0;
   next.has_allocation_context =
       agreed.allocation_export ? static_cast<std::uint8_t>(*agreed.allocation_export + 1) : 0;
+  if (answer.outcome == HagglingOutcome::kStartTls) next.phase = Phase::kStartTls;
   if (answer.outcome == HagglingOutcome::kFinish) next.phase = Phase::kFinishing;
   if (answer.outcome == HagglingOutcome::kTransmission) {
     next.phase = Phase::kTransmission;

@@ -69,6 +69,7 @@ enum class Phase : std::uint32_t {
   kTransmission = 3,  // requests and replies
   kFinishing = 4,     // no more input; what is under way is answered, and then it is closed
   kClosed = 5,        // the socket is done with; its pieces are still under way
+  kStartTls = 6,      // once the answer is sent, the handshake; then kOptions again
 };
 
 // Positions count from 0 at the connection's start and only grow; an index is position & mask.
@@ -91,7 +92,7 @@ struct ConnectionState {
   std::uint8_t has_no_zeroes;
   std::uint8_t has_structured_replies;
   std::uint8_t has_allocation_context;
-  std::uint8_t reserved;
+  std::uint8_t is_encrypted;  // by keys that its process alone has
 };
 static_assert(sizeof(ConnectionState) == 104);
 

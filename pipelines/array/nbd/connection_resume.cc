@@ -54,6 +54,13 @@ bool Connection::belongs(const PieceMemory& piece) const noexcept {
 
 void Connection::resume() {
   if (phase() == Phase::kFree || phase() == Phase::kClosed) return;
+  if (state().is_encrypted != 0 || phase() == Phase::kStartTls) {
+    // The keys went with the process that had them.
+    ConnectionState next = state();
+    next.phase = Phase::kClosed;
+    commit(next);
+    return;
+  }
   if (is_uncounted(memory_->receive, state().receive_number)) count_received();
   // Pieces that are sent now are met by adopt_piece().
   if (is_uncounted(memory_->send, state().send_number)) static_cast<void>(count_sent());

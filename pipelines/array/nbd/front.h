@@ -12,10 +12,12 @@
 #include <vector>
 
 #include "core/error/result.h"
+#include "pipelines/adapter/tls_channel.h"
 #include "pipelines/array/nbd/connection.h"
 #include "pipelines/array/nbd/front_memory.h"
 #include "pipelines/array/nbd/link_block_port.h"
 #include "pipelines/array/nbd/piece_table.h"
+#include "pipelines/array/nbd/tls_stream.h"
 #include "pipelines/stage/stage.h"
 #include "platform/process/descriptor.h"
 
@@ -25,6 +27,8 @@ struct FrontOptions {
   std::string unix_path;             // empty: none
   std::string tcp_address;           // empty: none
   std::vector<std::string> exports;  // names; the index is the export's number
+  TlsPolicy tls = TlsPolicy::kOff;
+  std::optional<TlsContext> tls_context;  // unless kOff
 };
 
 // A client that has not chosen an export by then is hung up on.
@@ -44,6 +48,7 @@ class Front {
   struct Client {
     std::unique_ptr<Connection> connection;
     Descriptor socket;
+    std::unique_ptr<TlsStream> stream;  // once TLS has begun
     bool is_readable = false;
     bool is_writable = false;
     bool is_ending = false;  // the client has finished, or is gone
@@ -51,6 +56,11 @@ class Front {
     std::uint64_t haggles_until_ns = 0;
   };
 
+  // Tags of epoll events that are no client's index.
+  static constexpr std::uint64_t kBellTag = 1U << 20;
+  static constexpr std::uint64_t kKeeperTag = kBellTag + 1;
+
+  [[nodiscard]] bool begin();
   [[nodiscard]] bool take_over(std::vector<KeptDescriptor>& inherited);
   [[nodiscard]] bool make_listener(std::vector<KeptDescriptor>& inherited, const char* name,
                                    const std::string& where, bool is_unix);
@@ -63,6 +73,7 @@ class Front {
   void admit(KeptDescriptor accepted);
   void attach_socket(std::uint32_t index, Descriptor socket);
   void share_out();
+  [[nodiscard]] bool shake_hands(std::uint32_t index);
 
   [[nodiscard]] bool take_replies();
   void take_description(std::uint32_t piece);
@@ -99,6 +110,8 @@ class Front {
   Board::Number dropped_number_;
   Board::Number spilled_number_;
   Board::Number under_way_number_;
+  Board::Number encrypted_number_;
+  Board::Number failed_handshakes_number_;
   Board::Number resumed_number_;
 };
 

@@ -27,6 +27,10 @@ StageDescription describe() {
   description.options = {
       {"unix", "array.sock", "path of the unix socket, made with mode 0600; empty: none"},
       {"tcp", "", "HOST:PORT in numbers, e.g. 127.0.0.1:10809; port 0: a free one; empty: none"},
+      {"tls", "off", "off; offered: clients may; required: nothing is told to plain clients"},
+      {"tls_certificate", "", "PEM file of the server's certificate, and those that vouch for it"},
+      {"tls_key", "", "PEM file of its key, without a pass phrase"},
+      {"tls_authority", "", "PEM file of who vouches for clients; empty: they need no certificate"},
       {"exports", "disk", "names, parted by commas; the first is the default"},
   };
   description.keeps_descriptors = true;
@@ -53,9 +57,30 @@ std::vector<std::string> export_names(const std::string& words) {
   return names.size() <= kExportCountMax ? names : std::vector<std::string>();
 }
 
+// False when the options contradict each other, or name no certificate.
+bool take_tls(Stage& stage, FrontOptions& options) {
+  const std::string word = stage.option("tls");
+  if (word == "off") return true;
+  if (word != "offered" && word != "required") {
+    stage.log(Severity::kError, "option tls: '%s' is none of off, offered, required", word.c_str());
+    return false;
+  }
+  options.tls = word == "required" ? TlsPolicy::kRequired : TlsPolicy::kOffered;
+  std::string fault;
+  options.tls_context = TlsContext::open(
+      TlsSide::kServer,
+      {stage.option("tls_authority"), stage.option("tls_certificate"), stage.option("tls_key")},
+      fault);
+  if (!options.tls_context) {
+    stage.log(Severity::kError, "option tls wants tls_certificate and tls_key: %s", fault.c_str());
+  }
+  return options.tls_context.has_value();
+}
+
 int serve(Stage& stage) {
   FrontOptions options{stage.option("unix"), stage.option("tcp"),
-                       export_names(stage.option("exports"))};
+                       export_names(stage.option("exports")), TlsPolicy::kOff, std::nullopt};
+  if (!take_tls(stage, options)) return 2;
   if (options.exports.empty()) {
     stage.log(
         Severity::kError,

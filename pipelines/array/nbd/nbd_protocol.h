@@ -53,6 +53,7 @@ enum class OptionReply : std::uint32_t {
   kErrorUnsupported = (1U << 31) + 1,
   kErrorPolicy = (1U << 31) + 2,
   kErrorInvalid = (1U << 31) + 3,
+  kErrorTlsRequired = (1U << 31) + 5,
   kErrorUnknown = (1U << 31) + 6,
   kErrorTooBig = (1U << 31) + 9,
 };

@@ -243,9 +243,39 @@ std::vector<std::byte> too_big(std::uint32_t option) {
   return replies.take();
 }
 
+namespace {
+
+OptionAnswer start_tls(std::span<const std::byte> data, HagglingState& state) {
+  Replies replies(static_cast<std::uint32_t>(NbdOption::kStartTls));
+  if (state.tls == TlsPolicy::kOff) {
+    replies.add(OptionReply::kErrorUnsupported, "this server has no TLS");
+  } else if (!data.empty() || state.is_encrypted) {
+    replies.add(OptionReply::kErrorInvalid,
+                state.is_encrypted ? "TLS has been started" : "STARTTLS has no data");
+  } else {
+    replies.add(OptionReply::kAck);
+    state.has_structured_replies = false;
+    state.allocation_export.reset();
+    return {HagglingOutcome::kStartTls, 0, replies.take()};
+  }
+  return {HagglingOutcome::kGoOn, 0, replies.take()};
+}
+
+}  // namespace
+
 OptionAnswer answer_option(std::uint32_t option, std::span<const std::byte> data,
                            std::span<const NbdExport> exports, HagglingState& state) {
   Replies replies(option);
+  if (state.tls == TlsPolicy::kRequired && !state.is_encrypted &&
+      option != static_cast<std::uint32_t>(NbdOption::kAbort) &&
+      option != static_cast<std::uint32_t>(NbdOption::kStartTls)) {
+    // EXPORT_NAME has no error.
+    if (option == static_cast<std::uint32_t>(NbdOption::kExportName)) {
+      return {HagglingOutcome::kHangUp, 0, {}};
+    }
+    replies.add(OptionReply::kErrorTlsRequired, "STARTTLS comes first here");
+    return {HagglingOutcome::kGoOn, 0, replies.take()};
+  }
   switch (static_cast<NbdOption>(option)) {
     case NbdOption::kExportName:
       return export_name(data, exports, state);
@@ -269,7 +299,7 @@ OptionAnswer answer_option(std::uint32_t option, std::span<const std::byte> data
     case NbdOption::kSetMetaContext:
       return meta_context(static_cast<NbdOption>(option), data, exports, state);
     case NbdOption::kStartTls:
-      break;
+      return start_tls(data, state);
   }
   replies.add(OptionReply::kErrorUnsupported, "this server does not know the option");
   return {HagglingOutcome::kGoOn, 0, replies.take()};

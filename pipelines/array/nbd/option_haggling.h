@@ -32,8 +32,16 @@ struct NbdExport {
   std::optional<BlockExport> block;  // what the back end says of it; nothing: not yet
 };
 
+enum class TlsPolicy : std::uint8_t {
+  kOff,       // STARTTLS is not known
+  kOffered,   // clients may
+  kRequired,  // before anything else is told
+};
+
 // What has been agreed so far.
 struct HagglingState {
+  TlsPolicy tls = TlsPolicy::kOff;
+  bool is_encrypted = false;
   bool has_no_zeroes = false;
   bool has_structured_replies = false;
   // base:allocation was chosen for the export of this number.
@@ -43,6 +51,7 @@ struct HagglingState {
 enum class HagglingOutcome : std::uint8_t {
   kGoOn,
   kTransmission,  // of `export_number`
+  kStartTls,      // send the reply; then TLS; what was agreed before counts no more
   kFinish,        // the client wishes so: send the reply, and close
   kHangUp,        // at once: there is no reply to this
 };

@@ -1,0 +1,170 @@
+// Clients that come, begin TLS, and go.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "pipelines/array/nbd/front.h"
+#include "pipelines/array/nbd/listeners.h"
+#include "pipelines/stage/error_text.h"
+#include "platform/wait/clock.h"
+
+namespace slipring::array {
+namespace {
+
+constexpr std::uint64_t kDeadlineLookNs = 1'000'000'000;
+
+}  // namespace
+
+// No client can have so much under way that the others have nothing.
+void Front::share_out() {
+  std::uint32_t count = 0;
+  for (const Client& client : clients_) count += client.socket.is_open() ? 1U : 0U;
+  const std::uint32_t buffers =
+      std::min({port_.reply_buffer_count(), requests_.shape().pool_buffer_count, kPieceCountMax});
+  context_->piece_limit = std::max(4U, buffers * 3 / 4 / std::max(count, 1U));
+  clients_number_.set(count);
+}
+
+void Front::attach_socket(std::uint32_t index, Descriptor socket) {
+  Client& client = clients_[index];
+  client.socket = std::move(socket);
+  client.is_readable = true;
+  client.is_writable = true;
+  client.haggles_until_ns = deadline_after(kHagglingNs);
+  set_up_client_socket(client.socket.get());
+  const bool is_watched =
+      watch(client.socket.get(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, index);
+  if (!is_watched) close_client(index);
+  share_out();
+}
+
+void Front::admit(KeptDescriptor accepted) {
+  for (std::uint32_t i = 0; i < kConnectionCountMax; ++i) {
+    if (clients_[i].connection->phase() != Phase::kFree) continue;
+    clients_[i].connection->open(accepted.name);
+    return attach_socket(i, std::move(accepted.descriptor));
+  }
+  stage_.log(Severity::kWarning, "a client is turned away: %u are connected", kConnectionCountMax);
+  shutdown(accepted.descriptor.get(), SHUT_RDWR);
+  static_cast<void>(stage_.keeper().drop(accepted.name));
+}
+
+void Front::take_accepted() {
+  for (;;) {
+    Result<std::optional<KeptDescriptor>> accepted = stage_.keeper().next_accepted();
+    if (!accepted) {
+      stage_.log(Severity::kError, "no more clients can come: %s",
+                 describe_error(accepted.error()).c_str());
+      failed_ = true;
+      return;
+    }
+    if (!accepted->has_value()) return;
+    admit(std::move(**accepted));
+  }
+}
+
+void Front::close_client(std::uint32_t index) {
+  Client& client = clients_[index];
+  client.connection->shut();
+  if (client.socket.is_open()) {
+    if (client.stream) client.stream->say_farewell();
+    // The store has a duplicate: only this tells the client.
+    shutdown(client.socket.get(), SHUT_RDWR);
+    epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, client.socket.get(), nullptr);
+  }
+  if (const Status dropped = stage_.keeper().drop(client.connection->name()); !dropped) {
+    stage_.log(Severity::kWarning, "a closed connection stays in the store: %s",
+               describe_error(dropped.error()).c_str());
+  }
+  client.stream.reset();
+  client.socket.reset();
+  client.is_readable = client.is_writable = client.waits = client.is_ending = false;
+  share_out();
+  release_if_over(index);
+}
+
+void Front::release_if_over(std::uint32_t index) {
+  Connection& connection = *clients_[index].connection;
+  if (connection.phase() == Phase::kClosed && connection.piece_count() == 0) connection.release();
+}
+
+void Front::look_at_deadlines() {
+  const std::uint64_t now_ns = monotonic_ns();
+  if (now_ns < next_deadline_look_ns_) return;
+  next_deadline_look_ns_ = now_ns + kDeadlineLookNs;
+  for (std::uint32_t i = 0; i < kConnectionCountMax; ++i) {
+    const Client& client = clients_[i];
+    const Phase phase = client.connection->phase();
+    const bool haggles =
+        phase == Phase::kClientFlags || phase == Phase::kOptions || phase == Phase::kStartTls;
+    if (client.socket.is_open() && haggles && now_ns > client.haggles_until_ns) close_client(i);
+  }
+}
+
+// TLS begins, or goes on; false when the client is to be hung up on.
+bool Front::shake_hands(std::uint32_t index) {
+  Client& client = clients_[index];
+  std::string fault;
+  if (!client.stream) {
+    // The channel's calls are to return at once.
+    const int flags = fcntl(client.socket.get(), F_GETFL);
+    std::optional<TlsChannel> channel;
+    if (flags >= 0 && fcntl(client.socket.get(), F_SETFL, flags | O_NONBLOCK) == 0) {
+      channel = TlsChannel::create(*options_.tls_context, client.socket.get(), {}, fault);
+    }
+    if (!channel) {
+      stage_.log(Severity::kWarning, "client %s: TLS cannot begin: %s",
+                 std::string(client.connection->name()).c_str(), fault.c_str());
+      return false;
+    }
+    client.stream = std::make_unique<TlsStream>(std::move(*channel));
+  }
+  switch (client.stream->handshake()) {
+    case MoveOutcome::kMoved:
+      client.connection->finish_handshake();
+      client.is_readable = client.is_writable = true;
+      encrypted_number_.add();
+      return true;
+    case MoveOutcome::kNothing:
+      return true;
+    case MoveOutcome::kEnded:
+      break;
+  }
+  stage_.log(Severity::kWarning, "client %s: %s", std::string(client.connection->name()).c_str(),
+             client.stream->fault().c_str());
+  failed_handshakes_number_.add();
+  return false;
+}
+
+// Out of band: what a client has asked and nobody has begun is dropped with it.
+void Front::obey(const Command& command) {
+  static constexpr std::string_view kDisconnect = "disconnect ";
+  const bool is_list = command.text == "clients";
+  if (!is_list && !command.text.starts_with(kDisconnect)) {
+    stage_.log(Severity::kWarning,
+               "unknown command '%s'; there are: clients, disconnect CLIENT|all",
+               command.text.c_str());
+    return;
+  }
+  const std::string_view wanted =
+      is_list ? std::string_view("all") : std::string_view(command.text).substr(kDisconnect.size());
+  std::uint32_t count = 0;
+  for (std::uint32_t i = 0; i < kConnectionCountMax; ++i) {
+    const Connection& connection = *clients_[i].connection;
+    const std::string name(connection.name());
+    if (!clients_[i].socket.is_open() || (wanted != "all" && wanted != name)) continue;
+    ++count;
+    stage_.log(Severity::kInfo, "client %s: %u pieces under way%s", name.c_str(),
+               connection.piece_count(), is_list ? "" : "; disconnected");
+    if (!is_list) close_client(i);
+  }
+  if (count == 0) stage_.log(Severity::kInfo, "there is no such client");
+}
+
+}  // namespace slipring::array
