@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/segment/segment_layout.h"
+#include "pipelines/stage/finding.h"
 #include "pipelines/stage/pipeline_plan.h"
 #include "tools/abort/abort.h"
 #include "tools/bench/bench.h"

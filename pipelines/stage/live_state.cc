@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "pipelines/stage/plan_text.h"
 #include "platform/process/usage.h"
 #include "platform/wait/clock.h"
 

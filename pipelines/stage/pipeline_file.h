@@ -18,12 +18,11 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "pipelines/stage/finding.h"
 #include "pipelines/stage/pipeline_plan.h"
 
 namespace slipring {
@@ -43,12 +42,5 @@ struct PipelineFile {
 
 // Reads `path` and parses it; a file that cannot be read is a finding too.
 [[nodiscard]] PipelineFile load_pipeline(const std::string& path);
-
-// "4096", "64KiB", "4 MiB", "1GiB"; nothing for anything else, or beyond 64 bits.
-[[nodiscard]] std::optional<std::uint64_t> parse_size_bytes(std::string_view text) noexcept;
-
-// "500ms", "10 s", "2min"; units ns, us, ms, s, min, h.  Nothing for anything else, or beyond 64
-// bits.
-[[nodiscard]] std::optional<std::uint64_t> parse_duration_ns(std::string_view text) noexcept;
 
 }  // namespace slipring

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "pipelines/link/link_layout.h"
+#include "pipelines/stage/finding.h"
 
 namespace slipring {
 
@@ -142,25 +143,6 @@ struct PipelinePlan {
   int memlock_line = 0;
 };
 
-// One thing that is wrong, in the three parts that a person needs.
-struct Finding {
-  int line = 0;  // from 1; 0 where no line is to blame
-  std::string wrong;
-  std::string found;
-  std::string remedy;
-};
-
-// "FILE:LINE: wrong: found; remedy"
-[[nodiscard]] std::string to_string(const Finding& finding, std::string_view file);
-
-// Orders by line; findings of one line keep their order.
-void sort_findings(std::vector<Finding>& findings);
-
-// The candidate that `word` was probably meant to be, or nothing when none is close.  Letter case
-// does not count, and two neighbours swapped count as one slip.
-[[nodiscard]] std::optional<std::string> nearest_name(std::string_view word,
-                                                      std::span<const std::string> candidates);
-
 // [A-Za-z0-9][A-Za-z0-9_-]*, at most kMaxPipelineNameBytes.
 [[nodiscard]] bool is_pipeline_name(std::string_view name) noexcept;
 
@@ -169,74 +151,23 @@ void sort_findings(std::vector<Finding>& findings);
 [[nodiscard]] std::vector<std::string> wire_board_names(const PipelinePlan& plan,
                                                         const LinkPlan& link);
 
-// Where the other end of such a link is: "-> tcp://backup:7070 (listens)".
-[[nodiscard]] std::string describe(const WirePlan& wire);
+// Whether the stage of that end is one of the plan's.
+[[nodiscard]] bool is_known(const PipelinePlan& plan, const PortPlan& port) noexcept;
 
 // The segment that carries a link or an OOB lane: "settop.ts".
 [[nodiscard]] std::string segment_name(const PipelinePlan& plan, std::string_view link_name);
-
-// Ports used twice, stages joined to nothing, cycles without credit.  An end whose stage is unknown
-// is passed over: who read the file has reported it.
-[[nodiscard]] std::vector<Finding> check_topology(const PipelinePlan& plan);
-
-// CPUs that the stages are pinned to and that are not among `allowed`.
-[[nodiscard]] std::vector<Finding> check_cpus(const PipelinePlan& plan,
-                                              std::span<const std::uint32_t> allowed);
-
-// Where a program named without '/' is looked for, in this order: the folders of `stage_path`
-// (colon-separated, $SLIPRING_STAGE_PATH), `own_folder` (where the slipring program lies),
-// ../libexec/slipring beside it, and the build tree's pipelines/<pipeline>/ and pipelines/stage/
-// above it.
-[[nodiscard]] std::vector<std::string> program_places(std::string_view pipeline_name,
-                                                      std::string_view own_folder,
-                                                      std::string_view stage_path);
-
-// Fills in every stage's `program_path`; findings for programs that are missing or cannot be run.
-// A program with '/' is taken relative to the folder of the pipeline file.
-[[nodiscard]] std::vector<Finding> resolve_programs(PipelinePlan& plan,
-                                                    std::span<const std::string> places);
 
 // What the links are made of.
 [[nodiscard]] LinkShape shape_of(const LinkPlan& link) noexcept;
 [[nodiscard]] LinkShape oob_shape() noexcept;
 
-// Bytes of a segment of that shape, and of the part that each of its ends maps.
-// Requires: validate_shape(shape) is ok.
-[[nodiscard]] std::uint64_t segment_bytes(const LinkShape& shape) noexcept;
-[[nodiscard]] std::uint64_t mapped_bytes(const LinkShape& shape) noexcept;
-// Of a stage's board, and of the runner's.
-[[nodiscard]] std::uint64_t board_segment_bytes() noexcept;
-
 // The names of the segments beside the links: "settop.demux.board" and "settop.runner".
 [[nodiscard]] std::string board_name(const PipelinePlan& plan, std::string_view stage_name);
 [[nodiscard]] std::string runner_board_name(const PipelinePlan& plan);
-
-// All segments together: what the segment directory must have free.
-[[nodiscard]] std::uint64_t total_segment_bytes(const PipelinePlan& plan);
-
-// What the stage has mapped when it runs: the segments of its ends and its board.  RLIMIT_MEMLOCK
-// counts mlock() by process, so that this, and not the total, is what the limit must allow.
-[[nodiscard]] std::uint64_t stage_locked_bytes(const PipelinePlan& plan, std::size_t stage_index);
-
-// Stages that cannot lock what they map.  Nothing is found unless the plan requires locking.
-[[nodiscard]] std::vector<Finding> check_memlock(const PipelinePlan& plan,
-                                                 std::uint64_t limit_bytes);
-
-// Segments that do not fit into what `directory` has free.
-[[nodiscard]] std::vector<Finding> check_space(const PipelinePlan& plan, std::string_view directory,
-                                               std::uint64_t free_bytes);
 
 // Sets a stage's option as `--set STAGE.OPTION=VALUE` asks, replacing or adding it.  The finding
 // says why it cannot; then the plan is unchanged.
 [[nodiscard]] std::optional<Finding> apply_override(PipelinePlan& plan,
                                                     std::string_view assignment);
-
-// The plan for a person, several lines, each ended by a newline.
-[[nodiscard]] std::string describe(const PipelinePlan& plan);
-
-// "4 MiB", "192 B": exact, in the largest unit that divides.
-[[nodiscard]] std::string format_bytes(std::uint64_t size_bytes);
-// "10 s", "500 ms": exact, in the largest unit that divides.
-[[nodiscard]] std::string format_duration(std::uint64_t duration_ns);
 
 }  // namespace slipring

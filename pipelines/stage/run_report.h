@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 
+#include "pipelines/stage/finding.h"
 #include "pipelines/stage/live_state.h"
 #include "pipelines/stage/live_view.h"
 #include "pipelines/stage/pipeline_plan.h"

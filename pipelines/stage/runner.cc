@@ -19,7 +19,10 @@
 
 #include "pipelines/stage/error_text.h"
 #include "pipelines/stage/live_state.h"
+#include "pipelines/stage/plan_size.h"
+#include "pipelines/stage/plan_topology.h"
 #include "pipelines/stage/program_description.h"
+#include "pipelines/stage/program_search.h"
 #include "pipelines/stage/run_report.h"
 #include "pipelines/stage/segments.h"
 #include "pipelines/stage/stage.h"

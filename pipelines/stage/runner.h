@@ -21,6 +21,7 @@
 #include <string>
 #include <vector>
 
+#include "pipelines/stage/finding.h"
 #include "pipelines/stage/pipeline_plan.h"
 
 namespace slipring {

@@ -24,6 +24,7 @@
 #include "core/error/result.h"
 #include "pipelines/link/board.h"
 #include "pipelines/link/guarded_broker.h"
+#include "pipelines/stage/finding.h"
 #include "pipelines/stage/pipeline_plan.h"
 #include "platform/memory/segment_directory.h"
 #include "platform/process/descriptor.h"

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "pipelines/stage/error_text.h"
+#include "pipelines/stage/quantity.h"
 #include "pipelines/stage/stage.h"
 #include "platform/process/child.h"
 #include "platform/wait/clock.h"

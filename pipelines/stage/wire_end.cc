@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "pipelines/stage/quantity.h"
 #include "pipelines/wire/wire_address.h"
 #include "pipelines/wire/wire_shape.h"
 
@@ -11,10 +12,6 @@ namespace slipring {
 namespace {
 
 using wire::WireAddress;
-
-std::string quoted(std::string_view text) {
-  return "\"" + std::string(text) + "\"";
-}
 
 std::string place_of(const WireAddress& address) {
   if (address.kind == WireAddress::Kind::kUnix) return address.path;

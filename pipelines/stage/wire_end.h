@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "pipelines/stage/finding.h"
 #include "pipelines/stage/pipeline_plan.h"
 
 namespace slipring {

@@ -5,6 +5,7 @@
 #include "pipelines/stage/oob.h"
 #include "pipelines/stage/pipeline_file.h"
 #include "pipelines/stage/program_description.h"
+#include "pipelines/stage/quantity.h"
 #include "tests/fuzz/mutator.h"
 #include "tests/fuzz/targets.h"
 #include "tools/cli/units.h"

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "pipelines/stage/finding.h"
 #include "pipelines/stage/pipeline_plan.h"
 #include "tools/cli/terminal.h"
 

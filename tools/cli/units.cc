@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "pipelines/stage/pipeline_file.h"
+#include "pipelines/stage/quantity.h"
 
 namespace slipring::tools {
 namespace {

@@ -14,6 +14,7 @@
 #include "pipelines/link/broadcast_layout.h"
 #include "pipelines/link/link_segment.h"
 #include "pipelines/stage/pipeline_file.h"
+#include "pipelines/stage/quantity.h"
 #include "platform/memory/segment_file.h"
 #include "tools/cli/json.h"
 #include "tools/cli/segment_owner.h"

@@ -4,6 +4,7 @@
 #include "pipelines/adapter/message_framer.h"
 #include "pipelines/link/link_layout.h"
 #include "pipelines/stage/pipeline_file.h"
+#include "pipelines/stage/quantity.h"
 #include "tools/cli/json.h"
 #include "tools/cli/terminal.h"
 

@@ -10,8 +10,10 @@
 #include <string_view>
 #include <utility>
 
+#include "pipelines/stage/finding.h"
 #include "pipelines/stage/pipeline_file.h"
 #include "pipelines/stage/pipeline_plan.h"
+#include "pipelines/stage/plan_text.h"
 #include "pipelines/stage/runner.h"
 #include "tools/cli/json.h"
 #include "tools/cli/terminal.h"

@@ -14,6 +14,7 @@
 #include "pipelines/http/access.h"
 #include "pipelines/http/server.h"
 #include "pipelines/stage/pipeline_file.h"
+#include "pipelines/stage/quantity.h"
 #include "platform/wait/clock.h"
 #include "tools/cli/json.h"
 #include "tools/cli/selection.h"

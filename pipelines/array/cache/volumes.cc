@@ -5,6 +5,7 @@
 #include "pipelines/array/block_request.h"
 #include "pipelines/array/raid/raid_layout.h"
 #include "pipelines/stage/pipeline_file.h"
+#include "pipelines/stage/quantity.h"
 
 namespace slipring::array {
 

@@ -10,6 +10,11 @@
 #include <string>
 #include <vector>
 
+#include "pipelines/stage/finding.h"
+#include "pipelines/stage/plan_size.h"
+#include "pipelines/stage/plan_text.h"
+#include "pipelines/stage/quantity.h"
+
 namespace slipring {
 namespace {
 

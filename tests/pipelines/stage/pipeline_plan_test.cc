@@ -10,6 +10,12 @@
 #include <vector>
 
 #include "pipelines/link/link_layout.h"
+#include "pipelines/stage/finding.h"
+#include "pipelines/stage/plan_size.h"
+#include "pipelines/stage/plan_text.h"
+#include "pipelines/stage/plan_topology.h"
+#include "pipelines/stage/program_search.h"
+#include "pipelines/stage/quantity.h"
 #include "platform/memory/mapping.h"
 
 namespace slipring {

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "pipelines/stage/finding.h"
 #include "pipelines/stage/pipeline_file.h"
 #include "pipelines/stage/runner.h"
 

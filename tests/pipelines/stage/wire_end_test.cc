@@ -5,7 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "pipelines/stage/finding.h"
 #include "pipelines/stage/pipeline_file.h"
+#include "pipelines/stage/plan_text.h"
 
 namespace slipring {
 namespace {
