@@ -164,10 +164,9 @@ void add_create(CommandLine& line) {
       ->option_text(" overwrite|block|evict");
   command.add_option("--lag", request.lag, "evict: messages behind (default half of the slots)")
       ->option_text(" N");
-  command.add_flag(
-      "--guarded", request.guarded,
-      "lanes, mailbox: in sealed memory, each sender known by the kernel's word; lasts "
-      "as long as the command runs");
+  command.add_flag("--guarded", request.guarded,
+                   "lanes, mailbox, broadcast: in sealed memory, each sender known by the kernel's "
+                   "word; lasts as long as the command runs");
   command.add_option("--mode", request.mode, "0600 (default), 0640, 0620, or 0660")
       ->option_text(" MODE");
   command.add_option("--group", request.group, "The group that the mode means")

@@ -43,9 +43,10 @@ class OurService {
         if (!number) return false;
         if (&request == requests.data()) first = *number;
       }
+      const std::uint64_t deadline_ns = deadline_after(kStallNs);
       for (std::size_t count = 0; count < answers.size(); ++count) {
         RpcAnswer answer;
-        if (!client_.wait_finish(answer, monotonic_ns() + kStallNs)) return false;
+        if (!client_.wait_finish(answer, deadline_ns)) return false;
         const std::size_t at = static_cast<std::uint32_t>(answer.call - first);
         const bool is_sound = answer.status == RpcStatus::kOk && at < answers.size() &&
                               answer.reply.size() == sizeof(CallMessage);

@@ -8,9 +8,11 @@
 
 #include "bench/adapter/sender_loop.h"
 #include "bench/peers/peers.h"
+#include "core/cpu/relax.h"
 #include "core/error/check.h"
 #include "tools/bench/carriers.h"
 #include "tools/bench/record_loop.h"
+#include "tools/bench/shared_word.h"
 #include "tools/bench/spsc_cells.h"
 
 namespace slipring::bench {
@@ -85,13 +87,15 @@ class ZeroMqSenders {
  public:
   static constexpr bool kSleeps = kIsSlept;
 
-  ZeroMqSenders(Arena&, std::uint32_t)
-      : address_("ipc://@slipring-bench-senders-" + std::to_string(getpid())) {}
+  ZeroMqSenders(Arena& arena, std::uint32_t)
+      : is_bound_(arena.make<SharedWord>()),
+        address_("ipc://@slipring-bench-senders-" + std::to_string(getpid())) {}
 
   // Both ends.
   class End {
    public:
-    End(int type, const std::string& address) : context_(zmq_ctx_new()) {
+    End(int type, const std::string& address, SharedWord* is_bound = nullptr)
+        : context_(zmq_ctx_new()) {
       socket_ = zmq_socket(context_, type);
       const int high_water = 1024;
       const int wait_ms = 20;
@@ -102,6 +106,7 @@ class ZeroMqSenders {
       const bool is_there = type == ZMQ_PULL ? zmq_bind(socket_, address.c_str()) == 0
                                              : zmq_connect(socket_, address.c_str()) == 0;
       check(is_there, "ZeroMQ cannot meet");
+      if (is_bound != nullptr) is_bound->publish(1);
     }
     End(const End&) = delete;
     End& operator=(const End&) = delete;
@@ -122,17 +127,25 @@ class ZeroMqSenders {
     void* context_;
     void* socket_ = nullptr;
   };
-  [[nodiscard]] End sender(std::uint32_t) const { return End(ZMQ_PUSH, address_); }
-  [[nodiscard]] End reader() const { return End(ZMQ_PULL, address_); }
+  // One that comes before its reader tries again after 100 ms, which is the whole measurement.
+  [[nodiscard]] End sender(std::uint32_t) const {
+    while (is_bound_.look() == 0) relax();
+    return End(ZMQ_PUSH, address_);
+  }
+  [[nodiscard]] End reader() const { return End(ZMQ_PULL, address_, &is_bound_); }
 
  private:
+  SharedWord& is_bound_;
   std::string address_;
 };
 
+constexpr const char* kSendersRemark =
+    "threads of its own between the two; a sender stays until all is read, or loses what its "
+    "reader had no room for";
 constexpr Contender kSenders{"zeromq.ipc", "ZeroMQ ipc, PUSH to PULL, polled", Family::kPeer,
-                             "threads of its own between the two"};
+                             kSendersRemark};
 constexpr Contender kSendersSlept{"zeromq.ipc.slept", "ZeroMQ ipc, PUSH to PULL, slept on",
-                                  Family::kPeer, "threads of its own between the two"};
+                                  Family::kPeer, kSendersRemark};
 constexpr Contender kInProcess{"zeromq.inproc", "ZeroMQ inproc", Family::kPeer, "allocates"};
 constexpr Contender kUnix{"zeromq.ipc", "ZeroMQ ipc", Family::kPeer,
                           "threads of its own between the two"};

@@ -63,8 +63,10 @@ std::string verdict_row(const Verdict& verdict) {
   if (!verdict.remark.empty()) row += "<small>" + escaped(verdict.remark) + "</small>";
   row += "</td><td data-l=\"against\">" + escaped(verdict.against.empty() ? "–" : verdict.against) +
          "</td><td class=\"n\"><span class=\"mark " + style + "\">" +
-         (verdict.won == Won::kUnknown ? "" : formatted("%.2f ", verdict.ratio)) + word +
-         "</span></td></tr>";
+         (verdict.won == Won::kUnknown
+              ? ""
+              : formatted(verdict.ratio < 0.095 ? "%.4f " : "%.2f ", verdict.ratio)) +
+         word + "</span></td></tr>";
   return row;
 }
 
@@ -75,8 +77,17 @@ std::string verdict_table(const std::vector<Verdict>& verdicts) {
       "missed. Ratios are of medians within this run.</p><table class=\"verdicts\"><thead><tr>"
       "<th>Workload</th><th>Goal</th><th>Ours</th><th>Against</th><th class=\"n\">Measured</th>"
       "</tr></thead><tbody>";
-  for (const Verdict& verdict : verdicts) html += verdict_row(verdict);
-  return html + "</tbody></table>";
+  // Of a part of the workloads the others' goals would only be in the way.
+  std::string others;
+  for (const Verdict& verdict : verdicts) {
+    (verdict.ours.empty() ? others : html) += verdict_row(verdict);
+  }
+  html += "</tbody></table>";
+  if (others.empty()) return html;
+  return html +
+         "<details><summary>Goals of what this run did not measure</summary><table "
+         "class=\"verdicts\"><tbody>" +
+         others + "</tbody></table></details>";
 }
 
 // What a message and a byte cost, for rates.

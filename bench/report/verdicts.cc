@@ -93,10 +93,10 @@ class Judge {
     compare(title, goal, workload, workload, rivals, wanted, true);
   }
 
-  // A time, of those of ours that `chosen` finds.
+  // Their time over that of those of ours that `chosen` finds.
   void at_least_as_quick(const char* title, const char* goal, const char* workload,
-                         const Choice& chosen) {
-    compare(title, goal, workload, workload, is_rival, 1, true, chosen);
+                         const Choice& rivals, const Choice& chosen = is_ours) {
+    compare(title, goal, workload, workload, rivals, 1, false, chosen);
   }
 
   // Our own figures in two workloads.
@@ -208,6 +208,8 @@ class Judge {
     if (theirs != nullptr) verdict.against = named(*theirs);
     if (ours != nullptr && theirs != nullptr) {
       verdict.ratio = ours->value.median / theirs->value.median;
+      const bool is_speed = !at_most && !more_is_better(ours->cell->workload->unit);
+      if (is_speed) verdict.ratio = 1 / verdict.ratio;
       if (ours->is_far != theirs->is_far) {
         verdict.remark = "no verdict: only one of the two was measured near";
       } else {
@@ -268,10 +270,11 @@ bool is_asleep(const Contender& contender) {
 
 void judge_adapters(Judge& judge) {
   constexpr const char* kAheadOfSockets = "ahead of unix sockets";
-  judge.at_least_as_quick("A call of 64 B, polled", kAheadOfSockets, "call", is_ours);
-  judge.at_least_as_quick("A call of 64 B, ready to sleep", kAheadOfSockets, "call.slept", is_ours);
+  judge.at_least_as_quick("A call of 64 B, polled", kAheadOfSockets, "call", is_rival);
+  judge.at_least_as_quick("A call of 64 B, ready to sleep", kAheadOfSockets, "call.slept",
+                          is_rival);
   judge.at_least_as_quick("A call of 64 B, asleep each time", kAheadOfSockets, "call.slept",
-                          is_asleep);
+                          is_rival, is_asleep);
   judge.at_least("16 calls at a time, polled", kAheadOfSockets, "call16", is_rival, 1);
   judge.at_least("16 calls at a time, ready to sleep", kAheadOfSockets, "call16.slept", is_rival,
                  1);
@@ -283,7 +286,7 @@ void judge_adapters(Judge& judge) {
 
 void judge_links(Judge& judge) {
   judge.at_least_as_quick("Abort with 256 MiB queued",
-                          "ahead of a pipe whose sender drops the rest", "abort256m", is_ours);
+                          "ahead of a pipe whose sender drops the rest", "abort256m", is_rival);
   judge.at_most("Abort with 256 MiB queued", "≤ 1/50 of playing the queue out", "abort256m", is_raw,
                 0.02);
   judge.at_most("Abort with 256 MiB queued", "≤ 1/50 of reading it out of a pipe", "abort256m",
@@ -338,10 +341,12 @@ std::vector<Verdict> judge_goals(const RunOutcome& outcome) {
 std::string figure_text(double value, Unit unit) {
   switch (unit) {
     case Unit::kMessagesPerSecond:
-      return three_digits(value / 1e6) + " M/s";
+      return value > 0 && value < 1e5 ? three_digits(value / 1e3) + " k/s"
+                                      : three_digits(value / 1e6) + " M/s";
     case Unit::kBytesPerSecond:
       return three_digits(value / (1024.0 * 1024 * 1024)) + " GiB/s";
     case Unit::kNanoseconds:
+      if (value >= 1e7) return three_digits(value / 1e6) + " ms";
       return value >= 1e4 ? three_digits(value / 1e3) + " µs" : three_digits(value) + " ns";
     case Unit::kRatio:
       return formatted("%.2f", value);

@@ -1,5 +1,8 @@
 #include "pipelines/adapter/broadcast_messages.h"
 
+#include <array>
+#include <cstddef>
+#include <optional>
 #include <utility>
 
 #include "pipelines/adapter/other_end.h"
@@ -40,9 +43,11 @@ void BroadcastSource::finish_taken() noexcept {
 }
 
 Result<Passage> BroadcastSource::wait(int) noexcept {
-  const WaitPoint point = link_.message_point();
+  std::array<WaitPoint, 2> points{link_.message_point()};
+  std::size_t count = 1;
+  if (const std::optional<WaitPoint> news = link_.news_point()) points[count++] = *news;
   const WaitOutcome outcome = waiter_.wait(
-      std::span<const WaitPoint>(&point, 1),
+      std::span<const WaitPoint>(points.data(), count),
       [&] { return link_.has_message() || is_over() || is_stopped(options_); },
       deadline_after(kLookAtPeerNs));
   if (outcome == WaitOutcome::kReady || options_.stays) return Passage::kDone;

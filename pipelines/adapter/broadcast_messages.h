@@ -29,6 +29,8 @@ class BroadcastSource final : public MessageSource {
 
   // What try_take() gave last.
   [[nodiscard]] const BroadcastMessage& last() const noexcept { return taken_; }
+  // Who writes a guarded link, by the kernel's word.
+  [[nodiscard]] LinkPeer sender() const noexcept { return link_.sender(); }
 
  private:
   [[nodiscard]] bool is_over() const noexcept {

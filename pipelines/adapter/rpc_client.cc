@@ -51,6 +51,7 @@ std::optional<pid_t> RpcClient::server_pid() const noexcept {
 Status RpcClient::look_for_server() noexcept {
   if (server_ && !server_->has_died()) return {};
   server_.reset();
+  requests_.look_for_news();
   for (int attempt = 0; attempt < kLookAttempts; ++attempt) {
     Result<bool> held = requests_.has_reader();
     if (!held) return held.error();
@@ -76,9 +77,33 @@ RpcClient::Pending* RpcClient::find(std::uint64_t number) noexcept {
 
 Result<std::uint64_t> RpcClient::send(std::span<const std::byte> request,
                                       std::uint64_t deadline_ns) noexcept {
-  check(request.size() <= max_request_bytes(), "a request larger than the lane's");
+  std::uint64_t number = 0;
+  Result<std::size_t> sent = send_many({&request, 1}, {&number, 1}, deadline_ns);
+  if (!sent) return sent.error();
+  return number;
+}
+
+Result<std::size_t> RpcClient::send_many(std::span<const std::span<const std::byte>> requests,
+                                         std::span<std::uint64_t> numbers,
+                                         std::uint64_t deadline_ns) noexcept {
+  check(numbers.size() >= requests.size(), "no place for the numbers of calls");
   if (server_ && server_->has_died()) end_all_of_dead_server();
   if (Status found = look_for_server(); !found) return found.error();
+  std::size_t count = 0;
+  for (const std::span<const std::byte> request : requests) {
+    Result<std::uint64_t> number = put(request, deadline_ns);
+    if (!number && count == 0) return number.error();
+    if (!number) break;
+    numbers[count++] = *number;
+  }
+  if (count != 0) requests_.wake_reader();
+  return count;
+}
+
+// Publishes a call, and wakes nobody.
+Result<std::uint64_t> RpcClient::put(std::span<const std::byte> request,
+                                     std::uint64_t deadline_ns) noexcept {
+  check(request.size() <= max_request_bytes(), "a request larger than the lane's");
   Pending& call = calls_[next_count_ % kMaxPendingCalls];
   if (call.state != State::kFree) {
     return Error{ErrorCode::kBusy, 0, "send one more call than may be pending", pending_count_,
@@ -96,7 +121,7 @@ Result<std::uint64_t> RpcClient::send(std::span<const std::byte> request,
   const RpcRequest header{number, deadline_ns};
   std::memcpy(place.data(), &header, sizeof header);
   if (!request.empty()) std::memcpy(place.data() + sizeof header, request.data(), request.size());
-  requests_.commit(sizeof header + request.size());
+  requests_.commit_quietly(sizeof header + request.size());
   call = {number, requests_.position(), deadline_ns, State::kPending, RpcStatus::kOk};
   if (++next_count_ == 0) next_count_ = 1;
   ++pending_count_;

@@ -1,13 +1,14 @@
 // The calling end of a service.  The protocol: rpc_protocol.h.
 //
 // Calls are sent, as many at a time as kMaxPendingCalls, and end in any order, each exactly once:
-// with the server's answer, or with the reason why there is none.  Sending several before waiting
-// is how calls are batched.  A dead server wakes whoever waits, at once.
+// with the server's answer, or with the reason why there is none.  Calls that are sent together
+// wake the server once.  A dead server wakes whoever waits, at once.
 //
 // One thread at a time.
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -50,6 +51,12 @@ class RpcClient {
   // kCorruptPeer, kSystem.  Requires: request.size() <= max_request_bytes().
   Result<std::uint64_t> send(std::span<const std::byte> request,
                              std::uint64_t deadline_ns = UINT64_MAX) noexcept;
+  // The same for many: as many as there is room for, in this order, with one wake-up; their numbers
+  // go to `numbers`, and how many they are is answered, 0 only of none.  Errors: as send(), when
+  // not even the first could be sent.  Requires: numbers.size() >= requests.size(); each as send().
+  Result<std::size_t> send_many(std::span<const std::span<const std::byte>> requests,
+                                std::span<std::uint64_t> numbers,
+                                std::uint64_t deadline_ns = UINT64_MAX) noexcept;
   // Gives a call up.  It ends with kCancelled, its reply will be dropped, and a server that has not
   // begun it will not.  Without effect on one that has ended.
   void cancel(std::uint64_t call) noexcept;
@@ -85,6 +92,7 @@ class RpcClient {
             const WaiterOptions& waiter) noexcept;
   [[nodiscard]] Pending* find(std::uint64_t number) noexcept;
   Status look_for_server() noexcept;
+  Result<std::uint64_t> put(std::span<const std::byte> request, std::uint64_t deadline_ns) noexcept;
   void end(Pending& call, RpcStatus status) noexcept;
   void end_expired() noexcept;
   void end_all_of_dead_server() noexcept;

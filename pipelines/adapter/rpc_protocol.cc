@@ -4,13 +4,6 @@
 #include "pipelines/link/link_segment.h"
 
 namespace slipring {
-namespace {
-
-// Numbers of calls, a few words each.
-constexpr std::uint64_t kCancelBytes = 4096;
-
-}  // namespace
-
 const char* name_of(RpcStatus status) noexcept {
   switch (status) {
     case RpcStatus::kOk:

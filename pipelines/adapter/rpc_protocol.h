@@ -11,6 +11,8 @@
 // a service has the number of another, so that a reply that comes too late, to a caller that has
 // given up or to its successor in the lane, is recognised, dropped, and counted.
 //
+// A guarded service (guarded_service.h) is the same with guarded links.
+//
 // Deaths.  A call ends with an error as soon as its server dies, and not by a time-out.  The error
 // says whether the call may have been executed: the dead server's cursor, which only it could
 // write, says which requests it had looked at.  Those it had not are withdrawn (abort), and as long
@@ -79,6 +81,9 @@ struct RpcShape {
   std::uint64_t request_bytes = 65536;  // of a caller's lane, a power of two
   std::uint64_t reply_bytes = 65536;    // of a caller's replies, a power of two
 };
+
+// Of a lane of cancellations: numbers of calls, a few words each.
+inline constexpr std::uint64_t kCancelBytes = 4096;
 
 [[nodiscard]] std::string cancel_name(std::string_view service);
 [[nodiscard]] std::string reply_name(std::string_view service, std::uint32_t lane);

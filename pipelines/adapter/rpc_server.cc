@@ -1,5 +1,8 @@
 #include "pipelines/adapter/rpc_server.h"
 
+#include <algorithm>
+#include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "core/error/check.h"
@@ -19,10 +22,18 @@ RpcServer::RpcServer(LaneReader requests, LaneReader cancellations, std::vector<
       cancellations_(std::move(cancellations)),
       replies_(std::move(replies)),
       options_(options),
-      cancelled_(replies_.size() * kMaxPendingCalls) {}
+      taken_(replies_.size()),
+      cancelled_(replies_.size() * kMaxPendingCalls) {
+  // Between two calls in hand what is done is one.
+  for (std::vector<Taken>& lane : taken_) lane.reserve(2 * options.calls_in_hand_max + 1);
+}
 
 Result<RpcServer> RpcServer::attach(const SegmentDirectory& directory, std::string_view name,
                                     const RpcServerOptions& options) noexcept {
+  if (options.calls_in_hand_max == 0 || options.calls_in_hand_max > kMaxCallsInHand) {
+    return Error{ErrorCode::kInvalidArgument, 0, "have 1 to 256 calls in hand",
+                 options.calls_in_hand_max, kMaxCallsInHand};
+  }
   // The requests last: whoever holds their role holds all.
   Result<LaneReader> cancellations = LaneReader::attach(directory, cancel_name(name));
   if (!cancellations) return cancellations.error();
@@ -78,7 +89,7 @@ bool RpcServer::is_cancelled(const RpcCall& call) noexcept {
 }
 
 // Not any more: why, is counted.
-bool RpcServer::is_wanted(const RpcCall& call) noexcept {
+bool RpcServer::is_wanted(const RpcCall& call, std::uint32_t lane) noexcept {
   if (is_cancelled(call)) {
     ++counts_.cancelled;
     return false;
@@ -87,10 +98,10 @@ bool RpcServer::is_wanted(const RpcCall& call) noexcept {
     ++counts_.expired;
     return false;
   }
-  if (in_hand_.lane != lane_seen_alive_ || ++taken_since_look_ == kCallsPerLook) {
-    lane_seen_alive_ = in_hand_.lane;
+  if (lane != lane_seen_alive_ || ++taken_since_look_ == kCallsPerLook) {
+    lane_seen_alive_ = lane;
     taken_since_look_ = 0;
-    Result<bool> alive = requests_.has_writer(in_hand_.lane);
+    Result<bool> alive = requests_.has_writer(lane);
     if (alive && !*alive) {
       lane_seen_alive_ = UINT32_MAX;
       ++counts_.orphaned;
@@ -101,68 +112,127 @@ bool RpcServer::is_wanted(const RpcCall& call) noexcept {
 }
 
 Transfer RpcServer::try_take(RpcCall& call) noexcept {
-  check(!has_call_in_hand_, "taking a call before the last was replied to");
+  check(in_hand_count_ < options_.calls_in_hand_max, "taking more calls than may be in hand");
   for (;;) {
-    const Transfer answer = requests_.try_peek(in_hand_);
+    LaneMessage next;
+    const Transfer answer = requests_.try_peek(next);
+    if (answer == Transfer::kBlocked) flush();
     if (answer != Transfer::kDone) return answer;
-    const Message& message = in_hand_.message;
+    const Message& message = next.message;
     const auto header = rpc_header<RpcRequest>(message.bytes);
-    const bool is_of_lane = header && header->call >> 56 == in_hand_.lane;
+    const bool is_of_lane = header && header->call >> 56 == next.lane;
     if (!is_of_lane || message.aborted) {
       if (!message.aborted) ++counts_.malformed;
       if (message.aborted) ++counts_.cancelled;
-      requests_.release(in_hand_);
+      drop(next);
       continue;
     }
-    call = {header->call, message.bytes.subspan(sizeof(RpcRequest)), in_hand_.sender,
+    call = {header->call, message.bytes.subspan(sizeof(RpcRequest)), next.sender,
             header->deadline_ns, message.redelivered};
-    if (!is_wanted(call)) {
-      requests_.release(in_hand_);
+    if (!is_wanted(call, next.lane)) {
+      drop(next);
       continue;
     }
     if (message.redelivered && !options_.repeats_calls) {
       ++counts_.repeated;
-      send(call.number, RpcStatus::kMaybeExecuted, {});
-      requests_.release(in_hand_);
+      send(call, RpcStatus::kMaybeExecuted, {});
+      drop(next);
       continue;
     }
-    has_call_in_hand_ = true;
+    taken_[next.lane].push_back({next, call.number, false});
+    ++in_hand_count_;
     return Transfer::kDone;
   }
 }
 
+// Finished, as soon as those before it are.
+void RpcServer::drop(const LaneMessage& message) noexcept {
+  std::vector<Taken>& lane = taken_[message.lane];
+  if (!lane.empty() && lane.back().is_done) {
+    lane.back().message = message;
+  } else {
+    lane.push_back({message, 0, true});
+  }
+  flush(message.lane);
+}
+
+// What stands at the front of a lane and is done.
+void RpcServer::finish(std::uint32_t lane) noexcept {
+  std::vector<Taken>& taken = taken_[lane];
+  const auto open =
+      std::find_if(taken.begin(), taken.end(), [](const Taken& one) { return !one.is_done; });
+  if (open == taken.begin()) return;
+  requests_.release(std::prev(open)->message);
+  taken.erase(taken.begin(), open);
+}
+
+void RpcServer::flush(std::uint32_t lane) noexcept {
+  const std::uint32_t bit = std::uint32_t{1} << lane;
+  // First the replies: a death in between makes second ones, which the caller drops.
+  if ((unflushed_ & bit) != 0) replies_[lane].wake_reader();
+  unflushed_ &= ~bit;
+  finish(lane);
+}
+
+void RpcServer::flush() noexcept {
+  for (std::uint32_t lane = 0; unflushed_ != 0; ++lane) {
+    if ((unflushed_ >> lane & 1) != 0) flush(lane);
+  }
+}
+
+RpcServer::Taken* RpcServer::find(const RpcCall& call) noexcept {
+  const std::uint64_t lane = call.number >> 56;
+  if (lane >= taken_.size()) return nullptr;
+  std::vector<Taken>& taken = taken_[lane];
+  const auto found = std::find_if(taken.begin(), taken.end(), [&](const Taken& one) {
+    return !one.is_done && one.number == call.number;
+  });
+  return found == taken.end() ? nullptr : &*found;
+}
+
 bool RpcServer::is_unwanted(const RpcCall& call) noexcept {
-  check(has_call_in_hand_, "asking about a call that is not in hand");
+  const Taken* taken = find(call);
+  check(taken != nullptr, "asking about a call that is not in hand");
   if (is_cancelled(call)) return true;
   if (call.deadline_ns != UINT64_MAX && monotonic_ns() >= call.deadline_ns) return true;
-  Result<bool> alive = requests_.has_writer(in_hand_.lane);
+  Result<bool> alive = requests_.has_writer(taken->message.lane);
   return alive && !*alive;
 }
 
-bool RpcServer::send(std::uint64_t number, RpcStatus status,
+bool RpcServer::send(const RpcCall& call, RpcStatus status,
                      std::span<const std::byte> reply) noexcept {
-  LinkWriter& link = replies_[in_hand_.lane];
+  const auto lane = static_cast<std::uint32_t>(call.number >> 56);
+  LinkWriter& link = replies_[lane];
+  link.look_for_news();
+  // On guarded links the kernel says who reads: a reply is for who asked, and nobody else.
+  const LinkPeer reader = link.receiver();
+  const bool is_anothers =
+      reader.is_known && call.caller.is_known &&
+      (reader.process_id != call.caller.process_id || reader.user != call.caller.user);
   std::span<std::byte> place;
-  if (link.try_reserve(sizeof(RpcReply) + reply.size(), place) != Transfer::kDone) {
+  if (is_anothers || link.try_reserve(sizeof(RpcReply) + reply.size(), place) != Transfer::kDone) {
     ++counts_.undeliverable;
     return false;
   }
-  const RpcReply header{number, static_cast<std::uint32_t>(status), 0};
+  const RpcReply header{call.number, static_cast<std::uint32_t>(status), 0};
   std::memcpy(place.data(), &header, sizeof header);
   if (!reply.empty()) std::memcpy(place.data() + sizeof header, reply.data(), reply.size());
-  link.commit(sizeof header + reply.size());
+  link.commit_quietly(sizeof header + reply.size());
+  unflushed_ |= std::uint32_t{1} << lane;
   return true;
 }
 
 bool RpcServer::reply(const RpcCall& call, RpcStatus status,
                       std::span<const std::byte> reply) noexcept {
-  check(has_call_in_hand_, "a reply to a call that is not in hand");
+  Taken* taken = find(call);
+  check(taken != nullptr, "a reply to a call that is not in hand");
   check(reply.size() <= max_reply_bytes(), "a reply larger than the link's");
-  // First the reply: a death in between makes a second one, which the caller drops.
-  const bool is_sent = send(call.number, status, reply);
-  requests_.release(in_hand_);
-  has_call_in_hand_ = false;
+  const std::uint32_t lane = taken->message.lane;
+  const bool is_sent = send(call, status, reply);
+  taken->is_done = true;
+  --in_hand_count_;
   ++counts_.answered;
+  if (!options_.batches_replies || !is_sent) flush(lane);
   return is_sent;
 }
 

@@ -1,9 +1,17 @@
 // The answering end of a service.  The protocol: rpc_protocol.h.
 //
-// One call at a time: take, execute, reply.  Callers are served fairly, a lane each; requests that
-// nobody wants any more (cancelled, past their deadline, of a dead caller) are dropped before they
-// are executed, and counted.  A caller that does not read its replies loses them, and harms nobody
-// else.
+// Take, execute, reply: as many calls in hand at a time as the server wants, replied to in any
+// order.  Callers are served fairly, a lane each; requests that nobody wants any more (cancelled,
+// past their deadline, of a dead caller) are dropped before they are executed, and counted.  A
+// caller that does not read its replies loses them, and harms nobody else.
+//
+// Order of finishing.  A lane's requests are finished in the order in which they came: one that was
+// replied to before an earlier one stays taken until that is replied to as well.  If the server
+// dies meanwhile, its successor answers "may have been executed" to both, and the caller, who has
+// the reply, drops that as late.
+//
+// Batches.  With batches_replies, callers are woken, and requests finished, by flush(), or by a
+// try_take() that finds nothing: a caller is then woken once for all of its replies.
 //
 // One thread at a time.
 #pragma once
@@ -24,7 +32,11 @@ struct RpcServerOptions {
   // A call that a dead predecessor had taken is executed again.  For calls that do the same however
   // often they are executed.
   bool repeats_calls = false;
+  std::uint32_t calls_in_hand_max = 1;  // 1 to kMaxCallsInHand
+  bool batches_replies = false;         // callers are woken by flush()
 };
+
+inline constexpr std::uint32_t kMaxCallsInHand = 256;
 
 struct RpcCall {
   std::uint64_t number = 0;
@@ -52,14 +64,19 @@ class RpcServer {
                                   const RpcServerOptions& options = {}) noexcept;
 
   // The next call.  kBlocked when there is none.  kCorruptPeer once for a caller that was cut off;
-  // the others go on.  Requires: the call before has been replied to.
+  // the others go on.  Requires: fewer than calls_in_hand_max are in hand.
   [[nodiscard]] Transfer try_take(RpcCall& call) noexcept;
   // Whether its caller has given the call up meanwhile: to be asked while executing for long.
   [[nodiscard]] bool is_unwanted(const RpcCall& call) noexcept;
-  // Answers and finishes it.  False when the answer could not be delivered: the caller has no room
-  // for it, or is gone.  Requires: status is kOk or kFailed; reply.size() <= max_reply_bytes().
+  // Answers a call that is in hand.  False when the answer could not be delivered: the caller has
+  // no room for it, or is gone.  Requires: status is kOk or kFailed; reply.size() <=
+  // max_reply_bytes().
   bool reply(const RpcCall& call, RpcStatus status, std::span<const std::byte> reply) noexcept;
 
+  // Wakes whom we have replied to, and finishes these requests.
+  void flush() noexcept;
+
+  [[nodiscard]] std::uint32_t in_hand_count() const noexcept { return in_hand_count_; }
   [[nodiscard]] std::uint64_t max_reply_bytes() const noexcept;
   // Whether try_take() might not answer kBlocked.
   [[nodiscard]] bool has_call() const noexcept { return requests_.has_message(); }
@@ -77,21 +94,33 @@ class RpcServer {
     pid_t process_id = 0;
   };
 
+  // A request that was taken and is not finished: in hand, or behind one that is.
+  struct Taken {
+    LaneMessage message;
+    std::uint64_t number = 0;
+    bool is_done = false;
+  };
+
   RpcServer(LaneReader requests, LaneReader cancellations, std::vector<LinkWriter> replies,
             const RpcServerOptions& options) noexcept;
   void hear_cancellations() noexcept;
   [[nodiscard]] Cancellation* place_of(std::uint64_t number) noexcept;
   [[nodiscard]] bool is_cancelled(const RpcCall& call) noexcept;
-  [[nodiscard]] bool is_wanted(const RpcCall& call) noexcept;
-  bool send(std::uint64_t number, RpcStatus status, std::span<const std::byte> reply) noexcept;
+  [[nodiscard]] bool is_wanted(const RpcCall& call, std::uint32_t lane) noexcept;
+  [[nodiscard]] Taken* find(const RpcCall& call) noexcept;
+  void drop(const LaneMessage& message) noexcept;
+  void finish(std::uint32_t lane) noexcept;
+  void flush(std::uint32_t lane) noexcept;
+  bool send(const RpcCall& call, RpcStatus status, std::span<const std::byte> reply) noexcept;
 
   LaneReader requests_;
   LaneReader cancellations_;
   std::vector<LinkWriter> replies_;  // by lane
   RpcServerOptions options_;
   RpcServerCounts counts_;
-  LaneMessage in_hand_;
-  bool has_call_in_hand_ = false;
+  std::vector<std::vector<Taken>> taken_;  // by lane, in order
+  std::uint32_t in_hand_count_ = 0;
+  std::uint32_t unflushed_ = 0;  // a bit a lane
   std::uint32_t lane_seen_alive_ = UINT32_MAX;
   std::uint32_t taken_since_look_ = 0;
   std::vector<Cancellation> cancelled_;

@@ -90,6 +90,18 @@ struct BlockReply {
 static_assert(sizeof(BlockReply) == 24);
 static_assert(std::is_trivially_copyable_v<BlockReply>);
 
+// On a link of its own, front -> back end, which is looked at before the requests: of this
+// connection nothing with a sequence up to this one is wanted any more.  What has not been begun is
+// answered with ESHUTDOWN; what has been is answered as ever.
+struct BlockAbort {
+  std::uint64_t sequence;
+  std::uint32_t connection;  // as BlockRequest has it
+  std::uint32_t reserved;    // 0
+};
+static_assert(sizeof(BlockAbort) == 16);
+// Connections are numbered below this.
+inline constexpr std::uint32_t kBlockConnectionEnd = 128;
+
 // Of a kBlockStatus reply: a run of bytes in one state.  Big-endian, because that is how the NBD
 // protocol has them, and they are sent to the client from where they lie.
 struct BlockExtent {

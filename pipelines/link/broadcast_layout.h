@@ -1,57 +1,18 @@
-// How a broadcast link's segment is cut: one writer, many readers, every message to each of them.
-//
-// Two regions.  In the writer's: BroadcastWriterPage | EndPage | an ArmLine a reader | slots (on a
-// page of their own).  In the readers': a page for each place, BroadcastReaderPage | EndPage; each
-// is written by the holder of that place alone.  Offsets below are relative to the region, or the
-// reader's page.  A slot holds a header {size_bytes:32, 0:32} and the message.
+// A broadcast link's segment: two regions, as broadcast_shape.h cuts them, and a header.
 // Specified in core/LAYOUT.md; change both or neither.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <span>
 #include <string_view>
 
 #include "core/error/result.h"
-#include "core/ring/broadcast_page.h"
 #include "core/segment/segment_layout.h"
-#include "pipelines/link/link_layout.h"
+#include "pipelines/link/broadcast_shape.h"
 #include "platform/memory/segment_directory.h"
 #include "platform/memory/segment_file.h"
 
 namespace slipring {
 
-inline constexpr std::uint32_t kMaxBroadcastPlaces = 32;
-// Place n's holder locks this byte + n of the lock file.
-inline constexpr std::uint32_t kFirstPlaceByte = 8;
-inline constexpr std::uint64_t kBroadcastEndOffset = 1024;
-inline constexpr std::uint64_t kBroadcastArmsOffset = kBroadcastEndOffset + sizeof(EndPage);
-inline constexpr std::uint32_t kBroadcastHeaderBytes = 8;
-inline constexpr std::uint32_t kMaxBroadcastMessageBytes =
-    kMaxBroadcastSlotBytes - kBroadcastHeaderBytes;
-static_assert(sizeof(BroadcastWriterPage) <= kBroadcastEndOffset);
-static_assert(sizeof(BroadcastReaderPage) == kEndPageOffset);
-
-struct BroadcastShape {
-  std::uint64_t slot_count = 0;     // messages, a power of two
-  std::uint32_t message_bytes = 0;  // of the largest
-  std::uint32_t reader_count = 0;   // places, 1 to kMaxBroadcastPlaces
-  BroadcastPolicy policy = BroadcastPolicy::kOverwrite;
-  std::uint64_t lag_limit = 0;  // kEvict only: messages that a reader may be behind
-};
-
-struct BroadcastParts {
-  std::uint64_t slots_offset = 0;
-  std::uint64_t writer_bytes = 0;
-  std::uint64_t place_bytes = 0;  // of each reader's page
-};
-
-[[nodiscard]] BroadcastGeometry geometry_of(const BroadcastShape& shape) noexcept;
-// Errors: kInvalidArgument with the offending value.
-[[nodiscard]] Status validate_broadcast(const BroadcastShape& shape) noexcept;
-// Requires: validate_broadcast(shape) is ok.
-[[nodiscard]] BroadcastParts parts_of(const BroadcastShape& shape,
-                                      std::uint64_t page_bytes) noexcept;
 [[nodiscard]] SegmentHeader make_broadcast_header(const BroadcastShape& shape,
                                                   std::string_view name,
                                                   std::uint64_t page_bytes) noexcept;

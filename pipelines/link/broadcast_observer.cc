@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/error/check.h"
 #include "platform/memory/mapping.h"
 
 namespace slipring {
@@ -36,8 +37,34 @@ namespace {
 
 }  // namespace
 
+LinkReport report_of_broadcast(GuardedView& view) noexcept {
+  check(view.is_broadcast(), "a view of a broadcast link");
+  view.refresh();
+  LinkReport report;
+  report.shape = view.shape();
+  report.is_guarded = true;
+  report.total_bytes = view.parts().writer_bytes;
+  report.created_ns = view.created_ns();
+  report.capacity = view.shape().slot_count;
+  const std::byte* region = view.region(Role::kWriter).bytes().data();
+  report.tail = read(reinterpret_cast<const BroadcastWriterPage*>(region)->tail);
+  report.done = report.tail;
+  report.writer = report_of(*reinterpret_cast<const EndPage*>(region + kBroadcastEndOffset));
+  const GuardSeat& seat = view.seat(Role::kWriter);
+  // relaxed, both: shown to people.
+  const bool is_held = seat.is_held.load(std::memory_order_relaxed) != 0;
+  report.writer.holder = is_held ? Holder::kAnother : Holder::kNobody;
+  report.writer.process_id = static_cast<pid_t>(seat.process_id.load(std::memory_order_relaxed));
+  report.writer.protection = shown_protection(seat);
+  report.reader.protection = report.writer.protection;  // nobody sees theirs
+  return report;
+}
+
 Result<LinkReport> look_at_broadcast(const SegmentDirectory& directory,
                                      std::string_view name) noexcept {
+  Result<std::unique_ptr<GuardedView>> view = GuardedView::attach(directory, name);
+  if (view && (*view)->is_broadcast()) return report_of_broadcast(**view);
+  if (!view && !is_no_rendezvous(view.error())) return view.error();
   Result<OpenBroadcast> link = OpenBroadcast::open(directory, name);
   if (!link) return link.error();
   MappingOptions options;

@@ -1,10 +1,15 @@
 #include "pipelines/link/broadcast_receiver.h"
 
+#include <errno.h>
+
 #include <cstring>
 #include <utility>
 
 #include "core/error/check.h"
+#include "pipelines/link/guarded_end.h"
 #include "pipelines/link/link_segment.h"
+#include "platform/memory/page_size.h"
+#include "platform/memory/sealed_memory.h"
 
 namespace slipring {
 namespace {
@@ -32,6 +37,14 @@ BroadcastReceiver::BroadcastReceiver(const OpenBroadcast& link, std::uint32_t pl
       certificate_(std::move(certificate)),
       own_(std::move(own)),
       writer_(std::move(writer)) {}
+
+BroadcastReceiver::BroadcastReceiver(GuardedSubscription::Taken link, Mapping own) noexcept
+    : shape_(guarded_broadcast(link.shape)),
+      parts_{link.parts.ring_offset, link.parts.writer_bytes, own.size_bytes()},
+      place_(0),
+      guard_(std::move(link.subscription)),
+      own_(std::move(own)),
+      writer_(std::move(link.writer)) {}
 
 BroadcastReceiver::BroadcastReceiver(BroadcastReceiver&& other) noexcept = default;
 
@@ -69,6 +82,42 @@ Result<Certificate> BroadcastReceiver::take_place(const OpenBroadcast& link,
 Result<BroadcastReceiver> BroadcastReceiver::attach(const SegmentDirectory& directory,
                                                     std::string_view name,
                                                     const BroadcastReadOptions& options) noexcept {
+  // The guarded one first, as take_role().
+  Result<GuardedSubscription::Taken> guarded =
+      GuardedSubscription::attach(directory, name, options.memory_lock);
+  if (guarded) return attach_guarded(std::move(guarded).value(), options);
+  if (!is_no_rendezvous(guarded.error())) return guarded.error();
+  Result<BroadcastReceiver> named = attach_named(directory, name, options);
+  if (!named && named.error().code == ErrorCode::kNotFound && guarded.error().os_errno != ENOENT) {
+    return guarded.error();
+  }
+  return named;
+}
+
+Result<BroadcastReceiver> BroadcastReceiver::attach_guarded(
+    GuardedSubscription::Taken link, const BroadcastReadOptions& options) noexcept {
+  if (options.resumed_place) {
+    return Error{ErrorCode::kInvalidArgument, 0, "a guarded broadcast link has no places",
+                 *options.resumed_place, 0};
+  }
+  Result<SealedMemory> own = make_unsealed_memory(
+      parts_of(guarded_broadcast(link.shape), page_size_bytes()).place_bytes, options.memory_lock);
+  if (!own) return own.error();
+  BroadcastReceiver receiver(std::move(link), std::move(own->own));
+  receiver.stream_ = receiver.stream_shown();
+  if (Status attached = receiver.attach_ring(options); !attached) {
+    // The writer's words make no sense: that is an answer of try_receive(), until another comes.
+    if (attached.error().code != ErrorCode::kCorruptPeer || !receiver.ring_) {
+      return attached.error();
+    }
+    receiver.is_corrupt_ = true;
+  }
+  return receiver;
+}
+
+Result<BroadcastReceiver> BroadcastReceiver::attach_named(
+    const SegmentDirectory& directory, std::string_view name,
+    const BroadcastReadOptions& options) noexcept {
   Result<OpenBroadcast> link = OpenBroadcast::open(directory, name);
   if (!link) return link.error();
   Result<Certificate> certificate = take_place(*link, options);
@@ -153,6 +202,34 @@ bool BroadcastReceiver::take_out(const BroadcastView& view, BroadcastMessage& me
 }
 
 Transfer BroadcastReceiver::try_receive(BroadcastMessage& message) noexcept {
+  const Transfer answer = receive(message);
+  if (answer == Transfer::kDone || !take_news()) return answer;
+  return receive(message);
+}
+
+// Shows a writer's successor, if there is one.
+bool BroadcastReceiver::take_news() noexcept {
+  if (!guard_ || !guard_->take_news(writer_)) return false;
+  const std::uint32_t before = std::exchange(stream_, stream_shown());
+  // An honest predecessor's successor goes on behind all that we have read; and the first writer
+  // where we wait for it.
+  if (is_corrupt_ || (before != 0 && before != stream_)) begin_anew();
+  return true;
+}
+
+std::uint32_t BroadcastReceiver::stream_shown() const noexcept {
+  // relaxed: stored before the memory was handed over.
+  return writer_end().peer_generation.load(std::memory_order_relaxed);
+}
+
+// What we lost of the writer before is counted as far as it can be known.
+void BroadcastReceiver::begin_anew() noexcept {
+  lost_in_hand_ += ring_->lost_count() - lost_before_us_;
+  std::memset(own_.writable_bytes().data(), 0, sizeof(BroadcastReaderPage));
+  is_corrupt_ = !attach_ring({BroadcastJoin::kOldest, std::nullopt, MemoryLock::kOff}).ok();
+}
+
+Transfer BroadcastReceiver::receive(BroadcastMessage& message) noexcept {
   // Bounded: what is overwritten under our hands again and again is found at the next call.
   for (int attempt = 0; attempt < 4 && !is_corrupt_; ++attempt) {
     BroadcastView view;
@@ -209,6 +286,7 @@ void BroadcastReceiver::leave() noexcept {
 }
 
 bool BroadcastReceiver::has_message() const noexcept {
+  if (guard_ && guard_->has_news()) return true;
   return is_corrupt_ || ring_->has_message();
 }
 
@@ -223,6 +301,10 @@ bool BroadcastReceiver::is_finished() const noexcept {
 }
 
 Result<Probe> BroadcastReceiver::probe_writer() const noexcept {
+  if (guard_) {
+    return Probe{guard_->is_writer_held() ? Holder::kAnother : Holder::kNobody,
+                 guard_->sender().process_id};
+  }
   check(certificate_.has_value(), "an end that was moved from");
   return certificate_->probe(static_cast<std::uint32_t>(Role::kWriter));
 }
@@ -233,6 +315,11 @@ std::uint32_t BroadcastReceiver::writer_incarnation() const noexcept {
 
 WaitPoint BroadcastReceiver::message_point() noexcept {
   return WaitPoint::of(writer_end().bell, end().arm);
+}
+
+std::optional<WaitPoint> BroadcastReceiver::news_point() noexcept {
+  if (!guard_) return std::nullopt;
+  return guard_->news_point();
 }
 
 std::uint64_t BroadcastReceiver::lost_count() const noexcept {

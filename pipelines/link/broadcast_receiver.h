@@ -14,6 +14,11 @@
 // if there is none, one of a dead reader, whose membership ends with that.  Who wants to go on
 // where a dead reader stopped, resumes that place by its number.
 //
+// Guarded.  The writer's memory is its own, and read-only here; a reader's cursor is in memory that
+// nobody else sees (GUARD.md).  There are no places, only overwrite, and no redelivery.  When a
+// writer's successor comes, its memory is shown in place of the old, and reading goes on behind
+// what was read; where the old one wrote nonsense, it begins anew, at the oldest message held.
+//
 // Crash.  A dead reader's place stays as it was until a successor resumes it, a newcomer needs it,
 // or the writer drops it (BroadcastSender::drop_dead_readers()).
 //
@@ -21,6 +26,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -30,6 +36,7 @@
 #include "core/ring/broadcast_ring.h"
 #include "core/ring/transfer.h"
 #include "pipelines/link/broadcast_layout.h"
+#include "pipelines/link/guarded_subscription.h"
 #include "platform/memory/mapping.h"
 #include "platform/process/certificate.h"
 #include "platform/wait/doorbell.h"
@@ -61,7 +68,7 @@ class BroadcastReceiver {
                                           const BroadcastReadOptions& options = {}) noexcept;
 
   // The next message.  kBlocked when there is none.  kCorruptPeer for good, when the writer wrote
-  // what no correct one writes.
+  // what no correct one writes; of a guarded link until another one comes.
   [[nodiscard]] Transfer try_receive(BroadcastMessage& message) noexcept;
   // Finishes the message and all before it.
   void release(const BroadcastMessage& message) noexcept;
@@ -76,12 +83,17 @@ class BroadcastReceiver {
   [[nodiscard]] bool is_finished() const noexcept;
   // There has been a writer, and it has finished for good.
   [[nodiscard]] bool is_writer_closed() const noexcept;
-  // Whether a living process writes.  Asks the kernel.  Errors: kSystem.
+  // Whether a living process writes.  Asks the kernel, or a guarded link's broker what it has
+  // noticed.  Errors: kSystem.
   [[nodiscard]] Result<Probe> probe_writer() const noexcept;
+  // Who writes a guarded link, by the kernel's word; otherwise unknown.
+  [[nodiscard]] LinkPeer sender() const noexcept { return guard_ ? guard_->sender() : LinkPeer{}; }
   // Writers so far.
   [[nodiscard]] std::uint32_t writer_incarnation() const noexcept;
   // What to sleep on until the writer publishes or closes.
   [[nodiscard]] WaitPoint message_point() noexcept;
+  // And until the writer is replaced; nothing on a named link, where that is no news.
+  [[nodiscard]] std::optional<WaitPoint> news_point() noexcept;
 
   // Every message that we were owed and did not get; since attach(), or, in a place that was
   // resumed, its dead holder's as well.
@@ -100,6 +112,12 @@ class BroadcastReceiver {
  private:
   BroadcastReceiver(const OpenBroadcast& link, std::uint32_t place, Certificate certificate,
                     Mapping own, Mapping writer) noexcept;
+  BroadcastReceiver(GuardedSubscription::Taken link, Mapping own) noexcept;
+  static Result<BroadcastReceiver> attach_named(const SegmentDirectory& directory,
+                                                std::string_view name,
+                                                const BroadcastReadOptions& options) noexcept;
+  static Result<BroadcastReceiver> attach_guarded(GuardedSubscription::Taken link,
+                                                  const BroadcastReadOptions& options) noexcept;
   static Result<Certificate> take_place(const OpenBroadcast& link,
                                         const BroadcastReadOptions& options) noexcept;
   Status attach_ring(const BroadcastReadOptions& options) noexcept;
@@ -107,12 +125,17 @@ class BroadcastReceiver {
   [[nodiscard]] const EndPage& writer_end() const noexcept;
   [[nodiscard]] Reception take(BroadcastView& view) noexcept;
   [[nodiscard]] bool take_out(const BroadcastView& view, BroadcastMessage& message) noexcept;
+  [[nodiscard]] Transfer receive(BroadcastMessage& message) noexcept;
+  [[nodiscard]] bool take_news() noexcept;
+  [[nodiscard]] std::uint32_t stream_shown() const noexcept;
+  void begin_anew() noexcept;
   void ring_for_credit() noexcept;
 
   BroadcastShape shape_;
   BroadcastParts parts_;
   std::uint32_t place_;
-  std::optional<Certificate> certificate_;
+  std::optional<Certificate> certificate_;      // of a named link
+  std::unique_ptr<GuardedSubscription> guard_;  // of a guarded one
   Mapping own_;
   Mapping writer_;
   std::optional<BroadcastReader> ring_;
@@ -123,7 +146,8 @@ class BroadcastReceiver {
   std::uint64_t untold_lost_ = 0;   // of these, to be told with the next message
   std::uint64_t evicted_count_ = 0;
   std::uint64_t rung_credit_ = 0;
-  bool is_corrupt_ = false;  // stays: a writer that was corrupt once is not believed again
+  std::uint32_t stream_ = 0;  // of a guarded link: the generation that it began with
+  bool is_corrupt_ = false;   // stays for that writer: corrupt once, it is not believed again
 };
 
 }  // namespace slipring

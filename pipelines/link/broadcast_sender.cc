@@ -1,11 +1,15 @@
 #include "pipelines/link/broadcast_sender.h"
 
+#include <errno.h>
+
 #include <array>
 #include <cstring>
 #include <utility>
 
 #include "core/error/check.h"
 #include "pipelines/link/link_segment.h"
+#include "platform/memory/page_size.h"
+#include "platform/memory/sealed_memory.h"
 
 namespace slipring {
 
@@ -18,9 +22,53 @@ BroadcastSender::BroadcastSender(OpenBroadcast link, Certificate certificate, Ma
       own_(std::move(own)),
       readers_(std::move(readers)) {}
 
+BroadcastSender::BroadcastSender(GuardedHold hold, Mapping nobody) noexcept
+    : shape_(guarded_broadcast(hold.shape)),
+      parts_{hold.parts.ring_offset, hold.parts.writer_bytes, nobody.size_bytes()},
+      guard_(std::move(hold.end)),
+      own_(std::move(hold.own)),
+      readers_(std::move(nobody)) {}
+
 Result<BroadcastSender> BroadcastSender::attach(const SegmentDirectory& directory,
                                                 std::string_view name,
                                                 MemoryLock memory_lock) noexcept {
+  // The guarded one first, as take_role().
+  Result<GuardedHold> guarded =
+      GuardedEnd::take_role(directory, name, Role::kWriter, memory_lock, kAnyLane);
+  if (guarded) return attach_guarded(std::move(guarded).value());
+  if (!is_no_rendezvous(guarded.error())) return guarded.error();
+  Result<BroadcastSender> named = attach_named(directory, name, memory_lock);
+  if (!named && named.error().code == ErrorCode::kNotFound && guarded.error().os_errno != ENOENT) {
+    return guarded.error();
+  }
+  return named;
+}
+
+Result<BroadcastSender> BroadcastSender::attach_guarded(GuardedHold hold) noexcept {
+  if (hold.shape.kind != SegmentKind::kBroadcastLink) {
+    return Error{ErrorCode::kVersion, 0, "not a broadcast link",
+                 static_cast<std::uint64_t>(segment_kind(hold.shape)),
+                 static_cast<std::uint64_t>(SegmentKind::kBroadcastLink)};
+  }
+  Result<SealedMemory> nobody = make_unsealed_memory(
+      parts_of(guarded_broadcast(hold.shape), page_size_bytes()).place_bytes, MemoryLock::kOff);
+  if (!nobody) return nobody.error();
+  BroadcastSender sender(std::move(hold), std::move(nobody->own));
+  if (Status opened = sender.open(); !opened) return opened.error();
+  return sender;
+}
+
+Status BroadcastSender::open() noexcept {
+  if (Status attached = attach_ring(); !attached) return attached;
+  open_end(end(), is_locked());
+  // A predecessor may have died between publishing and ringing.
+  doorbells_.front().ring_always();
+  return {};
+}
+
+Result<BroadcastSender> BroadcastSender::attach_named(const SegmentDirectory& directory,
+                                                      std::string_view name,
+                                                      MemoryLock memory_lock) noexcept {
   Result<OpenBroadcast> link = OpenBroadcast::open(directory, name);
   if (!link) return link.error();
   Result<Certificate> certificate =
@@ -41,10 +89,7 @@ Result<BroadcastSender> BroadcastSender::attach(const SegmentDirectory& director
   if (!readers) return readers.error();
   BroadcastSender sender(std::move(link).value(), std::move(certificate).value(),
                          std::move(own).value(), std::move(readers).value());
-  if (Status attached = sender.attach_ring(); !attached) return attached.error();
-  open_end(sender.end(), sender.is_locked());
-  // A predecessor may have died between publishing and ringing.
-  sender.doorbells_.front().ring_always();
+  if (Status opened = sender.open(); !opened) return opened.error();
   return sender;
 }
 
@@ -101,7 +146,11 @@ Transfer BroadcastSender::try_send(std::span<const std::byte> message) noexcept 
   }
   count(end().counters.message_count);
   count(end().counters.payload_bytes, size_bytes);
-  for (Doorbell& doorbell : doorbells_) doorbell.ring_if_armed();
+  if (guard_) {
+    doorbells_.front().ring_always();
+  } else {
+    for (Doorbell& doorbell : doorbells_) doorbell.ring_if_armed();
+  }
   return answer;
 }
 
@@ -116,9 +165,10 @@ bool BroadcastSender::is_waited_for(std::uint32_t place) const noexcept {
 
 Result<std::uint32_t> BroadcastSender::drop_dead_readers() noexcept {
   std::uint32_t dropped = 0;
+  if (guard_) return dropped;  // nobody is waited for
   for (std::uint32_t place = 0; place < shape_.reader_count; ++place) {
     if (!is_waited_for(place)) continue;
-    Result<Certificate> taken = Certificate::acquire(file_.lock_file(), kFirstPlaceByte + place);
+    Result<Certificate> taken = Certificate::acquire(file_->lock_file(), kFirstPlaceByte + place);
     if (!taken && taken.error().code == ErrorCode::kBusy) continue;
     if (!taken) return taken.error();
     // Held by us, so that nobody takes the place while its membership is ended.

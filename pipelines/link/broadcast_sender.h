@@ -10,6 +10,10 @@
 // a message has been blocked for a while.  One that writes impossible values is excluded as soon as
 // it is met, and waited for no longer.
 //
+// Guarded.  The memory is this end's own, sealed against everybody else, and readers keep their
+// cursors to themselves (GUARD.md): there is only overwrite, nobody is waited for, and every
+// message rings, since nobody can say that it sleeps.
+//
 // Crash.  A successor goes on behind what was published; the message that its predecessor was
 // writing never existed.  Readers notice nothing.
 //
@@ -27,6 +31,7 @@
 #include "core/ring/broadcast_ring.h"
 #include "core/ring/transfer.h"
 #include "pipelines/link/broadcast_layout.h"
+#include "pipelines/link/guarded_end.h"
 #include "platform/memory/mapping.h"
 #include "platform/process/certificate.h"
 #include "platform/wait/doorbell.h"
@@ -75,6 +80,12 @@ class BroadcastSender {
  private:
   BroadcastSender(OpenBroadcast link, Certificate certificate, Mapping own,
                   Mapping readers) noexcept;
+  BroadcastSender(GuardedHold hold, Mapping nobody) noexcept;
+  static Result<BroadcastSender> attach_named(const SegmentDirectory& directory,
+                                              std::string_view name,
+                                              MemoryLock memory_lock) noexcept;
+  static Result<BroadcastSender> attach_guarded(GuardedHold hold) noexcept;
+  Status open() noexcept;
   Status attach_ring() noexcept;
   [[nodiscard]] EndPage& end() const noexcept;
   [[nodiscard]] const EndPage& reader_end(std::uint32_t place) const noexcept;
@@ -82,12 +93,13 @@ class BroadcastSender {
 
   [[nodiscard]] bool is_waited_for(std::uint32_t place) const noexcept;
 
-  SegmentFile file_;
+  std::optional<SegmentFile> file_;  // of a named link, as its certificate
   BroadcastShape shape_;
   BroadcastParts parts_;
-  Certificate certificate_;
+  std::optional<Certificate> certificate_;
+  std::unique_ptr<GuardedEnd> guard_;  // of a guarded one
   Mapping own_;
-  Mapping readers_;
+  Mapping readers_;  // of a guarded one: of nobody
   std::optional<BroadcastWriter> ring_;
   std::vector<Doorbell> doorbells_;  // one a place, on one bell
   std::vector<WaitPoint> points_;

@@ -40,6 +40,9 @@ enum class GuardKind : std::uint16_t {
 // What a role of 0 asks for: to look, and to write nothing.
 inline constexpr std::uint32_t kObserverRole = static_cast<std::uint32_t>(Role::kCreator);
 
+// To read a broadcast link's messages, and to write nothing that anybody sees.
+inline constexpr std::uint32_t kSubscriberRole = 16;
+
 // A writer takes whichever lane the broker gives it, on a set or not.
 inline constexpr std::uint32_t kAnyLane = UINT32_MAX;
 

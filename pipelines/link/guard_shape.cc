@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "pipelines/link/board_page.h"
+#include "pipelines/link/broadcast_shape.h"
 #include "platform/memory/page_size.h"
 
 namespace slipring {
@@ -18,9 +19,18 @@ namespace {
 Result<GuardShape> guard_shape(const LinkShape& shape, std::uint64_t page_bytes) noexcept {
   GuardShape whole;
   whole.shape = shape;
-  if (shape.kind == SegmentKind::kBoard && !is_lane_set(shape)) {
-    whole.is_board = true;
+  whole.is_solo = is_solo(shape);
+  if (whole.is_solo && shape.kind == SegmentKind::kBoard) {
     whole.parts.writer_bytes = round_up(sizeof(BoardPage), page_bytes);
+    return whole;
+  }
+  if (whole.is_solo) {
+    const BroadcastShape broadcast = guarded_broadcast(shape);
+    if (Status valid = validate_broadcast(broadcast); !valid) return valid.error();
+    const BroadcastParts parts = parts_of(broadcast, page_bytes);
+    whole.parts.ring_offset = parts.slots_offset;
+    whole.parts.buffers_offset = parts.slots_offset;
+    whole.parts.writer_bytes = parts.writer_bytes;
     return whole;
   }
   if (Status valid = validate_shape(shape); !valid) return valid.error();

@@ -11,12 +11,19 @@
 
 namespace slipring {
 
-// A board is a link without a reader: its shape has kind kBoard and nothing else.
+// What a link without a reader's role has is its writer's memory alone: a board, whose shape has a
+// kind and nothing else, and a broadcast link, whose slots are messages and whose readers keep
+// their cursors to themselves.
 struct GuardShape {
   LinkShape shape;
   LinkParts parts;
-  bool is_board = false;
+  bool is_solo = false;
 };
+
+[[nodiscard]] inline bool is_solo(const LinkShape& shape) noexcept {
+  return !is_lane_set(shape) &&
+         (shape.kind == SegmentKind::kBoard || shape.kind == SegmentKind::kBroadcastLink);
+}
 
 // Errors: kInvalidArgument.
 Result<GuardShape> guard_shape(const LinkShape& shape, std::uint64_t page_bytes) noexcept;

@@ -151,11 +151,17 @@ void GuardedBroker::answer_ask(Id id, const GuardAsk& ask) noexcept {
   if (who == nullptr) return;
   const bool has_role = seats_.find(id).has_value();
   if (ask.role == kObserverRole && !has_role && ask.lane < seats_.lane_count()) {
-    if (may_take(observers_, *who) || who->user == 0) return grant_look(id, ask.lane);
+    if (may_take(observers_, *who) || who->user == 0)
+      return grant_look(id, ask.lane, kObserverRole);
     return refuse(id, {ErrorCode::kPermission, 0, ""});
   }
+  if (ask.role == kSubscriberRole && !has_role && ask.lane == 0 &&
+      shape().kind == SegmentKind::kBroadcastLink) {
+    if (may_take(rule(Role::kReader), *who)) return grant_look(id, 0, kSubscriberRole);
+    return refuse(id, {ErrorCode::kPermission, 0, "", who->user});
+  }
   const auto role = static_cast<Role>(ask.role);
-  const bool is_role = role == Role::kWriter || (role == Role::kReader && !seats_.shape().is_board);
+  const bool is_role = role == Role::kWriter || (role == Role::kReader && !seats_.shape().is_solo);
   const bool is_lane =
       ask.lane < seats_.lane_count() || (ask.lane == kAnyLane && role == Role::kWriter);
   if (!is_role || !is_lane || has_role) {
@@ -249,7 +255,7 @@ void GuardedBroker::grant_role(Id id, const SeatPlace& place, const PeerCredenti
   std::array<int, 3> descriptors{};
   std::size_t count = 0;
   descriptors[count++] = seats_.page_fd();
-  if (!seats_.shape().is_board) descriptors[count++] = seats_.at(other_end(place)).memory->get();
+  if (!seats_.shape().is_solo) descriptors[count++] = seats_.at(other_end(place)).memory->get();
   bool has_predecessor = taken.owner.generation != 0;
   if (has_predecessor && place.role == Role::kWriter) {
     Result<bool> given_up = seats_.is_given_up(place.lane);
@@ -272,9 +278,11 @@ void GuardedBroker::grant_role(Id id, const SeatPlace& place, const PeerCredenti
   taken.untaken_count = 0;
 }
 
-void GuardedBroker::grant_look(Id id, std::uint32_t lane) noexcept {
+void GuardedBroker::grant_look(Id id, std::uint32_t lane, std::uint32_t role) noexcept {
   GuardGrant grant = seats_.grant(lane);
-  grant.role = kObserverRole;
+  grant.role = role;
+  // relaxed: our own word.
+  grant.news_count = seats_.shown({lane, Role::kReader}).news_count.load(std::memory_order_relaxed);
   const GuardedSeats::Descriptors descriptors = seats_.descriptors(lane);
   grant.descriptor_count = static_cast<std::uint32_t>(descriptors.count);
   const Status sent =
@@ -304,6 +312,7 @@ void GuardedBroker::take_region(Id id, Packet& packet) noexcept {
   // The other end first: what the newcomer publishes is then sure to be found.
   seats_.at(other_end(*place)).has_news = true;
   tell_news(other_end(*place));
+  if (seats_.shape().is_solo) ring_all(seats_.shown(other_end(*place)));
   const GuardGeneration accepted{body->role, body->generation};
   const Status sent = server_.send(id, number_of(GuardKind::kAccepted), guard_bytes(accepted));
   // An end that is not told it gives up, as by kBye; its memory is as good as its predecessor's.
@@ -319,13 +328,21 @@ void GuardedBroker::answer_abort(Id id) noexcept {
   if (!may_take(commanders_, *who) && who->user != 0) {
     return refuse(id, {ErrorCode::kPermission, 0, "", who->user});
   }
-  if (seats_.shape().is_board) return refuse(id, {ErrorCode::kInvalidArgument, 0, ""});
+  if (seats_.shape().is_solo) return refuse(id, {ErrorCode::kInvalidArgument, 0, ""});
   const auto process_id = static_cast<std::uint32_t>(who->process.pid());
   for (std::uint32_t lane = 0; lane < seats_.lane_count(); ++lane) {
     if (Status told = seats_.command(lane, process_id); !told) return refuse(id, told.error());
   }
   // Who does not hear it sees its connection end; the reader has been told.
   if (!server_.send(id, number_of(GuardKind::kAborted), {})) server_.close(id);
+}
+
+// Those who read a broadcast link have no connection: they come and ask.
+void GuardedBroker::ring_all(GuardSeat& seat) noexcept {
+  // relaxed load: our own word.
+  seat.news_count.store(seat.news_count.load(std::memory_order_relaxed) + 1,
+                        std::memory_order_release);  // guard.A pairs with guard.B
+  futex_wake(seat.news_count, kAllSleepers);
 }
 
 void GuardedBroker::tell_news(const SeatPlace& place) noexcept {

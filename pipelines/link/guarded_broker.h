@@ -115,7 +115,7 @@ class GuardedBroker {
   [[nodiscard]] Status check_one_reader(std::uint32_t lane, const PeerCredentials& who) noexcept;
   [[nodiscard]] Status check_share(const PeerCredentials& who) noexcept;
   void grant_role(Id id, const SeatPlace& place, const PeerCredentials& who) noexcept;
-  void grant_look(Id id, std::uint32_t lane) noexcept;
+  void grant_look(Id id, std::uint32_t lane, std::uint32_t role) noexcept;
   void take_region(Id id, Packet& packet) noexcept;
   void answer_abort(Id id) noexcept;
   void refuse(Id id, const Error& why) noexcept;
@@ -123,6 +123,7 @@ class GuardedBroker {
   void look_for_death(const SeatPlace& place) noexcept;
   void free_role(const SeatPlace& place) noexcept;
   void tell_news(const SeatPlace& place) noexcept;
+  static void ring_all(GuardSeat& seat) noexcept;
 
   std::string name_;
   GuardedSeats seats_;

@@ -6,6 +6,7 @@
 #include <array>
 #include <utility>
 
+#include "pipelines/link/guard_asking.h"
 #include "pipelines/link/guard_shape.h"
 #include "pipelines/link/handover.h"
 #include "platform/wait/clock.h"
@@ -13,90 +14,19 @@
 namespace slipring {
 namespace {
 
-[[nodiscard]] std::uint16_t number_of(GuardKind kind) noexcept {
-  return static_cast<std::uint16_t>(kind);
-}
-
-[[nodiscard]] LinkPeer peer_of(const GuardOwner& owner, ProtectionLevel protection) noexcept {
-  return {owner.generation != 0, owner.user, owner.group, static_cast<pid_t>(owner.process_id),
-          owner.generation,      protection};
-}
-
-constexpr Error kBrokerGone{ErrorCode::kClosed, 0, "the link's broker went away"};
-constexpr Error kNonsense{ErrorCode::kCorruptPeer, 0, "the link's broker said what makes no sense"};
+using guard_asking::ask;
+using guard_asking::hear;
+using guard_asking::kNonsense;
+using guard_asking::map_page;
+using guard_asking::map_role;
+using guard_asking::number_of;
+using guard_asking::peer_of;
+using guard_asking::refusal_in;
 
 Result<std::uint64_t> bytes_of_role(const GuardGrant& grant, Role role) noexcept {
   Result<GuardShape> shape = guard_shape_of(grant);
   if (!shape) return shape.error();
   return role == Role::kWriter ? shape->parts.writer_bytes : shape->parts.reader_bytes;
-}
-
-// Waits for the broker's next packet.
-Status hear(const Connection& connection, Packet& packet, std::uint64_t deadline_ns) noexcept {
-  for (;;) {
-    Result<Arrival> got = connection.receive(packet);
-    if (!got) return got.error();
-    if (*got == Arrival::kClosed) return kBrokerGone;
-    if (*got == Arrival::kPacket) return {};
-    Result<bool> readable = connection.wait(deadline_ns);
-    if (!readable) return readable.error();
-    if (!*readable) {
-      return Error{ErrorCode::kBusy, 0, "wait for the link's broker, which does not answer",
-                   static_cast<std::uint64_t>(connection.peer().process.pid()), 0};
-    }
-  }
-}
-
-[[nodiscard]] Error refusal_in(const Packet& packet) noexcept {
-  const auto refuse = guard_body<GuardRefuse>(packet.bytes());
-  if (!refuse || refuse->code > static_cast<std::uint32_t>(ErrorCode::kSystem)) return kNonsense;
-  Error error{static_cast<ErrorCode>(refuse->code), refuse->os_errno,
-              "ask the link's broker for a role", refuse->found, refuse->wanted};
-  if (error.os_errno == EDQUOT) {
-    error.doing = "take one more lane than the set's broker allows";
-  } else if (error.code == ErrorCode::kNoSpace) {
-    error.doing = "take a lane while the free ones hold unread messages";
-  } else if (error.code == ErrorCode::kBusy && error.wanted != 0) {
-    error.doing = "take a lane while living writers hold them all";
-  }
-  return error;
-}
-
-// Asks, and hears the answer.
-Status ask(const Connection& connection, const GuardAsk& body, GuardGrant& grant, Packet& packet,
-           std::uint64_t deadline_ns) noexcept {
-  if (Status sent = connection.send(number_of(GuardKind::kAsk), guard_bytes(body)); !sent) {
-    return sent;
-  }
-  if (Status heard = hear(connection, packet, deadline_ns); !heard) return heard;
-  if (packet.kind == number_of(GuardKind::kRefuse)) return refusal_in(packet);
-  const auto granted = guard_body<GuardGrant>(packet.bytes());
-  if (packet.kind != number_of(GuardKind::kGrant) || !granted || granted->role != body.role ||
-      (body.lane != kAnyLane && granted->lane != body.lane) ||
-      granted->descriptor_count != packet.descriptor_count) {
-    return kNonsense;
-  }
-  grant = *granted;
-  return {};
-}
-
-// Memory that the broker handed on, from whoever the broker says; zeros are the broker's own.
-Result<Mapping> map_role(const Descriptor& memory, const GuardOwner& owner, uid_t broker,
-                         std::uint64_t size_bytes, MemoryLock memory_lock) noexcept {
-  const uid_t user = owner.generation == 0 ? broker : owner.user;
-  Result<MemoryFacts> facts = verify_memory(memory.get(), user, size_bytes);
-  if (!facts) return facts.error();
-  // Zeros are looked at until somebody comes, and are not worth their memory.
-  if (owner.generation == 0) {
-    return map_verified(memory.get(), size_bytes, MemoryLock::kOff, false);
-  }
-  return map_verified(memory.get(), size_bytes, memory_lock);
-}
-
-Result<Mapping> map_page(const Descriptor& memory, const LinkShape& shape, uid_t broker) noexcept {
-  Result<MemoryFacts> facts = verify_memory(memory.get(), broker, guard_page_bytes(shape));
-  if (!facts) return facts.error();
-  return map_verified(memory.get(), guard_page_bytes(shape), MemoryLock::kTry);
 }
 
 }  // namespace
@@ -124,7 +54,7 @@ Result<GuardedHold> GuardedEnd::take_role(const SegmentDirectory& directory, std
   const GuardOwner& owner = grant.owners[seat_of(role)];
   const GuardOwner& peer_owner = grant.owners[seat_of(other_role(role))];
   const bool has_predecessor = owner.generation != 0;
-  const std::size_t peer_count = shape->is_board ? 0 : 1;
+  const std::size_t peer_count = shape->is_solo ? 0 : 1;
   if (packet.descriptor_count != 1 + peer_count + (has_predecessor ? 1 : 0) ||
       grant.next_generation == 0) {
     return kNonsense;
@@ -180,6 +110,9 @@ Status GuardedEnd::hand_in(GuardedHold& hold, const GuardGrant& grant, int prede
     if (!predecessor) return predecessor.error();
     if (hold.shape.kind == SegmentKind::kBoard) {
       hand_over_board(predecessor->bytes(), memory->own.writable_bytes());
+    } else if (is_solo(hold.shape)) {
+      hand_over_broadcast(hold.shape, hold.parts, generation_, predecessor->bytes(),
+                          memory->own.writable_bytes());
     } else if (role_ == Role::kReader) {
       hand_over_reader(hold.shape, predecessor->bytes(), memory->own.writable_bytes());
     } else if (Status copied = hand_over_writer(hold.shape, hold.parts, predecessor->bytes(),
@@ -187,10 +120,12 @@ Status GuardedEnd::hand_in(GuardedHold& hold, const GuardGrant& grant, int prede
                !copied) {
       return copied;
     }
-  } else if (hold.shape.kind != SegmentKind::kBoard && role_ == Role::kWriter) {
+  } else if (hold.shape.kind == SegmentKind::kBroadcastLink) {
+    hand_over_broadcast(hold.shape, hold.parts, generation_, {}, memory->own.writable_bytes());
+  } else if (!is_solo(hold.shape) && role_ == Role::kWriter) {
     begin_anew(hold.shape, generation_, hold.peer.bytes(), memory->own.writable_bytes());
   }
-  if (hold.shape.kind != SegmentKind::kBoard) {
+  if (!is_solo(hold.shape)) {
     // relaxed: nobody sees it yet.
     end_page_of(memory->own.writable_bytes())
         .peer_generation.store(peer_.incarnation, std::memory_order_relaxed);
@@ -322,7 +257,7 @@ Result<std::unique_ptr<GuardedView>> GuardedView::make(const GuardGrant& grant,
 Status GuardedView::take(const GuardGrant& grant, std::span<const int> descriptors) noexcept {
   Result<GuardShape> shape = guard_shape_of(grant);
   if (!shape) return shape.error();
-  if (descriptors.size() != (shape->is_board ? 2U : 3U)) return kNonsense;
+  if (descriptors.size() != (shape->is_solo ? 2U : 3U)) return kNonsense;
   shape_ = shape->shape;
   parts_ = shape->parts;
   lane_ = grant.lane;
@@ -337,9 +272,9 @@ Status GuardedView::take(const GuardGrant& grant, std::span<const int> descripto
   for (std::size_t i = 0; i + 1 < descriptors.size(); ++i) {
     if (regions_[i].is_mapped() && generations_[i] == grant.owners[i].generation) continue;
     // Up to the ring: no frame is mapped.
-    const std::uint64_t size_bytes = i == 1            ? parts_.reader_bytes
-                                     : shape->is_board ? parts_.writer_bytes
-                                                       : parts_.ring_offset;
+    const std::uint64_t size_bytes = i == 1       ? parts_.reader_bytes
+                                     : is_board() ? parts_.writer_bytes
+                                                  : parts_.ring_offset;
     Result<Mapping> region = Mapping::map(descriptors[i + 1], 0, size_bytes, options);
     if (!region) return region.error();
     regions_[i] = std::move(region).value();

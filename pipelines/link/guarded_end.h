@@ -163,6 +163,9 @@ class GuardedView {
   [[nodiscard]] const LinkParts& parts() const noexcept { return parts_; }
   [[nodiscard]] std::uint64_t created_ns() const noexcept { return created_ns_; }
   [[nodiscard]] bool is_board() const noexcept { return shape_.kind == SegmentKind::kBoard; }
+  [[nodiscard]] bool is_broadcast() const noexcept {
+    return shape_.kind == SegmentKind::kBroadcastLink;
+  }
   [[nodiscard]] std::uint32_t lane() const noexcept { return lane_; }
   [[nodiscard]] const ControlPage& control_page() const noexcept {
     return reinterpret_cast<const GuardPage*>(page_.bytes().data())[lane_].control;

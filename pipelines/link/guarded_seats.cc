@@ -41,12 +41,14 @@ struct ZeroMemory {
                                             const std::string& shown_name) noexcept {
   ZeroMemory zeros;
   // What is polled before is there; a pool's buffers are named by messages only.
-  Result<Descriptor> writer = make_zero_memory(
-      shape.parts.writer_bytes,
-      shape.is_board ? shape.parts.writer_bytes : shape.parts.buffers_offset, shown_name.c_str());
+  Result<Descriptor> writer =
+      make_zero_memory(shape.parts.writer_bytes,
+                       shape.shape.kind == SegmentKind::kBoard ? shape.parts.writer_bytes
+                                                               : shape.parts.buffers_offset,
+                       shown_name.c_str());
   if (!writer) return writer.error();
   zeros.writer = std::make_shared<const Descriptor>(std::move(writer).value());
-  if (shape.is_board) return zeros;
+  if (shape.is_solo) return zeros;
   Result<Descriptor> reader =
       make_zero_memory(shape.parts.reader_bytes, UINT64_MAX, shown_name.c_str());
   if (!reader) return reader.error();
@@ -149,7 +151,7 @@ void GuardedSeats::accept(const SeatPlace& place, Descriptor memory,
 
 Result<bool> GuardedSeats::is_given_up(std::uint32_t lane) const noexcept {
   const BrokerSeat& written = at({lane, Role::kWriter});
-  if (shape_.is_board || written.owner.generation == 0) return false;
+  if (shape_.is_solo || written.owner.generation == 0) return false;
   Result<Mapping> reader = look_into(at({lane, Role::kReader}));
   if (!reader) return reader.error();
   return reinterpret_cast<const EndPage*>(reader->bytes().data() + kEndPageOffset)
@@ -196,7 +198,7 @@ GuardedSeats::Descriptors GuardedSeats::descriptors(std::uint32_t lane) const no
   Descriptors all;
   all.fds[all.count++] = page_.descriptor.get();
   all.fds[all.count++] = lanes_[lane][0].memory->get();
-  if (!shape_.is_board) all.fds[all.count++] = lanes_[lane][1].memory->get();
+  if (!shape_.is_solo) all.fds[all.count++] = lanes_[lane][1].memory->get();
   return all;
 }
 

@@ -1,10 +1,13 @@
 #include "pipelines/link/handover.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <cstring>
 
+#include "core/ring/broadcast_ring.h"
+#include "pipelines/link/broadcast_shape.h"
 #include "pipelines/link/message_mark.h"
 
 namespace slipring {
@@ -160,6 +163,62 @@ void begin_anew(const LinkShape& shape, std::uint32_t generation, std::span<cons
         .drops.marks[0]
         .store(mark, std::memory_order_relaxed);  // relaxed: as above
   }
+}
+
+namespace {
+
+// Whether every message that readers may still be at is one that a writer leaves.
+bool are_slots_sound(const BroadcastShape& shape, const std::byte* slots,
+                     std::uint64_t tail) noexcept {
+  const BroadcastCut cut(geometry_of(shape));
+  const std::uint64_t count = std::min(tail, cut.count());
+  for (std::uint64_t position = tail - count; position != tail; ++position) {
+    const std::byte* slot = slots + cut.offset_bytes(position);
+    const auto state = get(*reinterpret_cast<const std::atomic<std::uint64_t>*>(slot));
+    std::uint32_t size_bytes = 0;
+    std::memcpy(&size_bytes, slot + 8, sizeof size_bytes);
+    const bool is_whole = state == cut.published(position) && size_bytes <= shape.message_bytes;
+    // The oldest one may be in the middle of being overwritten.
+    const bool is_overtaken = count == cut.count() && state == cut.writing(tail);
+    if (!is_whole && !is_overtaken) return false;
+  }
+  return true;
+}
+
+// Whether what was copied is a ring that a writer can go on with.
+bool copy_broadcast(const LinkShape& shape, const LinkParts& parts,
+                    std::span<const std::byte> predecessor, std::span<std::byte> own) noexcept {
+  const auto& from = page_at<BroadcastWriterPage>(predecessor);
+  auto& to = page_at<BroadcastWriterPage>(own);
+  copy_word(from.tail, to.tail);
+  copy_word(from.scan_at, to.scan_at);
+  copy_word(from.abort_before, to.abort_before);
+  auto& end = page_at<EndPage>(own, kBroadcastEndOffset);
+  copy_end(page_at<EndPage>(predecessor, kBroadcastEndOffset), end);
+  copy_word(page_at<EndPage>(predecessor, kBroadcastEndOffset).peer_generation,
+            end.peer_generation);
+  std::byte* slots = own.data() + parts.ring_offset;
+  const std::size_t slots_bytes = own.size() - static_cast<std::size_t>(parts.ring_offset);
+  std::memcpy(slots, predecessor.data() + parts.ring_offset, slots_bytes);
+  const BroadcastReaderPage nobody{};
+  const std::array<const BroadcastReaderPage*, 1> readers = {&nobody};
+  const BroadcastShape cut = guarded_broadcast(shape);
+  return get(end.peer_generation) != 0 &&
+         BroadcastWriter::attach(to, slots, readers, geometry_of(cut)).ok() &&
+         are_slots_sound(cut, slots, get(to.tail));
+}
+
+}  // namespace
+
+void hand_over_broadcast(const LinkShape& shape, const LinkParts& parts, std::uint32_t generation,
+                         std::span<const std::byte> predecessor,
+                         std::span<std::byte> own) noexcept {
+  if (!predecessor.empty() && copy_broadcast(shape, parts, predecessor, own)) return;
+  std::memset(own.data(), 0, own.size());
+  auto& end = page_at<EndPage>(own, kBroadcastEndOffset);
+  // relaxed, both: nobody sees it yet.
+  end.incarnation.store(generation - 1, std::memory_order_relaxed);
+  end.peer_generation.store(generation, std::memory_order_relaxed);
 }
 
 void hand_over_reader(const LinkShape& shape, std::span<const std::byte> predecessor,

@@ -30,6 +30,13 @@ Status hand_over_writer(const LinkShape& shape, const LinkParts& parts,
 void begin_anew(const LinkShape& shape, std::uint32_t generation, std::span<const std::byte> peer,
                 std::span<std::byte> own) noexcept;
 
+// Of a broadcast link's writer, to be read on where its readers are.  Where the predecessor's words
+// make no sense, or there is none, nothing is taken over, and the stream begins anew with this
+// generation: its end's peer_generation says so to readers.
+// Requires: both are of the writer's size, or `predecessor` is empty; `own` is zero.
+void hand_over_broadcast(const LinkShape& shape, const LinkParts& parts, std::uint32_t generation,
+                         std::span<const std::byte> predecessor, std::span<std::byte> own) noexcept;
+
 // Requires: both are of the reader's size; `own` is zero.
 void hand_over_reader(const LinkShape& shape, std::span<const std::byte> predecessor,
                       std::span<std::byte> own) noexcept;

@@ -68,7 +68,9 @@ struct EndPage {
   std::atomic<std::uint32_t> incarnation;                   // attachments so far
   std::atomic<std::uint32_t> process_id;                    // for people; never an identity
   std::atomic<std::uint32_t> is_locked;                     // 1: the end's memory is locked down
-  std::atomic<std::uint32_t> peer_generation;  // of the other's memory that this end looks at
+  // Of the other's memory that this end looks at; of a broadcast link's writer, that of the writer
+  // with whom its stream began.
+  std::atomic<std::uint32_t> peer_generation;
   // Who wrote the first impossible value that this end met, for people: the process (0: not
   // visible here) and its user.  Meaningful while corrupt_count is not 0.
   std::atomic<std::uint32_t> offender_process_id;

@@ -49,7 +49,7 @@ const Mapping& LinkObserver::Lane::region(Role role) const noexcept {
 
 LinkObserver LinkObserver::of(std::vector<std::unique_ptr<GuardedView>> views) noexcept {
   const GuardedView& first = *views.front();
-  check(!first.is_board(), "a view of a link");
+  check(!first.is_board() && !first.is_broadcast(), "a view of a link of one reader");
   const std::uint64_t lane_bytes = first.parts().writer_bytes + first.parts().reader_bytes;
   LinkObserver observer(first.shape(), views.size() * lane_bytes, first.created_ns());
   for (std::unique_ptr<GuardedView>& view : views) {
@@ -70,9 +70,10 @@ Result<LinkObserver> LinkObserver::attach(const SegmentDirectory& directory,
       GuardedView::attach_lanes(directory, name);
   if (!views && is_no_rendezvous(views.error())) return attach_named(directory, name);
   if (!views) return views.error();
-  if (!views->front()->is_board()) return of(std::move(views).value());
-  return Error{ErrorCode::kCorruptPeer, 0, "segment is not a link",
-               static_cast<std::uint64_t>(SegmentKind::kBoard), 0};
+  const GuardedView& first = *views->front();
+  if (!first.is_board() && !first.is_broadcast()) return of(std::move(views).value());
+  return Error{ErrorCode::kCorruptPeer, 0, "segment is not a link of one reader",
+               static_cast<std::uint64_t>(first.shape().kind), 0};
 }
 
 Result<LinkObserver> LinkObserver::attach_named(const SegmentDirectory& directory,

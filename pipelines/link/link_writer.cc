@@ -121,6 +121,11 @@ Transfer LinkWriter::try_reserve(std::uint64_t size_bytes, std::span<std::byte>&
 }
 
 void LinkWriter::commit(std::uint64_t size_bytes) noexcept {
+  commit_quietly(size_bytes);
+  wake_reader();
+}
+
+void LinkWriter::commit_quietly(std::uint64_t size_bytes) noexcept {
   if (slots_) {
     slots_->commit();
   } else {
@@ -131,7 +136,6 @@ void LinkWriter::commit(std::uint64_t size_bytes) noexcept {
   EndCounters& counters = end_.own().counters;
   count(counters.message_count);
   count(counters.payload_bytes, size_bytes);
-  end_.ring();
 }
 
 void LinkWriter::abandon() noexcept {

@@ -41,6 +41,11 @@ class LinkWriter {
   void commit(std::uint64_t size_bytes) noexcept;
   void abandon() noexcept;
 
+  // Many at once: each is published as by commit(), and one wake_reader() behind the last of them
+  // wakes a sleeping reader.
+  void commit_quietly(std::uint64_t size_bytes) noexcept;
+  void wake_reader() noexcept { end_.ring(); }
+
   // What has been published is no longer wanted: the reader sees it as aborted and drops it.
   void abort_published() noexcept;
 

@@ -16,10 +16,11 @@ constexpr std::size_t kHelloNameOffset = 28;
 constexpr std::size_t kOpenBytes = 24;
 constexpr std::size_t kWelcomeBytes = 8;
 constexpr std::size_t kAckBytes = 8;
+constexpr std::size_t kDroppedBytes = 32;
 
 bool is_known_type(std::uint8_t type) noexcept {
   return type >= static_cast<std::uint8_t>(FrameType::kHello) &&
-         type <= static_cast<std::uint8_t>(FrameType::kError);
+         type <= static_cast<std::uint8_t>(FrameType::kDropped);
 }
 
 std::uint8_t allowed_flags(FrameType type) noexcept {
@@ -56,6 +57,8 @@ bool fits(const FrameHeader& header) noexcept {
       return header.payload_bytes <= kOpenBytes;
     case FrameType::kAck:
       return header.payload_bytes <= kAckBytes;
+    case FrameType::kDropped:
+      return header.payload_bytes <= kDroppedBytes;
     default:
       return header.payload_bytes == 0;
   }
@@ -242,6 +245,22 @@ std::size_t encode_ack(std::uint64_t credit_bytes,
 std::optional<std::uint64_t> decode_ack(std::span<const std::byte> payload) noexcept {
   if (payload.size() != kAckBytes) return std::nullopt;
   return load_little<std::uint64_t>(payload.data());
+}
+
+std::size_t encode(const Dropped& dropped, std::span<std::byte, kControlBytesMax> place) noexcept {
+  store_little(place.data(), dropped.messages);
+  store_little(place.data() + 8, dropped.bytes);
+  store_little(place.data() + 16, dropped.stood);
+  store_little(place.data() + 24, dropped.obeyed);
+  return kDroppedBytes;
+}
+
+std::optional<Dropped> decode_dropped(std::span<const std::byte> payload) noexcept {
+  if (payload.size() != kDroppedBytes) return std::nullopt;
+  return Dropped{load_little<std::uint64_t>(payload.data()),
+                 load_little<std::uint64_t>(payload.data() + 8),
+                 load_little<std::uint64_t>(payload.data() + 16),
+                 load_little<std::uint64_t>(payload.data() + 24)};
 }
 
 }  // namespace slipring::wire

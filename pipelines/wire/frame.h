@@ -21,16 +21,17 @@ inline constexpr std::size_t kFragmentBytesMax = 65536;  // payload of a kData f
 inline constexpr std::size_t kLinkNameBytesMax = 80;
 
 enum class FrameType : std::uint8_t {
-  kHello = 1,    // client: which link, and which side of it
-  kWelcome = 2,  // server: the features agreed on
-  kOpen = 3,     // sender: session, kind of link, where it starts
-  kAck = 4,      // receiver: how far it has published, and how much more it takes
-  kData = 5,     // sender: a message, or a fragment of one
-  kAbort = 6,    // sender: everything before a position is no longer wanted
-  kBye = 7,      // either: nothing more will be sent, or read
-  kPing = 8,     // either
-  kPong = 9,     // answers kPing
-  kError = 10,   // either: why the connection ends now
+  kHello = 1,     // client: which link, and which side of it
+  kWelcome = 2,   // server: the features agreed on
+  kOpen = 3,      // sender: session, kind of link, where it starts
+  kAck = 4,       // receiver: how far it has published, and how much more it takes
+  kData = 5,      // sender: a message, or a fragment of one
+  kAbort = 6,     // sender: everything before a position is no longer wanted
+  kBye = 7,       // either: nothing more will be sent, or read
+  kPing = 8,      // either
+  kPong = 9,      // answers kPing
+  kError = 10,    // either: why the connection ends now
+  kDropped = 11,  // receiver: how much of its link was dropped unread, if both can
 };
 
 // Of kOpen.
@@ -44,6 +45,7 @@ inline constexpr std::uint8_t kReaderClosed = 4;  // receiver: the reader has cl
 
 // Of kHello, kWelcome.
 inline constexpr std::uint32_t kDataChecks = 1;  // kData frames carry a CRC, too
+inline constexpr std::uint32_t kTellsDrops = 2;  // a receiver says kDropped
 
 struct FrameHeader {
   FrameType type{};
@@ -107,6 +109,18 @@ struct Open {
   std::uint32_t message_bytes_max = 0;  // kSlots: of every message
 };
 
+// Of kDropped, whose position is the last abort that was heard; 0: none since the connection began.
+struct Dropped {
+  // By the receiver's reader, since its ring was made.
+  std::uint64_t messages = 0;  // 0 of a stream
+  std::uint64_t bytes = 0;     // as pipelines/link/drop_words.h counts them
+  // What had arrived when that abort was heard: what lies between the two never did.
+  std::uint64_t stood = 0;
+  // The last abort of which nothing is read any more; 0: none since the connection began.
+  std::uint64_t obeyed = 0;
+  friend bool operator==(const Dropped&, const Dropped&) = default;
+};
+
 using Preamble = std::array<std::byte, kPreambleBytes>;
 
 [[nodiscard]] Preamble encode_preamble() noexcept;
@@ -131,6 +145,7 @@ std::size_t encode_welcome(std::uint32_t features,
                            std::span<std::byte, kControlBytesMax> place) noexcept;
 std::size_t encode_ack(std::uint64_t credit_bytes,
                        std::span<std::byte, kControlBytesMax> place) noexcept;
+std::size_t encode(const Dropped& dropped, std::span<std::byte, kControlBytesMax> place) noexcept;
 
 // Nothing for what is malformed.
 [[nodiscard]] std::optional<Hello> decode_hello(std::span<const std::byte> payload) noexcept;
@@ -138,5 +153,6 @@ std::size_t encode_ack(std::uint64_t credit_bytes,
 [[nodiscard]] std::optional<std::uint32_t> decode_welcome(
     std::span<const std::byte> payload) noexcept;
 [[nodiscard]] std::optional<std::uint64_t> decode_ack(std::span<const std::byte> payload) noexcept;
+[[nodiscard]] std::optional<Dropped> decode_dropped(std::span<const std::byte> payload) noexcept;
 
 }  // namespace slipring::wire

@@ -58,6 +58,13 @@ class LinkSink {
 
   // What has been published is no longer wanted.
   void abort_published() noexcept;
+  // What the reader has dropped; and how far it is.
+  [[nodiscard]] DropReport drops() const noexcept {
+    return stream_ ? stream_->drops() : messages_->drops();
+  }
+  [[nodiscard]] std::uint64_t done() const noexcept {
+    return stream_ ? stream_->done() : messages_->done();
+  }
   void close() noexcept;
   // The reader has finished for good.
   [[nodiscard]] bool is_reader_closed() const noexcept {

@@ -26,6 +26,7 @@ LinkSource::LinkSource(LinkReader messages) noexcept
       message_bytes_max_(message_bytes_max_of(messages_->shape())),
       cursor_(messages_->done()),
       held_(kHeldMessagesMax) {
+  doomed_.reserve(kHeldMessagesMax);
   // A command is told to the other side before it is obeyed: take_abort() does both.
   messages_->set_control_interval(kControlByHand);
 }
@@ -154,6 +155,11 @@ bool LinkSource::take_abort() noexcept {
            held_[(held_first_ + count) % held_.size()].end_position <= before) {
       ++count;
     }
+    doomed_.clear();
+    for (std::size_t i = 0; i < count; ++i) {
+      doomed_.push_back(held_[(held_first_ + i) % held_.size()].end_position);
+    }
+    doomed_count_ += count;
     if (count != 0) {
       messages_->release(held_[(held_first_ + count - 1) % held_.size()]);
       held_first_ = (held_first_ + count) % held_.size();
@@ -167,6 +173,14 @@ bool LinkSource::take_abort() noexcept {
   }
   aborted_ = before;
   return true;
+}
+
+std::uint64_t LinkSource::settle_doomed(std::uint64_t aborted, std::uint64_t arrived) noexcept {
+  if (aborted == 0 || aborted != aborted_) return 0;
+  const auto count = std::count_if(doomed_.begin(), doomed_.end(),
+                                   [&](std::uint64_t end) { return end <= arrived; });
+  doomed_.clear();
+  return static_cast<std::uint64_t>(count);
 }
 
 bool LinkSource::has_more() const noexcept {

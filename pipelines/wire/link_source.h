@@ -13,6 +13,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/error/result.h"
@@ -74,6 +75,12 @@ class LinkSource {
   // First position that is still wanted; 0 before the first abort.
   [[nodiscard]] std::uint64_t aborted() const noexcept { return aborted_; }
 
+  // How many messages the aborts since the last call found looked at and not acknowledged: they are
+  // finished, and the link's own count of drops is without them.
+  [[nodiscard]] std::uint64_t take_doomed() noexcept { return std::exchange(doomed_count_, 0); }
+  // Of those of the abort at `aborted`, how many end at `arrived` or before.  Once.
+  [[nodiscard]] std::uint64_t settle_doomed(std::uint64_t aborted, std::uint64_t arrived) noexcept;
+
   // Whether next() might not answer kBlocked, or something was aborted.
   [[nodiscard]] bool has_more() const noexcept;
   // The writer has closed, and everything was handed out.
@@ -117,7 +124,9 @@ class LinkSource {
   std::vector<Message> held_;  // a ring: released at held_first_, peeked behind the last
   std::size_t held_first_ = 0;
   std::size_t held_count_ = 0;
-  std::size_t handed_out_ = 0;  // of these
+  std::size_t handed_out_ = 0;         // of these
+  std::vector<std::uint64_t> doomed_;  // ends of the last abort's, until they are settled
+  std::uint64_t doomed_count_ = 0;
 };
 
 }  // namespace slipring::wire

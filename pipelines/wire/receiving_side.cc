@@ -67,7 +67,17 @@ void ReceivingSide::abort_before(std::uint64_t position) noexcept {
   if (position < arrived_) return;
   sink_.abandon();
   sink_.abort_published();
+  if (position != aborted_) stood_ = arrived_;
+  aborted_ = position;
+  aborted_ring_ = sink_.position();
   arrived_ = position;
+}
+
+Dropped ReceivingSide::dropped() const noexcept {
+  // In this order: what is said to be obeyed is counted.
+  const bool is_obeyed = aborted_ != 0 && sink_.done() >= aborted_ring_;
+  const DropCounts counts = sink_.drops().dropped;
+  return {counts.messages, counts.bytes, stood_, is_obeyed ? aborted_ : 0};
 }
 
 bool ReceivingSide::end_stream(std::uint64_t position) noexcept {

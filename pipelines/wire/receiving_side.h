@@ -54,6 +54,16 @@ class ReceivingSide {
   // What the sender may be told now; and whether it is worth telling.
   [[nodiscard]] std::uint64_t limit() const noexcept;
   [[nodiscard]] bool has_news() const noexcept;
+  // What the link's reader has dropped, and what became of the last abort.
+  [[nodiscard]] Dropped dropped() const noexcept;
+  [[nodiscard]] std::uint64_t aborted() const noexcept { return aborted_; }
+  [[nodiscard]] bool has_drops() const noexcept {
+    return aborted_ != told_aborted_ || dropped() != told_dropped_;
+  }
+  void told(const Dropped& dropped) noexcept {
+    told_dropped_ = dropped;
+    told_aborted_ = aborted_;
+  }
   void told(std::uint64_t arrived, std::uint64_t limit) noexcept {
     told_arrived_ = arrived;
     told_limit_ = limit;
@@ -70,6 +80,11 @@ class ReceivingSide {
   std::uint64_t cost_ = 0;
   std::uint64_t told_arrived_ = 0;
   std::uint64_t told_limit_ = 0;
+  Dropped told_dropped_;
+  std::uint64_t told_aborted_ = 0;
+  std::uint64_t aborted_ = 0;       // of the session
+  std::uint64_t aborted_ring_ = 0;  // where our ring stood then
+  std::uint64_t stood_ = 0;         // and what had arrived
   std::uint32_t wanted_bytes_ = 0;
   std::uint32_t total_ = 0;  // of the open message
   std::uint32_t span_ = 0;

@@ -139,6 +139,8 @@ void Session::on_frame() noexcept {
       return;  // heard, which was all that was wanted
     case FrameType::kError:
       return on_error();
+    case FrameType::kDropped:
+      return on_dropped();
   }
 }
 
@@ -161,20 +163,24 @@ void Session::on_hello() noexcept {
   WirePort* const port = book_->find(hello->link, other(hello->side));
   if (port == nullptr) return refuse(ErrorReason::kUnknownLink);
   if (!take_port(*port, hello->session)) return refuse(ErrorReason::kBusyLink);
-  checks_data_ = options_.checks_data && (hello->features & kDataChecks) != 0;
-  parser_.check_data(checks_data_);
+  agree(hello->features & offered());
   begin_sides();
   welcome_due_ = true;
   state_ = State::kOpening;
+}
+
+void Session::agree(std::uint32_t features) noexcept {
+  checks_data_ = (features & kDataChecks) != 0;
+  tells_drops_ = (features & kTellsDrops) != 0;
+  parser_.check_data(checks_data_);
 }
 
 void Session::on_welcome() noexcept {
   if (book_ != nullptr || state_ != State::kGreeting) return fail("a welcome out of turn");
   const std::optional<std::uint32_t> features = decode_welcome(parser_.control());
   if (!features) return fail(name_of(Fault::kMalformed));
-  checks_data_ = (*features & kDataChecks) != 0;
-  if (checks_data_ && !options_.checks_data) return fail("a welcome to what was not offered");
-  parser_.check_data(checks_data_);
+  if ((*features & ~offered()) != 0) return fail("a welcome to what was not offered");
+  agree(*features);
   state_ = State::kOpening;
 }
 
@@ -199,12 +205,22 @@ void Session::on_ack() noexcept {
   const std::uint64_t arrived = parser_.header().position;
   if (state_ == State::kOpening) {
     if (!sending_->resume(arrived, *limit)) return fail("an ack of what was never sent");
+    port_->source_session().doomed(port_->source().take_doomed());
     port_->source_session().welcomed();
     was_running_ = true;
     state_ = State::kRunning;
     return;
   }
   if (!sending_->acknowledge(arrived, *limit)) return fail("an ack of what was never sent");
+}
+
+void Session::on_dropped() noexcept {
+  if (!sending_ || !tells_drops_ || state_ < State::kRunning) return fail("drops out of turn");
+  const std::optional<Dropped> dropped = decode_dropped(parser_.control());
+  if (!dropped) return fail(name_of(Fault::kMalformed));
+  port_->source_session().dropped_there(*dropped);
+  port_->source_session().arrived_of_doomed(
+      port_->source().settle_doomed(parser_.header().position, dropped->stood));
 }
 
 void Session::on_bye() noexcept {
@@ -279,13 +295,13 @@ bool Session::has_output() const noexcept {
     return preamble_due_ && book_ == nullptr;
   if (first_ack_due_ || ping_due_ || pong_due_ || is_bye_due()) return true;
   if (sending_) return state_ == State::kRunning && sending_->has_frames();
-  return state_ == State::kRunning && receiving_->has_news();
+  return state_ == State::kRunning &&
+         (receiving_->has_news() || (tells_drops_ && receiving_->has_drops()));
 }
 
 void Session::put_hello(FrameWriter& out) noexcept {
   std::array<std::byte, kControlBytesMax> payload;
-  const Hello hello{side(), options_.checks_data ? kDataChecks : 0, port_->session_id(),
-                    port_->wire_name()};
+  const Hello hello{side(), offered(), port_->session_id(), port_->wire_name()};
   out.put(header_of(FrameType::kHello), std::span(payload).first(encode(hello, payload)));
   hello_due_ = false;
 }
@@ -319,11 +335,20 @@ void Session::put_ack(FrameWriter& out) noexcept {
   first_ack_due_ = false;
 }
 
+void Session::put_dropped(FrameWriter& out) noexcept {
+  std::array<std::byte, kControlBytesMax> payload;
+  const Dropped dropped = receiving_->dropped();
+  out.put(header_of(FrameType::kDropped, receiving_->aborted()),
+          std::span(payload).first(encode(dropped, payload)));
+  receiving_->told(dropped);
+}
+
 void Session::put_greetings(FrameWriter& out) noexcept {
   if (hello_due_ && out.has_room_for(kControlBytesMax)) put_hello(out);
   if (welcome_due_ && out.has_room_for(kControlBytesMax)) {
     std::array<std::byte, kControlBytesMax> payload;
-    const std::uint32_t features = checks_data_ ? kDataChecks : 0;
+    const std::uint32_t features =
+        (checks_data_ ? kDataChecks : 0) | (tells_drops_ ? kTellsDrops : 0);
     out.put(header_of(FrameType::kWelcome),
             std::span(payload).first(encode_welcome(features, payload)));
     welcome_due_ = false;
@@ -341,6 +366,10 @@ void Session::put_running(FrameWriter& out) noexcept {
       out.has_room_for(kControlBytesMax)) {
     put_ack(out);
   }
+  if (receiving_ && tells_drops_ && !first_ack_due_ && receiving_->has_drops() &&
+      out.has_room_for(kControlBytesMax)) {
+    put_dropped(out);
+  }
   if (put_if(pong_due_.has_value(), header_of(FrameType::kPong, pong_due_.value_or(0)))) {
     pong_due_.reset();
   }
@@ -357,7 +386,9 @@ void Session::put_running(FrameWriter& out) noexcept {
     return;
   }
   if (state_ != State::kRunning) return;
-  if (!sending_->put_frames(out, checks_data_)) return refuse(ErrorReason::kLink);
+  const bool is_sound = sending_->put_frames(out, checks_data_);
+  port_->source_session().doomed(port_->source().take_doomed());
+  if (!is_sound) return refuse(ErrorReason::kLink);
   if (put_if(is_bye_due(), header_of(FrameType::kBye, sending_->sent(), kEndOfStream))) {
     state_ = State::kLeaving;
   }

@@ -111,6 +111,10 @@ class Session {
  private:
   friend class SessionTestAccess;
   [[nodiscard]] LinkSide side() const noexcept { return port_->side(); }
+  [[nodiscard]] std::uint32_t offered() const noexcept {
+    return (options_.checks_data ? kDataChecks : 0) | kTellsDrops;
+  }
+  void agree(std::uint32_t features) noexcept;
   void end(SessionEnd how) noexcept;
   void fail(const char* what) noexcept;
   void refuse(ErrorReason reason) noexcept;
@@ -125,12 +129,14 @@ class Session {
   void on_bye() noexcept;
   void on_error() noexcept;
   void on_data() noexcept;
+  void on_dropped() noexcept;
 
   void put_hello(FrameWriter& out) noexcept;
   void put_open(FrameWriter& out) noexcept;
   void put_error(FrameWriter& out) noexcept;
   void put_greetings(FrameWriter& out) noexcept;
   void put_ack(FrameWriter& out) noexcept;
+  void put_dropped(FrameWriter& out) noexcept;
   void put_running(FrameWriter& out) noexcept;
   [[nodiscard]] bool is_bye_due() const noexcept;
 
@@ -145,6 +151,7 @@ class Session {
   std::optional<SendingSide> sending_;
   std::optional<ReceivingSide> receiving_;
   bool checks_data_ = false;
+  bool tells_drops_ = false;  // both can
   bool is_blocked_ = false;
   bool was_running_ = false;
 

@@ -5,6 +5,7 @@
 // identity that a death cut short was never used.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string_view>
 
@@ -28,6 +29,27 @@ class SourceSession {
   [[nodiscard]] bool is_welcomed() const noexcept { return welcomed_.get() != 0; }
   void welcomed() noexcept { welcomed_.set(1); }
 
+  // What the other machine's reader has dropped unread, as its side says: in all, and the last
+  // abort, by our ring's position, of which it reads nothing any more.  In numbers of the board
+  // that everybody may read.
+  void dropped_there(const Dropped& dropped) noexcept {
+    there_messages_.set(dropped.messages);
+    there_bytes_.set(dropped.bytes);
+    if (dropped.obeyed > there_obeyed_.get()) there_obeyed_.set(dropped.obeyed);
+  }
+  [[nodiscard]] Dropped dropped_there() const noexcept {
+    return {there_messages_.get(), there_bytes_.get(), 0, there_obeyed_.get()};
+  }
+  // Messages that were on their way when they were aborted; and those of them that had arrived, and
+  // were read or dropped over there.  Killed in between, we count those here as well.
+  void doomed(std::uint64_t messages) noexcept {
+    if (messages != 0) on_way_.add(messages);
+  }
+  void arrived_of_doomed(std::uint64_t messages) noexcept {
+    on_way_.set(on_way_.get() - std::min(messages, on_way_.get()));
+  }
+  [[nodiscard]] std::uint64_t dropped_on_way() const noexcept { return on_way_.get(); }
+
  private:
   explicit SourceSession(Board board) noexcept;
 
@@ -36,6 +58,10 @@ class SourceSession {
   Board::Number a_;
   Board::Number b_;
   Board::Number welcomed_;
+  Board::Number there_messages_;
+  Board::Number there_bytes_;
+  Board::Number there_obeyed_;
+  Board::Number on_way_;
 };
 
 }  // namespace slipring::wire

@@ -26,6 +26,10 @@ Result<SourceSession> SourceSession::open(const SegmentDirectory& directory, std
   if (got != sizeof bits) return Error{ErrorCode::kSystem, errno, "get random bits"};
   session.ring_created_.set(0);
   session.welcomed_.set(0);
+  session.there_messages_.set(0);
+  session.there_bytes_.set(0);
+  session.there_obeyed_.set(0);
+  session.on_way_.set(0);
   session.a_.set(bits[0]);
   session.b_.set(bits[1]);
   session.ring_created_.set(ring_created_ns);
@@ -37,6 +41,10 @@ SourceSession::SourceSession(Board board) noexcept
       ring_created_(board_.number(".ring_created_ns", BoardKind::kGauge)),
       a_(board_.number(".session_a", BoardKind::kGauge)),
       b_(board_.number(".session_b", BoardKind::kGauge)),
-      welcomed_(board_.number(".welcomed", BoardKind::kGauge)) {}
+      welcomed_(board_.number(".welcomed", BoardKind::kGauge)),
+      there_messages_(board_.number("dropped_there_messages", BoardKind::kCounter)),
+      there_bytes_(board_.number("dropped_there_bytes", BoardKind::kCounter)),
+      there_obeyed_(board_.number("obeyed_there_position", BoardKind::kGauge)),
+      on_way_(board_.number("dropped_on_way_messages", BoardKind::kGauge)) {}
 
 }  // namespace slipring::wire

@@ -40,6 +40,9 @@ class WireCarrier {
   }
   // After is_over(): whether it was carried to its end.
   [[nodiscard]] bool is_carried() const noexcept { return is_carried_; }
+  // Of a program that writes: what the other machine's reader has dropped unread, because it was
+  // told to, here or there; what was dropped of this machine's ring LinkWriter::drops() says.
+  [[nodiscard]] Dropped dropped_there() const noexcept { return loop_->dropped_there(); }
   // Waits for is_over(); false at the deadline.
   bool wait_until_over(std::uint64_t deadline_ns) const noexcept;
 

@@ -86,6 +86,8 @@ class WireLoop : private PortBook {
   // Errors: as WirePort::open(); kInvalidArgument as listen().
   Status dial(const WireAddress& address, std::string_view link, std::string_view wire_name,
               LinkSide side, const WirePortOptions& options = {}) noexcept;
+  // Of the first dial, if it sends: what the other machine's reader has dropped.  From any thread.
+  [[nodiscard]] Dropped dropped_there() const noexcept;
   // Tells what happens, from run().
   void tell(std::function<void(const WireEvent&)> listener) {
     listener_function_ = std::move(listener);

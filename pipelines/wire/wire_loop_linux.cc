@@ -102,6 +102,11 @@ Status WireLoop::dial(const WireAddress& address, std::string_view link, std::st
   return {};
 }
 
+Dropped WireLoop::dropped_there() const noexcept {
+  if (dials_.empty() || dials_.front().port->side() != LinkSide::kSender) return {};
+  return dials_.front().port->source_session().dropped_there();
+}
+
 void WireLoop::report(WireEvent::Kind kind, const std::string& link, std::string words,
                       bool is_final) const {
   if (listener_function_) listener_function_({kind, link, std::move(words), is_final});

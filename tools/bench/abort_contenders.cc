@@ -67,6 +67,15 @@ class Progress {
   std::uint64_t count_ = 0;
 };
 
+// Until the consumer may begin that round; false when there is none.
+bool await(const AbortBoard& board, std::uint64_t round) {
+  while (board.may_begin.look() < round) {
+    if (board.is_over.look() != 0) return false;
+    relax();
+  }
+  return true;
+}
+
 enum class Way : std::uint8_t {
   kAborts,        // commands, and the reader drops
   kPlaysOut,      // everything is read
@@ -125,13 +134,6 @@ class RingQueue {
     shape.capacity_bytes = kQueueBytes;
     return shape;
   }
-  static bool await(const AbortBoard& board, std::uint64_t round) {
-    while (board.may_begin.look() < round) {
-      if (board.is_over.look() != 0) return false;
-      relax();
-    }
-    return true;
-  }
 
   Way way_;
   LinkPlace place_;
@@ -161,7 +163,8 @@ class PipeQueue {
     ends_[1] = -1;
     Progress progress(board);
     std::array<std::byte, kRequestBytes> request;
-    for (;;) {
+    for (std::uint64_t round = 1;;) {
+      if (way_ == Way::kDropsUpstream && !await(board, round)) return;
       std::size_t got = 0;
       while (got < request.size()) {
         const ssize_t count = read(ends_[0], request.data() + got, request.size() - got);
@@ -169,7 +172,7 @@ class PipeQueue {
         if (count <= 0) return;
         got += static_cast<std::size_t>(count);
       }
-      static_cast<void>(progress.process(request));
+      if (progress.process(request)) ++round;
     }
   }
   void open_producer() {
@@ -181,14 +184,20 @@ class PipeQueue {
     close(ends_[1]);
     ends_[1] = -1;
   }
-  // The consumer of a pipe reads as soon as something is there: the clock starts on the way.
+  // Where the rest is dropped, the pipe is full when its consumer begins.  Otherwise that one reads
+  // as soon as something is there: the clock starts on the way.
   void fill(std::uint64_t& sequence, AbortBoard& board) {
+    if (way_ == Way::kDropsUpstream) {
+      for (std::size_t i = 0; i < kPipeBytes / kRequestBytes; ++i) {
+        static_cast<void>(push(first_word(sequence++)));
+      }
+      return;
+    }
     const std::uint64_t end = sequence + kQueueBytes / kRequestBytes;
     const std::uint64_t begin = board.processed.look();
     while (sequence != end) {
       if (clock_ns_ == 0 && board.processed.look() - begin >= kRequestsBefore) {
         clock_ns_ = monotonic_ns();
-        if (way_ == Way::kDropsUpstream) return;
       }
       static_cast<void>(push(first_word(sequence++)));
     }

@@ -76,8 +76,10 @@ std::vector<Workload> link_workloads() {
   return {
       {"call", "64 B there, 64 B back, polled", kCalls, kTime, 64},
       {"call.slept", "64 B there, 64 B back, both may sleep", kCalls, kTime, 64},
-      {"call16", "16 calls at a time, polled", kCalls, kRate, 64},
-      {"call16.slept", "16 calls at a time, both may sleep", kCalls, kRate, 64},
+      {"call16", "16 calls at a time, polled (percentiles: until all have ended)", kCalls, kRate,
+       64},
+      {"call16.slept", "16 calls at a time, both may sleep (percentiles: until all have ended)",
+       kCalls, kRate, 64},
       {"senders1", "64 B from 1 sender", kSenders, kRate, 64},
       {"senders4", "64 B from 4 senders", kSenders, kRate, 64},
       {"abort256m", "Abort with 256 MiB queued, to the first fresh request", kAdapters, kTime,

@@ -83,7 +83,8 @@ Status look_at_guarded(const SegmentDirectory& directory, SegmentFacts& facts) {
         facts_of("stage", report_of(BoardObserver::of(std::move(views->front())))));
     return {};
   }
-  facts.link = LinkObserver::of(std::move(views).value()).report();
+  facts.link = view.is_broadcast() ? report_of_broadcast(*views->front())
+                                   : LinkObserver::of(std::move(views).value()).report();
   facts.total_bytes = facts.link->total_bytes;
   add_ends(facts);
   return {};

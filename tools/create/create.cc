@@ -112,8 +112,18 @@ bool read_lanes(const CreateRequest& request, LinkShape& shape) {
          read_count("--lanes", request.lanes, 16, shape.lane_count);
 }
 
+// Its readers have no places, and nobody could be waited for.
+bool are_options_of_guarded(const CreateRequest& request) {
+  if (!request.readers.empty() || !request.lag.empty() ||
+      (!request.policy.empty() && request.policy != "overwrite")) {
+    return refuse("--guarded takes no --readers and no --lag, and --policy overwrite alone");
+  }
+  return true;
+}
+
 bool read_broadcast(const CreateRequest& request, BroadcastShape& shape) {
   LinkShape slots;
+  if (request.guarded && !are_options_of_guarded(request)) return false;
   if (!request.credit.empty() || !request.pool.empty()) {
     return refuse("--credit and --pool do not go with --kind broadcast");
   }
@@ -143,7 +153,9 @@ bool are_options_of_many(const CreateRequest& request) {
   const bool is_set = request.kind == "lanes" || request.kind == "mailbox";
   const bool is_broadcast = request.kind == "broadcast";
   if (!request.lanes.empty() && !is_set) return refuse("--lanes belongs to --kind lanes, mailbox");
-  if (request.guarded && !is_set) return refuse("--guarded belongs to --kind lanes, mailbox");
+  if (request.guarded && !is_set && !is_broadcast) {
+    return refuse("--guarded belongs to --kind lanes, mailbox, broadcast");
+  }
   const bool has_readers =
       !request.readers.empty() || !request.policy.empty() || !request.lag.empty();
   if (has_readers && !is_broadcast) {
@@ -332,6 +344,11 @@ ExitStatus create(const CreateRequest& request) {
   const std::optional<SegmentDirectory> directory = open_directory(kCommand, status);
   if (!directory) return status;
   const std::string what = "cannot create " + request.name;
+  if (request.guarded && is_broadcast) {
+    shape.kind = SegmentKind::kBroadcastLink;
+    shape.slot_count = broadcast.slot_count;
+    shape.slot_bytes = broadcast.message_bytes;
+  }
   if (request.guarded) return serve_guarded(*directory, request, shape, options);
   const Status created = is_broadcast
                              ? create_broadcast(*directory, request.name, broadcast, options)

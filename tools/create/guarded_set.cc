@@ -18,21 +18,28 @@ constexpr std::string_view kCommand = "create";
 // A signal ends a poll; one that came just before it waits for so long.
 constexpr int kStopLookMs = 200;
 
-GuardOptions options_of(const SegmentOptions& segment) {
+GuardOptions options_of(const LinkShape& shape, const SegmentOptions& segment) {
   GuardOptions options;
   options.lanes_per_process = 1;
   options.rendezvous.mode = (segment.mode & 0060U) != 0 ? 0660 : 0600;
   options.rendezvous.group = segment.group;
-  // Whoever the socket lets in may send; the reader is our own user.
-  if (options.rendezvous.mode == 0660) options.writer = GuardAccess{};
+  if (options.rendezvous.mode != 0660) return options;
+  // Whoever the socket lets in may send to a mailbox, and read what is broadcast; the one at the
+  // other end is our own user.
+  if (shape.kind == SegmentKind::kBroadcastLink) {
+    options.reader = GuardAccess{};
+  } else {
+    options.writer = GuardAccess{};
+  }
   return options;
 }
 
 void announce(const GuardedBroker& broker, bool json_wanted) {
   if (!json_wanted) {
-    remark(kCommand, broker.name() + " is there, with " +
-                         std::to_string(broker.shape().lane_count) +
-                         " lanes, as long as this command runs");
+    const LinkShape& shape = broker.shape();
+    const std::string parts = is_lane_set(shape) ? std::to_string(shape.lane_count) + " lanes"
+                                                 : std::to_string(shape.slot_count) + " slots";
+    remark(kCommand, broker.name() + " is there, with " + parts + ", as long as this command runs");
     return;
   }
   JsonWriter json;
@@ -40,9 +47,14 @@ void announce(const GuardedBroker& broker, bool json_wanted) {
   json.member("name", broker.name());
   json.member("kind", slipring::name_of(segment_kind(broker.shape())));
   json.member("guarded", true);
-  json.member("lane_count", broker.shape().lane_count);
-  json.member("capacity_bytes", broker.shape().capacity_bytes);
-  json.member("credit_count", broker.shape().credit_count);
+  if (is_lane_set(broker.shape())) {
+    json.member("lane_count", broker.shape().lane_count);
+    json.member("capacity_bytes", broker.shape().capacity_bytes);
+    json.member("credit_count", broker.shape().credit_count);
+  } else {
+    json.member("slot_count", broker.shape().slot_count);
+    json.member("slot_bytes", broker.shape().slot_bytes);
+  }
   json.member("total_bytes", broker.total_bytes());
   json.member("pid", static_cast<std::int64_t>(getpid()));
   print(json.end_document());
@@ -54,7 +66,7 @@ ExitStatus serve_guarded(const SegmentDirectory& directory, const CreateRequest&
                          const LinkShape& shape, const SegmentOptions& options) {
   const std::atomic<bool>& stop = heed_stop_signals();
   Result<GuardedBroker> broker =
-      GuardedBroker::create(directory, request.name, shape, options_of(options));
+      GuardedBroker::create(directory, request.name, shape, options_of(shape, options));
   if (!broker) return complain(kCommand, "cannot guard " + request.name, broker.error());
   announce(*broker, request.json);
   // relaxed: nothing else is published with it.

@@ -64,25 +64,29 @@ void write_payload(JsonWriter& json, std::span<const std::byte> bytes) {
   }
 }
 
-void describe_letter(const LaneMessage& letter, JsonWriter& json) {
-  write_payload(json, letter.message.bytes);
-  json.member("lane", letter.lane);
-  json.member("redelivered", letter.message.redelivered);
-  json.begin_object("sender");
-  json.member("pid", static_cast<std::int64_t>(letter.sender.process_id));
-  json.member("uid", static_cast<std::uint32_t>(letter.sender.user));
-  json.member("gid", static_cast<std::uint32_t>(letter.sender.group));
-  json.member("incarnation", letter.sender.incarnation);
-  json.member("by_kernel", letter.sender.is_known);
-  json.member("protection_level", slipring::name_of(letter.sender.protection));
-  json.end_object();
-}
-
 void describe_news(const BroadcastMessage& news, JsonWriter& json) {
   write_payload(json, news.bytes);
   json.member("position", news.position);
   json.member("lost", news.lost);
   json.member("redelivered", news.redelivered);
+}
+
+void describe_sender(const LinkPeer& sender, JsonWriter& json) {
+  json.begin_object("sender");
+  json.member("pid", static_cast<std::int64_t>(sender.process_id));
+  json.member("uid", static_cast<std::uint32_t>(sender.user));
+  json.member("gid", static_cast<std::uint32_t>(sender.group));
+  json.member("incarnation", sender.incarnation);
+  json.member("by_kernel", sender.is_known);
+  json.member("protection_level", slipring::name_of(sender.protection));
+  json.end_object();
+}
+
+void describe_letter(const LaneMessage& letter, JsonWriter& json) {
+  write_payload(json, letter.message.bytes);
+  json.member("lane", letter.lane);
+  json.member("redelivered", letter.message.redelivered);
+  describe_sender(letter.sender, json);
 }
 
 // Who or what is in the way, of an error that may pass.
@@ -110,6 +114,10 @@ Status make_many(const Route& route, const Endpoint& endpoint) {
                          route.meeting.segment);
   }
   if (endpoint.kind != Endpoint::Kind::kTopic) return {};
+  Result<std::unique_ptr<GuardedView>> guarded =
+      GuardedView::attach(route.directory, endpoint.path);
+  // Not even for us to look at: it is there.
+  if (guarded || !is_no_rendezvous(guarded.error())) return {};
   const Status made =
       create_broadcast(route.directory, endpoint.path, kTopicShape, route.meeting.segment);
   if (!made && made.error().code == ErrorCode::kExists) return {};
@@ -148,9 +156,22 @@ std::optional<SegmentKind> find_many(const Route& route, const Endpoint& endpoin
     return std::nullopt;
   }
   Result<std::unique_ptr<GuardedView>> view = GuardedView::attach(route.directory, endpoint.path);
-  if (view && is_lane_set((*view)->shape())) return SegmentKind::kLaneSet;
-  // Of a set that is not ours to look at, a lane is ours to have.
-  if (is_mailbox && !view && !is_no_rendezvous(view.error())) return SegmentKind::kLaneSet;
+  if (view && is_lane_set((*view)->shape()) && !is_topic) return SegmentKind::kLaneSet;
+  if (view && (*view)->is_broadcast() && !is_mailbox) return SegmentKind::kBroadcastLink;
+  // Of one that is not ours to look at, an end may be ours to have.
+  if (!view && !is_no_rendezvous(view.error())) {
+    if (is_mailbox) return SegmentKind::kLaneSet;
+    if (is_topic) return SegmentKind::kBroadcastLink;
+  }
+  const auto refuse = [&](SegmentKind kind) -> std::optional<SegmentKind> {
+    complain(route.command, endpoint.path + " is no " + (is_topic ? "topic" : "mailbox") +
+                                " but carries " + slipring::name_of(kind) +
+                                "; choose another name");
+    status = ExitStatus::kVersion;
+    return std::nullopt;
+  };
+  const bool is_asked_for = is_topic || is_mailbox;
+  if (view && is_asked_for) return refuse(segment_kind((*view)->shape()));
   Result<SegmentFile> file = SegmentFile::open(route.directory, endpoint.path);
   if (!file) return std::nullopt;  // one of a single writer is made, or the same is said there
   Result<SegmentHeader> header = read_header(*file);
@@ -158,11 +179,7 @@ std::optional<SegmentKind> find_many(const Route& route, const Endpoint& endpoin
   const SegmentKind kind = header->kind;
   if (kind == SegmentKind::kLaneSet && !is_topic) return kind;
   if (kind == SegmentKind::kBroadcastLink && !is_mailbox) return kind;
-  if (!is_topic && !is_mailbox) return std::nullopt;
-  complain(route.command, endpoint.path + " is no " + (is_topic ? "topic" : "mailbox") +
-                              " but carries " + slipring::name_of(kind) + "; choose another name");
-  status = ExitStatus::kVersion;
-  return std::nullopt;
+  return is_asked_for ? refuse(kind) : std::nullopt;
 }
 
 ExitStatus open_many_source(const Route& route, SegmentKind kind, DescribedSource& opened) {
@@ -183,7 +200,10 @@ ExitStatus open_many_source(const Route& route, SegmentKind kind, DescribedSourc
   Result<BroadcastReceiver> link = BroadcastReceiver::attach(route.directory, name, options);
   if (!link) return complain_joining(route, name, "reader", link.error());
   auto source = std::make_unique<BroadcastSource>(std::move(link).value(), route.pump);
-  opened.describe = [from = source.get()](JsonWriter& json) { describe_news(from->last(), json); };
+  opened.describe = [from = source.get()](JsonWriter& json) {
+    describe_news(from->last(), json);
+    if (const LinkPeer sender = from->sender(); sender.is_known) describe_sender(sender, json);
+  };
   opened.source = std::move(source);
   return ExitStatus::kOk;
 }

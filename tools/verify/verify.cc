@@ -80,6 +80,7 @@ Status audit_guarded(const SegmentDirectory& directory, Verdict& verdict) {
       audit_board(board_page(writer), verdict.audit);
       continue;
     }
+    if (view->is_broadcast()) continue;  // as a named one
     LinkAudit audit =
         audit_link({view->shape(), view->parts(), writer, view->region(Role::kReader).bytes()});
     if (!std::exchange(is_first, false)) {

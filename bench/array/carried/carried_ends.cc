@@ -168,6 +168,7 @@ std::uint32_t data_of_disk_reply(const std::byte* slot) {
 bench::DataBytesOf data_bytes_of(std::string_view program, std::string_view port) {
   if (program == "disk") return data_of_disk_reply;
   if (program == "raid" && port.starts_with("disk")) return data_of_disk_request;
+  if (port == "aborts") return [](const std::byte*) { return 0U; };
   const bool asks = port == "requests" || port == "array_reads" || port == "array_writes";
   return asks ? data_of_block_request : data_of_block_reply;
 }

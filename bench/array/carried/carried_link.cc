@@ -117,8 +117,6 @@ void CarrierIn::publish() {
   if (buffer_) {
     const BufferHandle lent = ring_.pool()->lend(*buffer_);
     std::memcpy(slot_.data(), &lent, sizeof lent);
-  } else {
-    std::memcpy(slot_.data(), &kNullHandle, sizeof kNullHandle);
   }
   std::span<std::byte> place;
   check(ring_.try_reserve(ring_.shape().slot_bytes, place) == Transfer::kDone, "a place, as seen");

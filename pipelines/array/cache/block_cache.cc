@@ -97,6 +97,21 @@ std::uint64_t BlockCache::applied_sequence() const noexcept {
   return header_.applied_sequence.load(std::memory_order_relaxed);
 }
 
+void BlockCache::abort(std::uint32_t connection, std::uint64_t sequence) noexcept {
+  std::atomic<std::uint64_t>& word = header_.aborted_sequences[connection];
+  // relaxed: our own word, or our dead predecessor's.
+  if (word.load(std::memory_order_relaxed) >= sequence) return;
+  // relaxed: nothing else hangs on it.
+  word.store(sequence, std::memory_order_relaxed);
+}
+
+bool BlockCache::is_aborted(const BlockRequest& request) const noexcept {
+  if (request.connection >= kBlockConnectionEnd) return false;
+  // relaxed: as above.
+  return request.sequence <=
+         header_.aborted_sequences[request.connection].load(std::memory_order_relaxed);
+}
+
 void BlockCache::set_applied(std::uint64_t sequence) noexcept {
   // After the blocks: cache.A pairs with cache.B
   header_.applied_sequence.store(sequence, std::memory_order_release);

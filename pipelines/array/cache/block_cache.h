@@ -56,6 +56,9 @@ class BlockCache {
   [[nodiscard]] std::uint64_t evicted_count() const noexcept { return evicted_count_; }
 
   [[nodiscard]] std::uint64_t applied_sequence() const noexcept;
+  // What was aborted stays so, also for a successor.  Requires: connection < kBlockConnectionEnd.
+  void abort(std::uint32_t connection, std::uint64_t sequence) noexcept;
+  [[nodiscard]] bool is_aborted(const BlockRequest& request) const noexcept;
   // All writes up to here are in the cache as a whole.
   void set_applied(std::uint64_t sequence) noexcept;
 

@@ -14,6 +14,7 @@
 // processor reorders is in memory before the death certificate is given; the compiler must not.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -21,6 +22,7 @@
 #include <type_traits>
 
 #include "core/error/result.h"
+#include "pipelines/array/block_request.h"
 #include "pipelines/array/raid/raid_layout.h"
 #include "platform/memory/mapping.h"
 #include "platform/process/descriptor.h"
@@ -55,6 +57,8 @@ struct CacheHeader {
   // Sequence of the newest write that is in the cache as a whole.  Writes come in their sequence,
   // so none up to it is to be done again.
   std::atomic<std::uint64_t> applied_sequence;
+  // A connection's: up to it nothing is wanted any more (BlockAbort).
+  std::array<std::atomic<std::uint64_t>, kBlockConnectionEnd> aborted_sequences;
 };
 inline constexpr std::uint64_t kCacheHeaderBytes = 4096;
 static_assert(sizeof(CacheHeader) <= kCacheHeaderBytes);

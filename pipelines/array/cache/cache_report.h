@@ -15,6 +15,7 @@ struct CacheReport {
         flushes(stage.counter("flushes")),
         others(stage.counter("others")),
         errors(stage.counter("errors")),
+        aborted(stage.counter("aborted_requests")),
         hit_blocks(stage.counter("hit_blocks")),
         missed_blocks(stage.counter("missed_blocks")),
         written_back_blocks(stage.counter("written_back_blocks")),
@@ -38,6 +39,7 @@ struct CacheReport {
   Board::Number flushes;
   Board::Number others;
   Board::Number errors;
+  Board::Number aborted;
   Board::Number hit_blocks;
   Board::Number missed_blocks;
   Board::Number written_back_blocks;

@@ -31,6 +31,7 @@ CacheStage::CacheStage(Stage& stage, BlockCache& cache, const CacheOptions& opti
       read_data_(*stage.input("read_data")),
       array_writes_(*stage.output("array_writes")),
       write_acks_(*stage.input("write_acks")),
+      aborts_(stage.input("aborts")),
       report_(stage) {}
 
 int CacheStage::run() {
@@ -112,11 +113,34 @@ bool CacheStage::take_requests() {
   return has_moved;
 }
 
+void CacheStage::hear_aborts() {
+  while (aborts_ != nullptr) {
+    Message message;
+    const Transfer answer = aborts_->try_peek(message);
+    if (answer == Transfer::kCorruptPeer) give_up(aborts_->offender(), "the front");
+    if (answer != Transfer::kDone) return;
+    BlockAbort abort{};
+    std::memcpy(&abort, message.bytes.data(), sizeof abort);
+    if (abort.connection < kBlockConnectionEnd) cache_.abort(abort.connection, abort.sequence);
+    aborts_->release(message);
+  }
+}
+
+bool CacheStage::start_unless_aborted(Pending& pending) {
+  const bool has_begun = pending.done_blocks != 0 || (direct_ && is_last_waiting_);
+  if (has_begun || !cache_.is_aborted(pending.request)) return start(pending);
+  pending.error = ESHUTDOWN;
+  report_.aborted.add();
+  reply(pending);
+  return true;
+}
+
 bool CacheStage::take_some_requests() {
   bool has_moved = false;
+  hear_aborts();
   for (std::size_t taken = 0; taken < kTakenAtOnce; ++taken) {
     if (is_last_waiting_) {
-      if (!start(pending_.back())) return has_moved;
+      if (!start_unless_aborted(pending_.back())) return has_moved;
       is_last_waiting_ = false;
       has_moved = true;
     }
@@ -131,7 +155,7 @@ bool CacheStage::take_some_requests() {
     std::memcpy(&pending.request, message.bytes.data(), sizeof pending.request);
     locate(pending);
     if (message.redelivered) report_.replays.add();
-    if (!start(pending)) {
+    if (!start_unless_aborted(pending)) {
       is_last_waiting_ = true;
       report_.held_up.add();
       return has_moved;
@@ -281,6 +305,7 @@ void CacheStage::sleep() {
       [&] {
         return read_data_.has_message() || write_acks_.has_message() ||
                (can_take && requests_.has_message()) || stage_.has_command() ||
+               (aborts_ != nullptr && aborts_->has_message()) ||
                (requests_.is_finished() && pending_.empty()) ||
                (waits_for_reply_ &&
                 replies_.pool()->lent_count() < replies_.pool()->buffer_count());

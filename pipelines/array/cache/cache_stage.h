@@ -120,6 +120,9 @@ class CacheStage {
   bool begin_durable(Pending& pending);
   // Judges it as a request to its volume, and makes it one to the array.
   void locate(Pending& pending) const;
+  void hear_aborts();
+  // start(), unless it was aborted before it began.
+  bool start_unless_aborted(Pending& pending);
   [[nodiscard]] int fault_of(const BlockRequest& request) const;
   [[nodiscard]] bool has_data(const BlockRequest& request);
   // As a whole, by us or a predecessor.
@@ -152,6 +155,7 @@ class CacheStage {
   LinkReader& read_data_;
   LinkWriter& array_writes_;
   LinkReader& write_acks_;
+  LinkReader* aborts_;  // nullptr: nobody aborts
   CacheReport report_;
   std::uint64_t size_bytes_ = 0;
   std::vector<Volume> volumes_;

@@ -25,6 +25,7 @@ StageDescription describe() {
       {"read_data", PortKind::kInput, true, "its BlockReplies, with a pool"},
       {"array_writes", PortKind::kOutput, true, "BlockRequests to the RAID stage, with a pool"},
       {"write_acks", PortKind::kInput, true, "its BlockReplies"},
+      {"aborts", PortKind::kInput, false, "BlockAborts, slots"},
       {"control", PortKind::kCommands, false, "'flush': write everything that is dirty"},
   };
   description.options = {
@@ -49,6 +50,11 @@ bool has_pool(const LinkShape& shape, std::uint64_t buffer_bytes) {
 }
 
 bool are_links_fit(Stage& stage) {
+  const LinkReader* aborts = stage.input("aborts");
+  if (aborts != nullptr && aborts->shape().slot_bytes < sizeof(BlockAbort)) {
+    stage.log(Severity::kError, "aborts wants slots of at least %zu bytes", sizeof(BlockAbort));
+    return false;
+  }
   const LinkShape& requests = stage.input("requests")->shape();
   const LinkShape& replies = stage.output("replies")->shape();
   const LinkShape& reads = stage.output("array_reads")->shape();

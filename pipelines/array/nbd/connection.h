@@ -82,6 +82,9 @@ class Connection {
   // Parses what came and cuts requests into pieces, as far as it goes now: kSome or kEnded; else
   // kNone, be it for want of input or of anything else.
   Progress work();
+  // What was accepted and is not on the ring is answered with NBD_ESHUTDOWN; not a write whose data
+  // are still coming, nor a simple read that has begun.  Answers how many requests.
+  std::uint32_t abort_queued();
   // A piece of this connection is kAnswered.
   void take_answer(std::uint32_t piece);
 

@@ -122,6 +122,34 @@ void Connection::take_answer(std::uint32_t piece) {
   settle_request(index);
 }
 
+std::uint32_t Connection::abort_queued() {
+  const std::uint32_t before = live_request_count_;
+  for (std::uint32_t i = 0; i < kPieceCountMax; ++i) {
+    PieceMemory& piece = context_->pieces.at(i);
+    if (piece.connection != index_ || settled(piece.state) != PieceState::kReady ||
+        piece.request == state().payload_request || !belongs(piece)) {
+      continue;
+    }
+    const RequestMemory& request = memory_->requests[piece.request];
+    if (piece.request_offset != 0 && !has_chunks(request.command, state())) continue;
+    piece.error = ESHUTDOWN;
+    take_answer(i);
+  }
+  const std::deque<std::uint32_t> unissued = unissued_;
+  for (const std::uint32_t index : unissued) {
+    RequestMemory& request = memory_->requests[index];
+    const bool has_begun = settled(request.issued_bytes) != 0;
+    if (has_begun && !has_chunks(request.command, state())) continue;
+    if (settled(request.error) == 0) {
+      settle(request.error, static_cast<std::uint32_t>(NbdError::kShutdown));
+    }
+    unissued_.erase(std::remove(unissued_.begin(), unissued_.end(), index), unissued_.end());
+    // What is under way of it concludes it.
+    if (pending_[index] == 0 && is_live(request)) conclude(index);
+  }
+  return before - live_request_count_;
+}
+
 // Puts a piece's data in line to be sent.
 void Connection::put_data(std::uint32_t piece) {
   PieceMemory& answered = context_->pieces.at(piece);

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/error/result.h"
@@ -84,6 +85,8 @@ class Front {
   void release_if_over(std::uint32_t index);
   void look_at_deadlines();
   void obey(const Command& command);
+  [[nodiscard]] bool obey_for(std::string_view verb, std::uint32_t index);
+  [[nodiscard]] bool abort_client(std::uint32_t index);
   void wait(bool is_busy);
   void note_numbers();
   void fail(const char* what);
@@ -93,6 +96,7 @@ class Front {
   LinkWriter& requests_;
   LinkReader& replies_;
   LinkBlockPort port_;
+  LinkWriter* aborts_;  // nullptr: the back end takes none
   std::optional<FrontMemoryFile> file_;
   std::optional<SpillMemoryFile> spill_;
   std::optional<PieceTable> pieces_;

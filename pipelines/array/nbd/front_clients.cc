@@ -7,10 +7,15 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cstring>
+#include <span>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "pipelines/array/nbd/front.h"
 #include "pipelines/array/nbd/listeners.h"
+#include "pipelines/array/nbd/surviving_word.h"
 #include "pipelines/stage/error_text.h"
 #include "platform/wait/clock.h"
 
@@ -142,27 +147,61 @@ bool Front::shake_hands(std::uint32_t index) {
   return false;
 }
 
-// Out of band: what a client has asked and nobody has begun is dropped with it.
+// What it has asked and nobody has begun is answered with an error.  False: the back end cannot be
+// told now.
+bool Front::abort_client(std::uint32_t index) {
+  Connection& connection = *clients_[index].connection;
+  std::span<std::byte> place;
+  const bool is_told =
+      aborts_ != nullptr && aborts_->try_reserve(sizeof(BlockAbort), place) == Transfer::kDone;
+  // All that is on the ring has at most this one.
+  const BlockAbort abort{settled(file_->memory().sequence), index + 1, 0};
+  if (is_told) {
+    std::memcpy(place.data(), &abort, sizeof abort);
+    aborts_->commit(sizeof abort);
+  }
+  const std::uint32_t here = connection.abort_queued();
+  stage_.log(Severity::kInfo,
+             "client %s: aborted up to sequence %llu; %u requests were not on their way, %u pieces "
+             "are",
+             std::string(connection.name()).c_str(),
+             static_cast<unsigned long long>(abort.sequence), here, connection.piece_count());
+  return is_told || aborts_ == nullptr;
+}
+
+bool Front::obey_for(std::string_view verb, std::uint32_t index) {
+  const Connection& connection = *clients_[index].connection;
+  if (verb == "abort") return abort_client(index);
+  stage_.log(Severity::kInfo, "client %s: %u pieces under way%s",
+             std::string(connection.name()).c_str(), connection.piece_count(),
+             verb == "clients" ? "" : "; disconnected");
+  if (verb == "disconnect") close_client(index);
+  return true;
+}
+
+// Out of band.
 void Front::obey(const Command& command) {
-  static constexpr std::string_view kDisconnect = "disconnect ";
-  const bool is_list = command.text == "clients";
-  if (!is_list && !command.text.starts_with(kDisconnect)) {
+  const std::string_view text = command.text;
+  const std::string_view verb = text.substr(0, text.find(' '));
+  const bool is_list = text == "clients";
+  const bool has_client = verb.size() + 1 < text.size();
+  if (!is_list && !((verb == "disconnect" || verb == "abort") && has_client)) {
     stage_.log(Severity::kWarning,
-               "unknown command '%s'; there are: clients, disconnect CLIENT|all",
+               "unknown command '%s'; there are: clients, disconnect CLIENT|all, abort CLIENT|all",
                command.text.c_str());
     return;
   }
-  const std::string_view wanted =
-      is_list ? std::string_view("all") : std::string_view(command.text).substr(kDisconnect.size());
+  const std::string_view wanted = is_list ? std::string_view("all") : text.substr(verb.size() + 1);
   std::uint32_t count = 0;
   for (std::uint32_t i = 0; i < kConnectionCountMax; ++i) {
-    const Connection& connection = *clients_[i].connection;
-    const std::string name(connection.name());
-    if (!clients_[i].socket.is_open() || (wanted != "all" && wanted != name)) continue;
+    if (!clients_[i].socket.is_open() ||
+        (wanted != "all" && wanted != clients_[i].connection->name())) {
+      continue;
+    }
     ++count;
-    stage_.log(Severity::kInfo, "client %s: %u pieces under way%s", name.c_str(),
-               connection.piece_count(), is_list ? "" : "; disconnected");
-    if (!is_list) close_client(i);
+    if (!obey_for(verb, i)) {
+      stage_.log(Severity::kWarning, "the back end has not read earlier aborts: give it again");
+    }
   }
   if (count == 0) stage_.log(Severity::kInfo, "there is no such client");
 }

@@ -38,6 +38,7 @@ Front::Front(Stage& stage, FrontOptions options)
       requests_(*stage.output("requests")),
       replies_(*stage.input("replies")),
       port_(requests_, replies_),
+      aborts_(stage.output("aborts")),
       clients_number_(stage.gauge("clients")),
       requests_number_(stage.counter("requests")),
       refused_number_(stage.counter("refused_requests")),

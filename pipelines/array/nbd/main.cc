@@ -22,7 +22,9 @@ StageDescription describe() {
       {"requests", PortKind::kOutput, true,
        "BlockRequests, slots, with a pool for the data of writes"},
       {"replies", PortKind::kInput, true, "BlockReplies, slots, with a pool for the data of reads"},
-      {"control", PortKind::kCommands, false, "clients (says who they are); disconnect CLIENT|all"},
+      {"aborts", PortKind::kOutput, false, "BlockAborts, slots, ahead of the requests"},
+      {"control", PortKind::kCommands, false,
+       "clients (says who they are); disconnect CLIENT|all; abort CLIENT|all (what is queued)"},
   };
   description.options = {
       {"unix", "array.sock", "path of the unix socket, made with mode 0600; empty: none"},
@@ -91,6 +93,11 @@ int serve(Stage& stage) {
   }
   if (options.unix_path.empty() && options.tcp_address.empty()) {
     stage.log(Severity::kError, "no client can come: set the option unix or tcp");
+    return 2;
+  }
+  const LinkWriter* aborts = stage.output("aborts");
+  if (aborts != nullptr && aborts->shape().slot_bytes < sizeof(BlockAbort)) {
+    stage.log(Severity::kError, "aborts wants slots of at least %zu bytes", sizeof(BlockAbort));
     return 2;
   }
   if (!have_pools(stage, stage.output("requests")->shape(), stage.input("replies")->shape(),

@@ -27,10 +27,14 @@ class RaidReport {
     for (Total& total : totals_) total.base = total.number.get();
     rebuild_ = stage.gauge("rebuild_permille");
     scrub_ = stage.gauge("scrub_permille");
+    scrubs_ = stage.counter("scrubs");
     log_ = stage.gauge("log_used_bytes");
     is_broken_ = stage.gauge("is_broken");
     replayed_ = stage.gauge("replayed_groups");
   }
+
+  // One has come to its end.
+  void count_scrub() { scrubs_.add(); }
 
   // A state is 0: missing, 1: active, 2: rebuilding.  `scrub_row` beyond the rows: none runs.
   void update(const RaidArray& array, std::uint64_t scrub_row) {
@@ -68,6 +72,7 @@ class RaidReport {
   std::vector<Board::Number> states_;
   Board::Number rebuild_;
   Board::Number scrub_;
+  Board::Number scrubs_;
   Board::Number log_;
   Board::Number is_broken_;
   Board::Number replayed_;

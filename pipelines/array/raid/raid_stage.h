@@ -136,6 +136,7 @@ class RaidStage {
     scrub_row_ += kRowsAtOnce;
     if (scrub_row_ >= array_.layout().shape().row_count) {
       scrub_row_ = kNoScrub;
+      report_.count_scrub();
       stage_.log(Severity::kInfo,
                  "the scrub is done: %llu blocks were mended so far, %llu are lost",
                  static_cast<unsigned long long>(array_.counters().repaired_blocks),

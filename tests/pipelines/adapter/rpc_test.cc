@@ -222,6 +222,28 @@ TEST_CASE("rpc: cancellations pass by what is queued, and late replies are dropp
   CHECK(client.counts().late_replies == 1);
 }
 
+TEST_CASE("rpc: no cancellation of a pending call is forgotten, however many there are") {
+  const Service service({4, 65536, 65536});
+  RpcServer server = must(RpcServer::attach(service.directory, kName));
+  RpcClient first = must(RpcClient::attach(service.directory, kName));
+  RpcClient second = must(RpcClient::attach(service.directory, kName));
+  constexpr std::uint64_t kCalls = 200;
+  for (RpcClient* client : {&first, &second}) {
+    std::vector<std::uint64_t> calls;
+    for (std::uint64_t number = 0; number < kCalls; ++number) {
+      calls.push_back(must(client->send(bytes_of(number))));
+    }
+    for (const std::uint64_t number : calls) client->cancel(number);
+  }
+  const std::uint64_t wanted = must(first.send(bytes_of(7)));
+  RpcCall call;
+  REQUIRE(take(server, call));
+  CHECK(call.number == wanted);
+  answer(server, call);
+  CHECK(server.try_take(call) == Transfer::kBlocked);
+  CHECK(server.counts().cancelled == 2 * kCalls);
+}
+
 TEST_CASE("rpc: a call ends at its deadline, and one that is past it is not begun") {
   const Service service;
   RpcServer server = must(RpcServer::attach(service.directory, kName));

@@ -1,10 +1,12 @@
 // Pipelines of two machines, joined by a link whose ends are addresses.
 #include <signal.h>
 
+#include <cstdio>
 #include <filesystem>
 #include <sstream>
 #include <string>
 
+#include "pipelines/link/commander.h"
 #include "pipelines/link/link_observer.h"
 #include "tests/pipelines/stage/bus_fixture.h"
 
@@ -164,6 +166,57 @@ TEST_CASE("bus: every stage of both sides is killed in turn, and no number is lo
   const std::uint64_t sent = pair.finish();
   MESSAGE((kRounds * 5), " kills, ", sent, " numbers, 0 lost, ", pair.sink.value_of("repeats"),
           " redelivered and marked so");
+}
+
+TEST_CASE("bus: an abort crosses, and what it dropped on both machines is known to the number") {
+  for (const char* protection : {"guarded", "named"}) {
+    CAPTURE(protection);
+    Bus bus = over_tcp();
+    bus.protection = protection;
+    Pair pair(bus);
+    pair.expect_more();
+    // Both rings fill.
+    const BoardObserver relay = pair.far_board("relay");
+    REQUIRE(kill(static_cast<pid_t>(relay.process_id()), SIGSTOP) == 0);
+    Result<LinkObserver> there = LinkObserver::attach(pair.far_segments, "far.numbers");
+    LinkCommander commander =
+        std::move(LinkCommander::attach(pair.near_segments, "near.numbers")).value();
+    REQUIRE(there.ok());
+    REQUIRE(eventually(
+        [&] { return there->report().fill > 16384 && commander.link().report().fill > 65000; }));
+    Result<AbortTicket> ticket = commander.abort();
+    REQUIRE(ticket.ok());
+    REQUIRE(eventually([&] { return commander.is_obeyed(*ticket); }));
+    // And over there it is heard.
+    REQUIRE(eventually([&] { return there->report().writer.abort_count != 0; }));
+    REQUIRE(kill(static_cast<pid_t>(relay.process_id()), SIGCONT) == 0);
+    const BoardObserver wire = board_of(pair.near, pair.near_segments, "near.numbers.wire-out");
+    REQUIRE(eventually([&] { return wire.value_of("obeyed_there_position") != 0; }));
+    const std::uint64_t here = commander.dropped(*ticket).messages;
+    const std::uint64_t on_way = wire.value_of("dropped_on_way_messages");
+    const std::uint64_t over_there = wire.value_of("dropped_there_messages");
+    // The sink says the first number that came after the gap.
+    std::string said;
+    std::size_t at = std::string::npos;
+    REQUIRE(eventually([&] {
+      said = said_by(pair.far);
+      at = said.find("error: number ");
+      return at != std::string::npos;
+    }));
+    unsigned long long next = 0;
+    unsigned long long last = 0;
+    REQUIRE(std::sscanf(said.c_str() + at, "error: number %llu after %llu", &next, &last) == 2);
+    CHECK(over_there != 0);
+    CHECK(next - last - 1 == here + on_way + over_there);
+    MESSAGE(std::string(protection), ": ", (next - last - 1), " numbers missing, dropped here ",
+            here, ", on their way ", on_way, ", there ", over_there);
+    pair.near.signal(SIGTERM);
+    pair.far.signal(SIGTERM);
+    CHECK(pair.near.wait() == kRunFinished);
+    CHECK(pair.far.wait() == kRunFinished);
+    CHECK(pair.near_place.leftovers().empty());
+    CHECK(pair.far_place.leftovers().empty());
+  }
 }
 
 TEST_CASE("bus: what the other machine has not is refused, and said") {

@@ -33,6 +33,12 @@ int main(int argc, char** argv) {
   std::deque<Message> held;
   while (!stage->stop_requested()) {
     Message message;
+    if (input->has_abort()) {
+      // What is held has been passed on; held, it would keep the dropped ones' places.
+      if (!held.empty()) input->release(held.back());
+      held.clear();
+      input->skip_aborted();
+    }
     if (input->try_peek(message) != Transfer::kDone) {
       if (input->is_finished()) break;
       static_cast<void>(stage->wait([&] { return input->has_message() || input->is_finished(); }));

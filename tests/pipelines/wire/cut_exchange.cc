@@ -55,7 +55,13 @@ void CutExchange::write(std::size_t bytes) {
 
 void CutExchange::read(bool aborted_is_gone) {
   if (kind_ == WireKind::kStream) {
+    // The bytes bear no marks: the reader drops them before it looks.
+    stream_reader_->skip_aborted();
     const std::string got = pop_all(*stream_reader_);
+    if (aborted_is_gone) {
+      missing_ += stream_aborted_;
+      stream_expected_.erase(0, std::exchange(stream_aborted_, 0));
+    }
     if (stream_expected_.compare(0, got.size(), got) != 0) {
       fault_ = "bytes that are not those that come next";
       return;
@@ -63,12 +69,14 @@ void CutExchange::read(bool aborted_is_gone) {
     stream_expected_.erase(0, got.size());
     return;
   }
+  reader_->skip_aborted();
   for (const std::string& got : pop_all(*reader_)) {
     if (aborted_is_gone) drop_aborted();
     // What was aborted may be missing.
     while (!expected_.empty() && read_count_ < aborted_below_ && expected_.front() != got) {
       expected_.pop_front();
       ++read_count_;
+      ++missing_;
     }
     if (expected_.empty() || expected_.front() != got) {
       fault_ = "message " + std::to_string(read_count_) + " is lost, or another comes twice";
@@ -84,7 +92,33 @@ void CutExchange::drop_aborted() {
   while (!expected_.empty() && read_count_ < aborted_below_) {
     expected_.pop_front();
     ++read_count_;
+    ++missing_;
   }
+}
+
+std::uint64_t CutExchange::dropped_here() const {
+  if (!writer_) return stream_writer_->drops().dropped.bytes;
+  return writer_->drops().dropped.messages + here_.port->source_session().dropped_on_way();
+}
+
+std::uint64_t CutExchange::dropped_there() const {
+  const Dropped told = here_.port->source_session().dropped_there();
+  return writer_ ? told.messages : told.bytes;
+}
+
+// The sender has been told what the receiver's reader has dropped, and the two make up for all that
+// was not read, by sequence: of a stream, what had arrived and was not acknowledged yet is counted
+// by both.
+std::string CutExchange::judge_drops() const {
+  const DropCounts there = there_.port->sink().drops().dropped;
+  const Dropped told = here_.port->source_session().dropped_there();
+  if (told.messages != there.messages || told.bytes != there.bytes) {
+    return "the sender was not told of the drops";
+  }
+  const std::uint64_t counted = dropped_here() + dropped_there();
+  if (missing_ > counted) return "what is missing was not counted";
+  if (writer_ && missing_ < counted) return "something was counted that is not missing";
+  return {};
 }
 
 void CutExchange::restart(Killed killed) {
@@ -120,6 +154,7 @@ std::string CutExchange::run(const Round& round) {
       stream_writer_->abort_published();
     }
     aborted_below_ = message_count_;
+    stream_aborted_ = stream_expected_.size();
   }
   for (const std::size_t bytes : kAfter) write(bytes);
   connection_->run();
@@ -137,6 +172,8 @@ std::string CutExchange::run(const Round& round) {
       kind_ == WireKind::kStream ? stream_expected_.empty() : expected_.empty();
   if (!is_all_there) return "something is missing at the end";
   if (here_.port->source().done() != here_.port->source().cursor()) return "not acknowledged";
+  connection_->run();
+  if (std::string fault = judge_drops(); !fault.empty()) return fault;
   connection_.reset();
   return {};
 }

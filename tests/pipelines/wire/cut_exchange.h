@@ -45,6 +45,9 @@ class CutExchange {
   Connection::Tamper tamper_to_client;
 
   [[nodiscard]] std::uint64_t message_count() const { return message_count_; }
+  // What was dropped of the sender's ring, and of the receiver's, as the sender knows it.
+  [[nodiscard]] std::uint64_t dropped_here() const;
+  [[nodiscard]] std::uint64_t dropped_there() const;
 
  private:
   void connect(const Cut& cut, const Round& round, bool is_second);
@@ -52,6 +55,7 @@ class CutExchange {
   void read(bool aborted_is_gone);
   void drop_aborted();
   void restart(Killed killed);
+  [[nodiscard]] std::string judge_drops() const;
 
   Machine here_;
   Machine there_;
@@ -64,10 +68,12 @@ class CutExchange {
   std::optional<StreamReader> stream_reader_;
   std::unique_ptr<Connection> connection_;
   std::uint64_t message_count_ = 0;
+  std::uint64_t missing_ = 0;  // messages, or bytes of a stream, that were aborted and not read
   std::uint64_t read_count_ = 0;
   std::uint64_t aborted_below_ = 0;   // messages that need not be read
   std::deque<std::string> expected_;  // from read_count_ on
   std::string stream_expected_;
+  std::size_t stream_aborted_ = 0;  // bytes at its front that need not be read
   std::string fault_;
 };
 

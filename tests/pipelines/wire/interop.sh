@@ -2,12 +2,18 @@
 # Two machines of different processors exchange messages over loopback, both ways, whoever dials:
 #   tests/pipelines/wire/interop.sh s390x-linux-gnu qemu-s390x      # big-endian, emulated
 #   tests/pipelines/wire/interop.sh i686-linux-gnu                  # 32 bits, run as it is
-# Wants g++-TARGET (and qemu-user) of Debian 12.  Run from the workspace's root.
+# Wants g++-TARGET (and qemu-user) of Debian 12, and says what to install.  Run from the workspace's
+# root.
 set -euo pipefail
 
 target=${1:?usage: interop.sh TARGET [EMULATOR]}
 emulator=${2:-}
 count=${COUNT:-20000}
+for program in "$target-g++" ${emulator:+"$emulator"}; do
+  command -v "$program" > /dev/null && continue
+  echo "interop.sh: there is no $program; apt-get install g++-$target${emulator:+ qemu-user}" >&2
+  exit 3
+done
 work=$(mktemp -d /dev/shm/slipring-interop-XXXXXX)
 trap 'rm -rf "$work"' EXIT
 
@@ -18,7 +24,7 @@ sources=(tests/pipelines/wire/interop_peer.cc tests/pipelines/wire/interop_no_tl
 build() { # COMPILER OUTPUT
   mkdir -p "$2.o"
   printf '%s\n' "${sources[@]}" | xargs -P "${JOBS:-2}" -I{} sh -c \
-    '"$0" -std=c++20 -O1 -I. -c "$2" -o "$1/$(echo "$2" | tr / _).o"' "$1" "$2.o" {}
+    '"$0" -std=c++20 -O1 -D_FILE_OFFSET_BITS=64 -I. -c "$2" -o "$1/$(echo "$2" | tr / _).o"' "$1" "$2.o" {}
   "$1" -static "$2.o"/*.o -o "$2" -lpthread
 }
 build "$target-g++" "$work/other"

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "pipelines/link/commander.h"
 #include "tests/pipelines/wire/wire_fixture.h"
 
 namespace slipring::wire {
@@ -124,6 +125,61 @@ TEST_CASE("session: an abort of what has all arrived reaches the other ring") {
   push(*pair.writer, "fresh");
   connection.run();
   CHECK(pop_all(*pair.reader) == Strings{"fresh"});
+}
+
+TEST_CASE("session: the sender learns how much was dropped over there, and when") {
+  for (const LinkShape& shape : {records(4096), slots(16, 24)}) {
+    Pair pair(shape, shape);
+    const auto told = [&] { return pair.here.port->source_session().dropped_there(); };
+    Connection connection(pair.here, pair.there);
+    for (int i = 0; i < 5; ++i) push(*pair.writer, "unwanted unwanted 24 byt");
+    connection.run();
+    CHECK(told() == Dropped{});
+    pair.writer->abort_published();
+    connection.run();
+    push(*pair.writer, "fresh fresh fresh 24 byt");
+    connection.run();
+    // Nobody has obeyed it yet.
+    CHECK(told() == Dropped{});
+    pair.reader->skip_aborted();
+    connection.run();
+    CHECK(told().messages == 5);
+    CHECK(told().bytes == 5 * (shape.slot_bytes != 0 ? 24 : 32));
+    CHECK(told().obeyed == (shape.slot_bytes != 0 ? 5 : 160));
+    CHECK(pair.here.port->source_session().dropped_on_way() == 0);
+    CHECK(pop_all(*pair.reader).size() == 1);
+  }
+}
+
+TEST_CASE("session: what is dropped over there by a command of that machine is told, too") {
+  Pair pair(records(4096), records(4096));
+  Connection connection(pair.here, pair.there);
+  for (int i = 0; i < 7; ++i) push(*pair.writer, "unwanted");
+  connection.run();
+  LinkCommander commander = must(LinkCommander::attach(pair.there.segments, kLink));
+  REQUIRE(commander.abort().ok());
+  pair.reader->obey_commands();
+  connection.run();
+  CHECK(pair.here.port->source_session().dropped_there().messages == 7);
+}
+
+TEST_CASE("session: of a stream it is the bytes") {
+  Machine here(stream_link_shape(4096));
+  Machine there(stream_link_shape(4096));
+  here.start(LinkSide::kSender);
+  there.start(LinkSide::kReceiver);
+  StreamWriter writer = must(StreamWriter::attach(here.segments, kLink));
+  StreamReader reader = must(StreamReader::attach(there.segments, kLink));
+  Connection connection(here, there);
+  const std::string text(777, 'u');
+  std::size_t count = 0;
+  REQUIRE(writer.try_write(std::as_bytes(std::span(text)), count) == Transfer::kDone);
+  connection.run();
+  writer.abort_published();
+  connection.run();
+  reader.skip_aborted();
+  connection.run();
+  CHECK(here.port->source_session().dropped_there() == Dropped{0, 777, 0, 777});
 }
 
 TEST_CASE("session: a stream passes, whatever the pieces") {

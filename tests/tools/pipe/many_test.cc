@@ -169,6 +169,37 @@ TEST_CASE("guarded mailbox: its creator is its broker, and the kernel vouches fo
   CHECK(nlohmann::json::parse(ended.out).at("guarded") == true);
 }
 
+TEST_CASE("guarded topic: its writer's memory is its own, and the kernel vouches for it") {
+  const CommandFixture fixture;
+  Running broker = fixture.start({"create", "news", "--kind", "broadcast", "--slots", "64",
+                                  "--slot-size", "100", "--guarded", "--json"});
+  until("the broker listens", [&] { return contains(fixture.call({"ls"}).out, "sealed"); });
+  Running reader = fixture.start({"get", "topic:news", "--oldest", "--json"});
+  const Descriptor input = text_to_read("x\ny\n");
+  CallOptions options;
+  options.stdin_fd = input.get();
+  Running sender = fixture.start({"put", "topic:news", "--lines"}, options);
+  const pid_t sender_pid = sender.peer.pid();
+  CHECK(fixture.finish(std::move(sender)).exit_status == 0);
+  const Ending got = fixture.finish(std::move(reader));
+  CHECK(got.exit_status == 0);
+  std::vector<std::string> texts;
+  for (const std::string& line : lines_of(got.out)) {
+    const auto json = nlohmann::json::parse(line);
+    texts.push_back(json.at("text"));
+    CHECK(json.at("lost") == 0);
+    CHECK(json.at("sender").at("pid") == sender_pid);
+    CHECK(json.at("sender").at("by_kernel") == true);
+  }
+  CHECK(texts == std::vector<std::string>{"x", "y"});
+  CHECK(fixture.call({"verify", "news"}).exit_status == 0);
+  CHECK(contains(fixture.call({"stat", "news", "--once"}).out, "news"));
+  CHECK(fixture.call({"get", "mailbox:news"}).exit_status != 0);
+  REQUIRE(broker.peer.send_signal(SIGTERM).ok());
+  const Ending ended = fixture.finish(std::move(broker));
+  CHECK(nlohmann::json::parse(ended.out).at("slot_count") == 64);
+}
+
 TEST_CASE("create: links of many refuse what does not belong to them") {
   const CommandFixture fixture;
   const std::vector<std::vector<std::string>> wrong = {
@@ -179,6 +210,8 @@ TEST_CASE("create: links of many refuse what does not belong to them") {
       {"--kind", "records", "--capacity", "4096", "--guarded"},
       {"--kind", "records", "--capacity", "4096", "--policy", "block"},
       {"--kind", "broadcast"},
+      {"--kind", "broadcast", "--slots", "8", "--slot-size", "8", "--guarded", "--readers", "2"},
+      {"--kind", "broadcast", "--slots", "8", "--slot-size", "8", "--guarded", "--policy", "block"},
       {"--kind", "broadcast", "--slots", "7", "--slot-size", "8"},
       {"--kind", "broadcast", "--slots", "8", "--slot-size", "8", "--policy", "maybe"},
       {"--kind", "broadcast", "--slots", "8", "--slot-size", "8", "--lag", "2"},

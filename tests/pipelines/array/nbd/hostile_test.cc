@@ -7,56 +7,20 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "tests/pipelines/array/nbd/hostile_fixture.h"
 #include "tests/pipelines/array/nbd/nbd_client.h"
 #include "tests/pipelines/array/nbd/served_array.h"
 
 namespace slipring::test {
 namespace {
 
-std::uint64_t resident_kib(pid_t pid) {
-  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.rfind("VmRSS:", 0) == 0) return std::stoull(line.substr(6));
-  }
-  return 0;
-}
-
-// A client who is served as if nothing were amiss.
-void check_service(const ServedArray& array, char letter) {
-  std::optional<NbdClient> client = NbdClient::connect(array.socket());
-  REQUIRE(client.has_value());
-  REQUIRE_MESSAGE(client->enter("", true), array.log());
-  const std::string bytes(70000, letter);
-  REQUIRE(client->request(1, 0, 1, 12345, 70000, bytes));
-  std::optional<NbdReply> written = client->next_reply();
-  REQUIRE(written.has_value());
-  CHECK(written->error == 0);
-  REQUIRE(client->request(0, 4, 2, 12345, 70000));
-  std::optional<NbdReply> read = client->next_reply();
-  REQUIRE(read.has_value());
-  CHECK(read->data.begin()->second == bytes);
-}
-
-// A good session, as bytes.
-std::string session() {
-  std::string all = Wire().u32(3).bytes() + option_text(3, "");
-  all += option_text(8, "") + option_text(10, context_data("disk", {"base:allocation"}));
-  all += option_text(7, go_data("disk", {0, 3}));
-  all += request_text(1, 0, 1, 100, 300) + std::string(300, 'w');
-  all += request_text(0, 0, 2, 0, 512) + request_text(7, 0, 3, 0, 4096);
-  all += request_text(1, 1, 4, 1, 17) + std::string(17, 'v');
-  all += request_text(1, 0, 5, 1U << 30, 9) + std::string(9, 'u');
-  return all + request_text(3, 0, 6, 0, 0) + request_text(2, 0, 7, 0, 0);
-}
-
 TEST_CASE("hostile: a client gone at every byte of what it says leaves nothing behind") {
   const ServedArray array;
-  const std::string says = session();
+  const std::string says = good_session();
   for (std::size_t end = 0; end <= says.size(); ++end) {
     std::optional<NbdClient> client = NbdClient::connect(array.socket());
     REQUIRE(client.has_value());
@@ -74,7 +38,7 @@ TEST_CASE("hostile: a client gone at every byte of what it says leaves nothing b
 
 TEST_CASE("hostile: sessions with bytes changed, and bytes without sense, end in order") {
   const ServedArray array;
-  const std::string says = session();
+  const std::string says = good_session();
   std::mt19937 random(7);
   constexpr int kSessions = 400;
   for (int i = 0; i < kSessions; ++i) {
