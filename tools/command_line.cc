@@ -177,7 +177,7 @@ void add_rm(CommandLine& line) {
   CLI::App& command = line.add(kRmText, line.remove.json);
   command.add_option("NAME", line.remove.names, "Names, or patterns with * ? [] in quotes");
   command.add_flag("--stale", line.remove.stale,
-                   "All that processes used which have ended since, unread messages included");
+                   "All that processes used which have ended since, but a mailbox with mail");
   command.add_flag("--force", line.remove.force, "Also what a living process holds");
 }
 

@@ -25,7 +25,7 @@ constexpr std::uint64_t kServeNs = 20'000'000;  // until the server looks about
 constexpr const char* kService = "bench.service";
 
 // A service as create_service() makes it.
-template <WaitStrategy kStrategy>
+template <WaitStrategy kStrategy, std::size_t kBatch>
 class OurService {
  public:
   explicit OurService(Arena&) {
@@ -37,17 +37,18 @@ class OurService {
     explicit Caller(RpcClient client) : client_(std::move(client)) {}
 
     bool exchange(std::span<const CallMessage> requests, std::span<CallMessage> answers) {
-      std::uint64_t first = 0;
-      for (const CallMessage& request : requests) {
-        Result<std::uint64_t> number = client_.send(std::as_bytes(std::span(&request, 1)));
-        if (!number) return false;
-        if (&request == requests.data()) first = *number;
+      std::array<std::span<const std::byte>, kBatch> bytes;
+      std::array<std::uint64_t, kBatch> numbers{};
+      for (std::size_t i = 0; i < requests.size(); ++i) {
+        bytes[i] = std::as_bytes(std::span(&requests[i], 1));
       }
+      const auto sent = client_.send_many(std::span(bytes).first(requests.size()), numbers);
+      if (!sent.ok() || sent.value() != requests.size()) return false;
       const std::uint64_t deadline_ns = deadline_after(kStallNs);
       for (std::size_t count = 0; count < answers.size(); ++count) {
         RpcAnswer answer;
         if (!client_.wait_finish(answer, deadline_ns)) return false;
-        const std::size_t at = static_cast<std::uint32_t>(answer.call - first);
+        const std::size_t at = static_cast<std::uint32_t>(answer.call - numbers[0]);
         const bool is_sound = answer.status == RpcStatus::kOk && at < answers.size() &&
                               answer.reply.size() == sizeof(CallMessage);
         if (!is_sound) return false;
@@ -76,19 +77,24 @@ class OurService {
       std::memcpy(&request, call.request.data(), std::min(call.request.size(), sizeof request));
       work(request, answer);
       server_.reply(call, RpcStatus::kOk, std::as_bytes(std::span(&answer, 1)));
+      // A server that is never idle would not finish what it has answered.
+      if (++answered_ % kBatch == 0) server_.flush();
       return true;
     }
 
    private:
     RpcServer server_;
     Waiter waiter_;
+    std::uint64_t answered_ = 0;
   };
 
   [[nodiscard]] Caller caller() const {
     return Caller(RpcClient::attach(place_.directory(), kService, options()).value());
   }
   [[nodiscard]] Server server() const {
-    return Server(RpcServer::attach(place_.directory(), kService).value());
+    RpcServerOptions options;
+    options.batches_replies = kBatch != 1;
+    return Server(RpcServer::attach(place_.directory(), kService, options).value());
   }
 
  private:
@@ -245,11 +251,11 @@ using PacketService = SocketService<PacketConnection<kWaits>, SOCK_SEQPACKET, kS
 template <std::size_t kBatch>
 void add(Registry& registry, const char* polled, const char* slept) {
   constexpr bool kOne = kBatch == 1;
-  registry.add(polled, kPolled, run_calls<OurService<WaitStrategy::kPoll>, kBatch>);
+  registry.add(polled, kPolled, run_calls<OurService<WaitStrategy::kPoll, kBatch>, kBatch>);
   registry.add(polled, kStreamPolled, run_calls<StreamService<Waits::kPolls, kOne>, kBatch>);
   registry.add(polled, kPacketPolled, run_calls<PacketService<Waits::kPolls, kOne>, kBatch>);
-  registry.add(slept, kReady, run_calls<OurService<WaitStrategy::kAdaptive>, kBatch>);
-  registry.add(slept, kAsleep, run_calls<OurService<WaitStrategy::kSleep>, kBatch>);
+  registry.add(slept, kReady, run_calls<OurService<WaitStrategy::kAdaptive, kBatch>, kBatch>);
+  registry.add(slept, kAsleep, run_calls<OurService<WaitStrategy::kSleep, kBatch>, kBatch>);
   registry.add(slept, kStreamSlept, run_calls<StreamService<Waits::kSleeps, kOne>, kBatch>);
   registry.add(slept, kPacketSlept, run_calls<PacketService<Waits::kSleeps, kOne>, kBatch>);
 }

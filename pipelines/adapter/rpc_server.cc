@@ -23,6 +23,7 @@ RpcServer::RpcServer(LaneReader requests, LaneReader cancellations, std::vector<
       replies_(std::move(replies)),
       options_(options),
       taken_(replies_.size()),
+      callers_(replies_.size()),
       cancelled_(replies_.size() * kMaxPendingCalls) {
   // Between two calls in hand what is done is one.
   for (std::vector<Taken>& lane : taken_) lane.reserve(2 * options.calls_in_hand_max + 1);
@@ -64,6 +65,15 @@ RpcServer::Cancellation* RpcServer::place_of(std::uint64_t number) noexcept {
   return &cancelled_[lane * kMaxPendingCalls + number % kMaxPendingCalls];
 }
 
+// A caller attaches to its cancellations before it sends anything, and looking at all lanes before
+// each call would cost more than the rest of it.
+void RpcServer::note_caller(std::uint64_t number, std::uint32_t lane) noexcept {
+  const auto caller = static_cast<std::uint32_t>(number >> 32);
+  if (callers_[lane] == caller) return;
+  callers_[lane] = caller;
+  cancel_lanes_ = cancellations_.lanes_with_writers();
+}
+
 void RpcServer::hear_cancellations() noexcept {
   LaneMessage message;
   for (;;) {
@@ -80,7 +90,7 @@ void RpcServer::hear_cancellations() noexcept {
 }
 
 bool RpcServer::is_cancelled(const RpcCall& call) noexcept {
-  if (cancellations_.has_message()) hear_cancellations();
+  if (cancellations_.has_message(cancel_lanes_)) hear_cancellations();
   if (!has_cancelled_) return false;
   const Cancellation* const cancelled = place_of(call.number);
   // Nobody cancels another's call.
@@ -129,6 +139,7 @@ Transfer RpcServer::try_take(RpcCall& call) noexcept {
     }
     call = {header->call, message.bytes.subspan(sizeof(RpcRequest)), next.sender,
             header->deadline_ns, message.redelivered};
+    note_caller(call.number, next.lane);
     if (!is_wanted(call, next.lane)) {
       drop(next);
       continue;

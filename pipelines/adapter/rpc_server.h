@@ -103,6 +103,7 @@ class RpcServer {
 
   RpcServer(LaneReader requests, LaneReader cancellations, std::vector<LinkWriter> replies,
             const RpcServerOptions& options) noexcept;
+  void note_caller(std::uint64_t number, std::uint32_t lane) noexcept;
   void hear_cancellations() noexcept;
   [[nodiscard]] Cancellation* place_of(std::uint64_t number) noexcept;
   [[nodiscard]] bool is_cancelled(const RpcCall& call) noexcept;
@@ -123,6 +124,10 @@ class RpcServer {
   std::uint32_t unflushed_ = 0;  // a bit a lane
   std::uint32_t lane_seen_alive_ = UINT32_MAX;
   std::uint32_t taken_since_look_ = 0;
+  // Whoever called from each lane last, by its calls' numbers; and the lanes of cancellations that
+  // had a writer when the last newcomer was seen, its own among them.
+  std::vector<std::uint32_t> callers_;
+  std::uint32_t cancel_lanes_ = 0;
   std::vector<Cancellation> cancelled_;
   bool has_cancelled_ = false;  // anybody, ever
 };

@@ -186,13 +186,12 @@ Reception BroadcastReceiver::take(BroadcastView& view) noexcept {
 // The message of a view.  False when it was overwritten before it was copied.
 bool BroadcastReceiver::take_out(const BroadcastView& view, BroadcastMessage& message) noexcept {
   if (shape_.policy == BroadcastPolicy::kBlock && !ring_->copy_out(view, slot_)) return false;
-  std::uint32_t size_bytes = 0;
-  std::memcpy(&size_bytes, slot_.data(), sizeof size_bytes);
-  if (size_bytes > shape_.message_bytes) {
+  const std::optional<std::span<const std::byte>> bytes = broadcast_message_in(slot_);
+  if (!bytes) {
     is_corrupt_ = true;
     return false;
   }
-  message.bytes = std::span(slot_).subspan(kBroadcastHeaderBytes, size_bytes);
+  message.bytes = *bytes;
   message.position = view.position;
   message.lost = view.lost + untold_lost_;
   message.redelivered = view.redelivered;

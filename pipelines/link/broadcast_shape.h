@@ -10,6 +10,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <optional>
+#include <span>
 
 #include "core/error/result.h"
 #include "core/ring/broadcast_page.h"
@@ -42,6 +45,17 @@ struct BroadcastParts {
   std::uint64_t writer_bytes = 0;
   std::uint64_t place_bytes = 0;  // of each reader's page
 };
+
+// The message in a slot that was copied out, whose header its writer wrote; nothing when it says
+// more than fits.
+[[nodiscard]] inline std::optional<std::span<const std::byte>> broadcast_message_in(
+    std::span<const std::byte> slot) noexcept {
+  std::uint32_t size_bytes = 0;
+  if (slot.size() < kBroadcastHeaderBytes) return std::nullopt;
+  std::memcpy(&size_bytes, slot.data(), sizeof size_bytes);
+  if (size_bytes > slot.size() - kBroadcastHeaderBytes) return std::nullopt;
+  return slot.subspan(kBroadcastHeaderBytes, size_bytes);
+}
 
 [[nodiscard]] BroadcastGeometry geometry_of(const BroadcastShape& shape) noexcept;
 // Errors: kInvalidArgument with the offending value.

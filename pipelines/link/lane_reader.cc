@@ -1,6 +1,7 @@
 #include "pipelines/link/lane_reader.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "core/error/check.h"
@@ -129,11 +130,32 @@ void LaneReader::close() noexcept {
   }
 }
 
+bool LaneReader::has_message(const Lane& lane) noexcept {
+  if (!lane.is_cut) return lane.reader->has_message();
+  return !lane.is_answered || (lane.reader && lane.reader->has_successor());
+}
+
 bool LaneReader::has_message() const noexcept {
-  return std::any_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) {
-    if (!lane.is_cut) return lane.reader->has_message();
-    return !lane.is_answered || (lane.reader && lane.reader->has_successor());
-  });
+  return std::any_of(lanes_.begin(), lanes_.end(),
+                     [](const Lane& lane) { return has_message(lane); });
+}
+
+bool LaneReader::has_message(std::uint32_t lanes) const noexcept {
+  for (; lanes != 0; lanes &= lanes - 1) {
+    if (has_message(lanes_[static_cast<std::uint32_t>(std::countr_zero(lanes))])) return true;
+  }
+  return false;
+}
+
+std::uint32_t LaneReader::lanes_with_writers() const noexcept {
+  std::uint32_t lanes = 0;
+  for (std::uint32_t i = 0; i < lane_count(); ++i) {
+    const Lane& lane = lanes_[i];
+    const bool may_have = lane.is_cut || lane.reader->writer_incarnation() != 0 ||
+                          lane.reader->protection() != ProtectionLevel::kNone;
+    if (may_have) lanes |= std::uint32_t{1} << i;
+  }
+  return lanes;
 }
 
 bool LaneReader::is_finished() const noexcept {

@@ -89,6 +89,11 @@ class LaneReader {
 
   // Whether try_peek() might not answer kBlocked.  Changes nothing.
   [[nodiscard]] bool has_message() const noexcept;
+  // The same of these lanes only, one bit a lane.
+  [[nodiscard]] bool has_message(std::uint32_t lanes) const noexcept;
+  // Lanes that have had a writer so far: what a writer does after it has attached is seen later
+  // than this is.  On a guarded set, where that takes news, all.
+  [[nodiscard]] std::uint32_t lanes_with_writers() const noexcept;
   // There have been writers, all of them have closed, and everything has been looked at.
   [[nodiscard]] bool is_finished() const noexcept;
   // How many lanes have a living writer.  Asks the kernel once a lane.  Errors: kSystem.
@@ -124,6 +129,7 @@ class LaneReader {
 
   LaneReader(const LinkShape& shape, const LanePolicy& policy) noexcept
       : shape_(shape), policy_(policy) {}
+  [[nodiscard]] static bool has_message(const Lane& lane) noexcept;
   [[nodiscard]] Transfer peek_at(Lane& lane, LaneMessage& message) noexcept;
   void rejoin(Lane& lane) noexcept;
   void name_sender(Lane& lane) noexcept;

@@ -100,8 +100,14 @@ StageState LiveSampler::sample_stage(WatchedStage& stage, const StageStatus& sta
   const std::uint32_t count = stage.board->entry_count();
   for (std::uint32_t i = 0; i < count; ++i) {
     const BoardObserver::Entry entry = stage.board->entry(i);
-    state.numbers.push_back({entry.name, entry.kind, entry.value});
+    NumberState& number = state.numbers.emplace_back();
+    number = {entry.name, entry.kind, entry.value, 0};
+    // A board's numbers keep their places.
+    if (entry.kind == BoardKind::kCounter && i < stage.last_numbers.size()) {
+      number.per_s = per_second(entry.value, stage.last_numbers[i].value, elapsed_ns);
+    }
   }
+  stage.last_numbers = state.numbers;
   return state;
 }
 

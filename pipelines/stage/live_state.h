@@ -41,6 +41,7 @@ struct NumberState {
   std::string name;
   BoardKind kind = BoardKind::kCounter;
   std::uint64_t value = 0;
+  std::uint64_t per_s = 0;  // of a counter, since the last sample
 };
 
 struct StageState {
@@ -98,6 +99,7 @@ class LiveSampler {
     std::optional<BoardObserver> board;
     pid_t last_pid = 0;
     std::uint64_t last_cpu_time_ns = 0;
+    std::vector<NumberState> last_numbers;
   };
   struct WatchedLink {
     std::string name;

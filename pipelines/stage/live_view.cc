@@ -10,6 +10,8 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
+#include <utility>
 
 namespace slipring {
 namespace {
@@ -139,6 +141,64 @@ std::string words_of(const WireState& wire) {
   return text;
 }
 
+namespace {
+
+std::string permille(std::uint64_t share) {
+  return with_unit(static_cast<double>(share) / 10, "%");
+}
+
+// A storage array's: how much is dirty, how the disks stand, what is done beside the requests.
+void add_array(const LiveState& state, const std::function<void(const std::string&)>& add) {
+  if (const auto dirty = state.find_number("dirty_permille")) {
+    add("cache " + permille(*dirty) + " dirty");
+  }
+  std::size_t active = 0;
+  std::string others;
+  std::size_t count = 0;
+  for (;; ++count) {
+    const std::string disk = "disk" + std::to_string(count);
+    const auto standing = state.find_number(disk + "_state");
+    if (!standing) break;
+    if (*standing == 1) {
+      ++active;
+    } else if (*standing == 2) {
+      others += ", " + disk + " rebuilding " +
+                permille(state.find_number("rebuild_permille").value_or(0));
+    } else {
+      others += ", " + disk + " missing";
+    }
+  }
+  if (count != 0) {
+    add(std::to_string(active) + " of " + std::to_string(count) + " disks active" + others);
+  }
+  if (const auto scrub = state.find_number("scrub_permille"); scrub && *scrub != 0) {
+    add("scrub " + permille(*scrub));
+  }
+  if (state.find_number("is_broken").value_or(0) != 0) add("BROKEN");
+}
+
+// What a stage's counters count now, and its gauges show, in lines no wider than `width` while a
+// number fits; what is 0 is left out.
+std::vector<std::string> numbers_of(const StageState& stage, std::size_t width) {
+  std::vector<std::string> lines;
+  for (const NumberState& number : stage.numbers) {
+    if (number.name.starts_with('.')) continue;  // the stage's own
+    const bool is_counter = number.kind == BoardKind::kCounter;
+    const std::uint64_t value = is_counter ? number.per_s : number.value;
+    if (value == 0) continue;
+    const std::string words =
+        printable(number.name) + " " + short_number(value) + (is_counter ? "/s" : "");
+    if (lines.empty() || lines.back().size() + 2 + words.size() > width) {
+      lines.push_back(words);
+    } else {
+      lines.back() += "  " + words;
+    }
+  }
+  return lines;
+}
+
+}  // namespace
+
 std::string headline(const LiveState& state) {
   std::string text;
   const auto add = [&](const std::string& part) { text += (text.empty() ? "" : ", ") + part; };
@@ -158,6 +218,7 @@ std::string headline(const LiveState& state) {
   if (const auto change = state.find_number("change_to_picture_us"); change && *change != 0) {
     add("channel change " + short_duration(*change * 1000));
   }
+  add_array(state, add);
   return text;
 }
 
@@ -195,6 +256,15 @@ std::vector<std::string> render(const LiveState& state, std::size_t width) {
   }
   for (const LinkState& link : state.links) {
     if (link.wire) lines.push_back(left(link.name, names) + "  " + words_of(*link.wire));
+  }
+  const std::size_t first = lines.size();
+  for (const StageState& stage : state.stages) {
+    std::string name = stage.name;
+    for (const std::string& numbers :
+         numbers_of(stage, width > names + 2 ? width - names - 2 : 0)) {
+      if (lines.size() == first) lines.push_back(left("STAGE", names) + "  NUMBERS");
+      lines.push_back(left(std::exchange(name, {}), names) + "  " + numbers);
+    }
   }
   for (std::string& line : lines) line.resize(std::min(line.size(), width));
   return lines;

@@ -113,6 +113,8 @@ class Stage {
   // Likewise, once it has them: goes into the sandbox, if the pipeline has one.  False: it said
   // why.
   [[nodiscard]] bool shut_in() const;
+  // describe_error() of an error that a file at `path` met; where the sandbox is why, it says so.
+  [[nodiscard]] std::string explain(const Error& error, const std::string& path) const;
 
   // An option's value, or its default.  Requires: the option is described.
   [[nodiscard]] std::string option(std::string_view name) const;

@@ -135,7 +135,7 @@ class GrantTarget final : public FuzzTarget {
     }
     const Result<GuardShape> shape = guard_shape_of(grant);
     tally.count(shape.ok() ? Answer::kDone : Answer::kCorruptPeer);
-    if (!shape.ok() || shape.value().is_board) return;
+    if (!shape.ok() || shape.value().is_solo) return;
     const LinkParts& parts = shape.value().parts;
     tally.expect(parts.ring_offset < parts.buffers_offset &&
                      parts.ring_bytes <= parts.buffers_offset - parts.ring_offset &&

@@ -224,6 +224,8 @@ std::span<const TargetInfo> planted_targets() {
   static const std::vector<TargetInfo> kAll = [] {
     std::vector<TargetInfo> all(kShared.begin(), kShared.end());
     all.push_back(planted_framer());
+    const std::span<const TargetInfo> headers = planted_message_headers();
+    all.insert(all.end(), headers.begin(), headers.end());
     return all;
   }();
   return kAll;

@@ -16,7 +16,7 @@ struct Wanted {
   FindingKind kind;
   const char* words;
 };
-constexpr std::array<Wanted, 9> kWanted{{
+constexpr std::array<Wanted, 12> kWanted{{
     {"planted_index", FindingKind::kCrash, ""},
     {"planted_double_fetch", FindingKind::kBroken, "a record outside the ring"},
     {"planted_long_walk", FindingKind::kBroken, "a call looks at more than the ring holds"},
@@ -26,6 +26,9 @@ constexpr std::array<Wanted, 9> kWanted{{
     {"planted_generation", FindingKind::kBroken, "a buffer in use was handed out"},
     {"planted_length", FindingKind::kCrash, ""},
     {"planted_framer", FindingKind::kBroken, "a message of other bytes"},
+    {"planted_rpc_header", FindingKind::kBroken, "a header where there is none"},
+    {"planted_broadcast_header", FindingKind::kBroken, "outside the"},
+    {"planted_broadcast_message", FindingKind::kBroken, "a message beyond its slot"},
 }};
 
 TEST_CASE("fuzz: every planted mistake is found, and its input finds it again") {

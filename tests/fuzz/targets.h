@@ -23,8 +23,10 @@ namespace slipring::fuzz {
 [[nodiscard]] std::span<const TargetInfo> wire_targets();
 [[nodiscard]] std::span<const TargetInfo> framing_targets();
 [[nodiscard]] std::span<const TargetInfo> nbd_targets();
+[[nodiscard]] std::span<const TargetInfo> message_header_targets();
 
 // Broken ones that stand beside the sound.
 [[nodiscard]] const TargetInfo& planted_framer();
+[[nodiscard]] std::span<const TargetInfo> planted_message_headers();
 
 }  // namespace slipring::fuzz

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@
 #include "tools/cli/terminal.h"
 #include "tools/cli/units.h"
 #include "tools/rm/removal.h"
+#include "tools/rm/wire_boards.h"
 
 namespace slipring::tools {
 namespace {
@@ -81,6 +83,13 @@ Result<std::vector<Leftover>> find_leftovers(const SegmentDirectory& directory, 
   for (const std::string& name : *names) {
     const std::optional<SegmentFacts> facts = look_at(directory, name);
     if (!facts) continue;
+    // What the wire keeps beside a link is left behind when that is; names are sorted, links first.
+    if (const std::optional<std::string> keeper = keeper_of(*names, name)) {
+      const auto link = std::find_if(leftovers.begin(), leftovers.end(), [&](const Leftover& one) {
+        return one.name == *keeper && !one.kept;
+      });
+      if (link == leftovers.end()) continue;
+    }
     if (std::optional<Leftover> leftover = judge(*facts, takes_unread)) {
       leftovers.push_back(std::move(*leftover));
     } else if (!facts->is_guarded && facts->condition != Condition::kSound) {
@@ -97,7 +106,7 @@ Result<std::vector<Leftover>> find_leftovers(const SegmentDirectory& directory, 
   return leftovers;
 }
 
-ExitStatus remove(const SegmentDirectory& directory, Leftover& leftover) {
+ExitStatus remove(const SegmentDirectory& directory, Leftover& leftover, bool takes_unread) {
   if (leftover.kind == Kind::kLock) {
     const Status swept = sweep_orphaned_locks(directory, leftover.name);
     leftover.removed = swept.ok();
@@ -105,9 +114,18 @@ ExitStatus remove(const SegmentDirectory& directory, Leftover& leftover) {
                  : complain(kCommand, "cannot remove " + leftover.name, swept.error());
   }
   // Looks again, with every role in its hands: who came meanwhile keeps the segment.
-  const Removal removal = remove_segment_of_nobody(directory, leftover.name, false, kCommand);
+  const Removal removal = remove_segment_of_nobody(directory, leftover.name, false, kCommand,
+                                                   takes_unread ? Unread::kRemove : Unread::kKeep);
   leftover.removed = removal.removed;
   return removal.status;
+}
+
+// A board of the wire goes when its link has gone.
+bool is_link_gone(const std::vector<Leftover>& leftovers, const Leftover& board) {
+  const std::optional<std::string> link = link_of_wire_board(board.name);
+  return !link || std::none_of(leftovers.begin(), leftovers.end(), [&](const Leftover& one) {
+    return one.name == *link && one.kind != Kind::kLock && !one.removed;
+  });
 }
 
 void print_text(const std::vector<Leftover>& leftovers, bool yes) {
@@ -168,7 +186,8 @@ ExitStatus reap(const ReapRequest& request) {
     kept_count += leftover.kept ? 1 : 0;
     if (leftover.kept) continue;
     ++removable_count;
-    if (request.yes) status = first_failure(status, remove(*directory, leftover));
+    if (!request.yes || !is_link_gone(*leftovers, leftover)) continue;
+    status = first_failure(status, remove(*directory, leftover, request.unread));
   }
   if (request.json) {
     print_json(*directory, *leftovers, request.yes);

@@ -68,10 +68,28 @@ Removal remove_guarded(const SegmentDirectory& directory, const std::string& nam
   return removal;
 }
 
+// Looks with every role in hand: whoever came since the last look may have left something.
+bool is_kept(const SegmentDirectory& directory, const std::string& name, Unread unread,
+             std::string_view command) {
+  if (unread == Unread::kRemove) return false;
+  const std::optional<SegmentFacts> facts = look_at(directory, name);
+  if (!facts || !facts->link || facts->link->fill == 0) return false;
+  if (unread == Unread::kKeepMail && facts->kind != SegmentKind::kLaneSet) return false;
+  remark(command, name + " is kept: it holds " + unread_text(*facts->link) +
+                      " of mail that nobody has read; `slipring get " + name +
+                      "` reads it, `slipring rm " + name + "` removes it");
+  return true;
+}
+
 }  // namespace
 
+std::string unread_text(const LinkReport& report) {
+  if (is_counted_in_bytes(report.shape)) return binary_size(report.fill);
+  return std::to_string(report.fill) + " " + slipring::name_of(segment_kind(report.shape));
+}
+
 Removal remove_segment_of_nobody(const SegmentDirectory& directory, const std::string& name,
-                                 bool force, std::string_view command) {
+                                 bool force, std::string_view command, Unread unread) {
   Removal removal;
   removal.name = name;
   const std::string what = "cannot remove " + name;
@@ -95,18 +113,15 @@ Removal remove_segment_of_nobody(const SegmentDirectory& directory, const std::s
     removal.status = ExitStatus::kFailure;
     return removal;
   }
+  if (!force && is_kept(directory, name, unread, command)) return removal;
   if (Status removed = remove_segment(directory, name); !removed) {
     removal.status = complain(command, what, removed.error());
     return removal;
   }
   removal.removed = true;
   if (facts && facts->link && facts->link->fill != 0) {
-    const bool is_records = is_counted_in_bytes(facts->link->shape);
-    remark(command, name + " held " +
-                        (is_records ? binary_size(facts->link->fill)
-                                    : std::to_string(facts->link->fill) + " " +
-                                          slipring::name_of(facts->kind)) +
-                        " of messages that nobody had finished");
+    remark(command,
+           name + " held " + unread_text(*facts->link) + " of messages that nobody had finished");
   }
   if (!removal.holders.empty()) {
     remark(command, name + " was in use by " + describe_holders(facts, removal.holders) +

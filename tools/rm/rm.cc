@@ -12,6 +12,7 @@
 #include "tools/cli/terminal.h"
 #include "tools/cli/units.h"
 #include "tools/rm/removal.h"
+#include "tools/rm/wire_boards.h"
 
 namespace slipring::tools {
 namespace {
@@ -46,7 +47,7 @@ void select_stale(const SegmentDirectory& directory, const std::vector<std::stri
                   std::vector<std::string>& chosen) {
   for (const std::string& name : names) {
     const std::optional<SegmentFacts> facts = look_at(directory, name);
-    if (!facts) continue;
+    if (!facts || keeper_of(names, name)) continue;  // a board of the wire goes with its link
     if (facts->is_guarded) {
       if (facts->fault.code == ErrorCode::kClosed) chosen.push_back(name);
     } else if (facts->condition != Condition::kSound) {
@@ -56,6 +57,20 @@ void select_stale(const SegmentDirectory& directory, const std::vector<std::stri
       chosen.push_back(name);
     }
   }
+}
+
+// With each link what the wire keeps beside it.
+void add_wire_boards(const std::vector<std::string>& names, std::vector<std::string>& chosen) {
+  for (const std::string& name : names) {
+    const std::optional<std::string> keeper = keeper_of(names, name);
+    if (keeper && is_named(chosen, *keeper)) chosen.push_back(name);
+  }
+}
+
+bool was_removed(const std::vector<Removal>& removals, const std::string& name) {
+  return std::any_of(removals.begin(), removals.end(), [&](const Removal& removal) {
+    return removal.name == name && removal.removed;
+  });
 }
 
 }  // namespace
@@ -82,7 +97,9 @@ ExitStatus remove(const RemoveRequest& request) {
     }
     chosen.insert(chosen.end(), found.begin(), found.end());
   }
+  const std::vector<std::string> asked_for = chosen;
   if (request.stale) select_stale(*directory, *names, chosen);
+  add_wire_boards(*names, chosen);
   std::sort(chosen.begin(), chosen.end());
   chosen.erase(std::unique(chosen.begin(), chosen.end()), chosen.end());
 
@@ -90,7 +107,13 @@ ExitStatus remove(const RemoveRequest& request) {
   std::uint64_t freed_bytes = 0;
   std::size_t removed_count = 0;
   for (const std::string& name : chosen) {
-    removals.push_back(remove_segment_of_nobody(*directory, name, request.force, kCommand));
+    const bool is_asked_for = is_named(asked_for, name);
+    // Sorted, a link comes before its boards: they go if it went.
+    const std::optional<std::string> keeper = keeper_of(*names, name);
+    if (keeper && !is_asked_for && !was_removed(removals, *keeper)) continue;
+    removals.push_back(
+        remove_segment_of_nobody(*directory, name, request.force, kCommand,
+                                 is_asked_for ? Unread::kRemove : Unread::kKeepMail));
     const Removal& removal = removals.back();
     status = first_failure(status, removal.status);
     if (!removal.removed) continue;

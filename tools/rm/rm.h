@@ -15,6 +15,9 @@ struct RemoveRequest {
   bool json = false;
 };
 
+// A mailbox with mail that nobody has read is not stale: it stays, unless it is named, or `force`.
+// The boards that the wire keeps beside a link go with it, and not before.
+//
 // Whoever is attached to a removed segment goes on with memory that nobody else can find.
 // Removing takes every role first, so that nobody takes one in between.
 ExitStatus remove(const RemoveRequest& request);

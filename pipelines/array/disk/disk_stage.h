@@ -106,16 +106,11 @@ class DiskStage {
     options.is_direct = stage_.option_flag("direct");
     Result<DiskFile> opened = DiskFile::open(path_, options);
     if (!opened) {
-      stage_.log(Severity::kError, "%s: %s", path_.c_str(), describe_error(opened.error()).c_str());
-      use_no_more();
-      return;
+      return give_up(stage_.explain(opened.error(), path_));
     }
     disk_ = std::move(opened).value();
     if (const Status kept = stage_.keeper().keep(kKeptName, disk_.file.get()); !kept) {
-      stage_.log(Severity::kError, "%s cannot be kept for a successor: %s", path_.c_str(),
-                 describe_error(kept.error()).c_str());
-      use_no_more();
-      return;
+      return give_up("it cannot be kept for a successor: " + describe_error(kept.error()));
     }
     make_engine();
     is_usable_.set(1);
@@ -139,6 +134,11 @@ class DiskStage {
                  describe_error(made.error()).c_str());
     }
     engine_ = make_plain_engine(disk_.file.get());
+  }
+
+  void give_up(const std::string& why) {
+    stage_.log(Severity::kError, "%s: %s", path_.c_str(), why.c_str());
+    use_no_more();
   }
 
   void use_no_more() {

@@ -1,5 +1,7 @@
 // A disk stage's program: its links and options.
 
+#include <signal.h>
+
 #include <memory>
 #include <string>
 
@@ -55,5 +57,7 @@ int main(int argc, char** argv) {
   const std::unique_ptr<slipring::Stage> stage =
       slipring::Stage::start(argc, argv, slipring::array::describe(), exit_status);
   if (stage == nullptr) return exit_status;
+  // A file that may not grow is an error like a full disk, and no reason to die again and again.
+  signal(SIGXFSZ, SIG_IGN);
   return slipring::array::serve(*stage);
 }

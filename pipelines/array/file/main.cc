@@ -82,7 +82,7 @@ class FileBackEnd {
       Result<FileExport> opened = FileExport::open(path, create_bytes);
       if (!opened) {
         stage_.log(Severity::kError, "cannot serve %s: %s", path.c_str(),
-                   describe_error(opened.error()).c_str());
+                   stage_.explain(opened.error(), path).c_str());
         return false;
       }
       exports_.push_back(std::move(opened).value());

@@ -114,8 +114,9 @@ bool Front::make_listener(std::vector<KeptDescriptor>& inherited, const char* na
   } else {
     Result<Descriptor> made = is_unix ? listen_on_unix(where) : listen_on_tcp(where);
     if (!made) {
-      stage_.log(Severity::kError, "cannot listen on %s: %s", where.c_str(),
-                 describe_error(made.error()).c_str());
+      stage_.log(
+          Severity::kError, "cannot listen on %s: %s", where.c_str(),
+          (is_unix ? stage_.explain(made.error(), where) : describe_error(made.error())).c_str());
       return false;
     }
     socket = std::move(made).value();

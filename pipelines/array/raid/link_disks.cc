@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string>
 
 #include "core/error/check.h"
 #include "platform/wait/clock.h"
@@ -36,7 +37,12 @@ DiskRequestKind kind_of(DiskOperation operation) noexcept {
 }  // namespace
 
 void LinkDisks::add(LinkWriter& requests, LinkReader& replies) {
-  members_.push_back({&requests, &replies, 0, false, {}, {}});
+  const std::string name = "disk" + std::to_string(members_.size());
+  Member& member = members_.emplace_back();
+  member.requests = &requests;
+  member.replies = &replies;
+  member.latency = stage_.gauge(name + "_latency_us");
+  member.slowest = stage_.gauge(name + "_slowest_us");
 }
 
 void LinkDisks::cut(Member& member, DiskCommand& command) {
@@ -156,7 +162,33 @@ bool LinkDisks::is_over() const noexcept {
   });
 }
 
+void LinkDisks::note_latencies(std::uint64_t begin_ns) {
+  static constexpr std::uint64_t kMeanOf = 16;
+  for (Member& member : members_) {
+    if (!member.is_timed || !member.waiting.empty() || !member.asked.empty()) continue;
+    member.is_timed = false;
+    const std::uint64_t took_ns = monotonic_ns() - begin_ns;
+    member.mean_ns = member.mean_ns - member.mean_ns / kMeanOf + took_ns / kMeanOf;
+    member.latency.set(member.mean_ns / 1000);
+    if (took_ns <= member.slowest_ns) continue;
+    member.slowest_ns = took_ns;
+    member.slowest.set(took_ns / 1000);
+  }
+}
+
+std::uint64_t LinkDisks::only_one_waited_for() const noexcept {
+  std::uint64_t found = 0;
+  for (std::size_t i = 0; i < members_.size(); ++i) {
+    if (members_[i].waiting.empty() && members_[i].asked.empty()) continue;
+    if (found != 0) return 0;
+    found = i + 1;
+  }
+  return found;
+}
+
 void LinkDisks::exchange() {
+  const std::uint64_t begin_ns = monotonic_ns();
+  for (Member& member : members_) member.is_timed = !member.waiting.empty();
   for (;;) {
     bool has_moved = false;
     for (Member& member : members_) {
@@ -166,8 +198,10 @@ void LinkDisks::exchange() {
         give_up(member, "its stage has finished");
       }
     }
-    if (is_over()) return;
+    if (has_moved) note_latencies(begin_ns);
+    if (is_over()) break;
     if (has_moved) continue;
+    waits_for_.set(only_one_waited_for());
     // Whoever asks us goes first: a stop ends this stage when its requests have ended.
     if (stage_.stop_requested()) poll(nullptr, 0, kEndingLookMs);
     // A disk that has answered all is about to give the place in its ring back, which rings nobody.
@@ -186,6 +220,7 @@ void LinkDisks::exchange() {
       stage_.wait(has_answer, is_place_due ? deadline_after(kPlaceLookNs) : kNoDeadline);
     }
   }
+  waits_for_.set(0);
 }
 
 // Once everything is asked, all of it is waited for: a sleep that only the member which was asked

@@ -4,6 +4,10 @@
 // whose process dies keeps its commands waiting until its successor answers them; one whose process
 // has finished for good answers ENXIO.
 //
+// How long members let the array wait stands on the stage's board: diskN_latency_us, a moving mean
+// of what one batch of commands took of it; diskN_slowest_us, the most of this process's life; and
+// waits_for_disk, the number plus 1 of the one that alone is waited for now.
+//
 // One thread.
 #pragma once
 
@@ -26,7 +30,7 @@ class LinkDisks final : public DiskSet {
   void add(LinkWriter& requests, LinkReader& replies);
 
   // Requires: outlives the disks.
-  explicit LinkDisks(Stage& stage) noexcept : stage_(stage) {}
+  explicit LinkDisks(Stage& stage) : stage_(stage), waits_for_(stage.gauge("waits_for_disk")) {}
 
   // Asks every member how large it is.  It answers after everything that our predecessor had asked
   // of it: from then on nobody else writes to the members.
@@ -52,6 +56,11 @@ class LinkDisks final : public DiskSet {
     LinkReader* replies;
     std::uint64_t size_bytes = 0;
     bool is_gone = false;
+    bool is_timed = false;  // the batch under way has something of it
+    std::uint64_t mean_ns = 0;
+    std::uint64_t slowest_ns = 0;
+    Board::Number latency{};
+    Board::Number slowest{};
     std::deque<Piece> waiting;
     std::deque<Piece> asked;
   };
@@ -64,9 +73,14 @@ class LinkDisks final : public DiskSet {
   [[nodiscard]] bool is_over() const noexcept;
   [[nodiscard]] LinkReader* last_asked() noexcept;  // nullptr: there is more to ask
   void exchange();
+  // Those that have answered all since `begin_ns`.
+  void note_latencies(std::uint64_t begin_ns);
+  // 0 when it is not one alone.
+  [[nodiscard]] std::uint64_t only_one_waited_for() const noexcept;
 
   Stage& stage_;
   std::vector<Member> members_;
+  Board::Number waits_for_;
   bool is_identifying_ = false;
 };
 

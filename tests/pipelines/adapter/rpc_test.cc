@@ -244,6 +244,26 @@ TEST_CASE("rpc: no cancellation of a pending call is forgotten, however many the
   CHECK(server.counts().cancelled == 2 * kCalls);
 }
 
+TEST_CASE("rpc: a caller that comes later is heard when it cancels") {
+  const Service service;
+  RpcServer server = must(RpcServer::attach(service.directory, kName));
+  RpcClient resident = must(RpcClient::attach(service.directory, kName));
+  std::vector<RpcClient> all;  // a lane each
+  all.reserve(3);
+  for (std::uint64_t newcomer = 1; newcomer <= 3; ++newcomer) {
+    RpcClient& client = all.emplace_back(must(RpcClient::attach(service.directory, kName)));
+    const std::uint64_t given_up = must(client.send(bytes_of(1)));
+    client.cancel(given_up);
+    const std::uint64_t wanted = must(resident.send(bytes_of(2)));
+    RpcCall call;
+    REQUIRE(take(server, call));
+    CHECK(call.number == wanted);
+    answer(server, call);
+    CHECK(server.try_take(call) == Transfer::kBlocked);
+    CHECK(server.counts().cancelled == newcomer);
+  }
+}
+
 TEST_CASE("rpc: a call ends at its deadline, and one that is past it is not begun") {
   const Service service;
   RpcServer server = must(RpcServer::attach(service.directory, kName));

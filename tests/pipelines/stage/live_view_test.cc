@@ -27,12 +27,12 @@ LiveState sample_state() {
   render_stage.cpu_ns_per_s = 123'000'000;
   render_stage.resident_bytes = 12 * 1024 * 1024;
   render_stage.locked_bytes = 512;
-  render_stage.numbers = {{"latency_us_p50", BoardKind::kGauge, 12'300},
-                          {"latency_us_p99", BoardKind::kGauge, 850},
-                          {"frames_shown", BoardKind::kCounter, 12'345},
-                          {"frames_late", BoardKind::kCounter, 2},
-                          {"frame_bytes_copied", BoardKind::kCounter, 0},
-                          {"change_to_picture_us", BoardKind::kGauge, 40'000}};
+  render_stage.numbers = {{"latency_us_p50", BoardKind::kGauge, 12'300, 0},
+                          {"latency_us_p99", BoardKind::kGauge, 850, 0},
+                          {"frames_shown", BoardKind::kCounter, 12'345, 25},
+                          {"frames_late", BoardKind::kCounter, 2, 0},
+                          {"frame_bytes_copied", BoardKind::kCounter, 0, 0},
+                          {"change_to_picture_us", BoardKind::kGauge, 40'000, 0}};
   StageState done;
   done.name = "ingest";
   done.status = {StagePhase::kFinished, 4710, 0};
@@ -92,16 +92,48 @@ TEST_CASE("live_view: stages, links and what people look for are shown") {
             "ingest  finished          -         0      -           -           -",
             "render  running        4711         3   12.3    12.0 MiB       512 B",
             "LINK       MSG/S     BYTES/S  FILL                  POOL  ASLEEP  MEMORY",
-            "frames        25     4.7 KiB  [###.......]  25%    17/40  reader  named"});
+            "frames        25     4.7 KiB  [###.......]  25%    17/40  reader  named",
+            "STAGE   NUMBERS",
+            "render  latency_us_p50 12.3k  latency_us_p99 850  frames_shown 25/s  "
+            "change_to_picture_us 40.0k"});
 }
 
 TEST_CASE("live_view: where a link's other end is, and whether it is connected") {
   LiveState state = sample_state();
+  for (StageState& stage : state.stages) stage.numbers.clear();
   state.links[0].wire = WireState{"-> tcp://backup:7070", true, 1};
   CHECK(render(state, 100).back() == "frames  -> tcp://backup:7070, connected");
   state.links[0].wire = WireState{"<- tcp://:7070 (listens)", false, 12'345};
   CHECK(render(state, 100).back() ==
         "frames  <- tcp://:7070 (listens), not connected, 12.3k connections so far");
+}
+
+TEST_CASE("live_view: a storage array's disks, its dirty share and its work aside") {
+  LiveState state;
+  StageState cache;
+  cache.name = "cache";
+  cache.numbers = {{"reads", BoardKind::kCounter, 99, 12},
+                   {"writes", BoardKind::kCounter, 7, 0},
+                   {"dirty_permille", BoardKind::kGauge, 123, 0}};
+  StageState raid;
+  raid.name = "raid";
+  raid.numbers = {{"disk0_state", BoardKind::kGauge, 1, 0},
+                  {"disk1_state", BoardKind::kGauge, 2, 0},
+                  {"disk2_state", BoardKind::kGauge, 0, 0},
+                  {"disk3_state", BoardKind::kGauge, 1, 0},
+                  {"rebuild_permille", BoardKind::kGauge, 345, 0},
+                  {"scrub_permille", BoardKind::kGauge, 10, 0},
+                  {".kept", BoardKind::kGauge, 5, 0}};
+  state.stages = {cache, raid};
+  CHECK(
+      headline(state) ==
+      "cache 12.3% dirty, 2 of 4 disks active, disk1 rebuilding 34.5%, disk2 missing, scrub 1.0%");
+  const std::vector<std::string> lines = render(state, 60);
+  CHECK(std::count(lines.begin(), lines.end(), "cache  reads 12/s  dirty_permille 123") == 1);
+  for (const std::string& line : lines) {
+    CHECK(line.find(".kept") == std::string::npos);
+    CHECK(line.find("writes") == std::string::npos);
+  }
 }
 
 TEST_CASE("live_view: no line is wider than the terminal") {
@@ -157,11 +189,11 @@ TEST_CASE("live_view: on a terminal the block is redrawn in place, and lines go 
   CHECK(first.starts_with("box, up 12.3 s\n"));
   view.line("hello");
   const std::string block = first;
-  CHECK(drain(terminal.far.get()) == "\r\x1b[7A\x1b[Jhello\n" + block);
+  CHECK(drain(terminal.far.get()) == "\r\x1b[10A\x1b[Jhello\n" + block);
   view.show(sample_state());
-  CHECK(drain(terminal.far.get()) == "\r\x1b[7A\x1b[J" + block);
+  CHECK(drain(terminal.far.get()) == "\r\x1b[10A\x1b[J" + block);
   view.clear();
-  CHECK(drain(terminal.far.get()) == "\r\x1b[7A\x1b[J");
+  CHECK(drain(terminal.far.get()) == "\r\x1b[10A\x1b[J");
   view.line("last");
   CHECK(drain(terminal.far.get()) == "last\n");
 }

@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 
+#include "pipelines/link/board.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
 #include "platform/memory/segment_file.h"
@@ -110,6 +111,19 @@ TEST_CASE("reap: a lock file beside a living segment of its name goes alone") {
   CHECK_FALSE(exists(fixture, lock));
   CHECK(exists(fixture, "name"));
   CHECK(SegmentFile::open(fixture.directory(), "name").ok());
+}
+
+TEST_CASE("reap: what the wire keeps beside a link is left behind when the link is") {
+  const CommandFixture fixture;
+  use(fixture, "stale");
+  fixture.make_records("fresh");
+  for (const char* name : {"stale.wire-in", "fresh.wire-out", "gone.wire-in"}) {
+    REQUIRE(create_board(fixture.directory(), name).ok());
+    REQUIRE(Board::attach(fixture.directory(), name, MemoryLock::kOff).ok());
+  }
+  CHECK(lines_of(fixture.call({"reap"}).out).size() == 4);
+  CHECK(fixture.call({"reap", "--yes"}).exit_status == 0);
+  CHECK(fixture.directory().list().value() == std::vector<std::string>{"fresh", "fresh.wire-out"});
 }
 
 TEST_CASE("reap: what cannot be looked into is left, and said to be") {

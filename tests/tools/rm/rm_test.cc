@@ -8,11 +8,14 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "pipelines/link/board.h"
+#include "pipelines/link/lane_reader.h"
 #include "pipelines/link/link_reader.h"
+#include "pipelines/link/link_segment.h"
 #include "pipelines/link/link_writer.h"
 #include "platform/memory/segment_file.h"
 #include "tests/tools/command_fixture.h"
@@ -183,6 +186,51 @@ TEST_CASE("rm: JSON says of each segment what became of it") {
   CHECK(segments[0].at("removed") == false);
   CHECK(segments[0].at("holders")[0].at("pid") == getpid());
   CHECK(segments[1].at("removed") == true);
+}
+
+// A mailbox with a letter of a sender that has gone.
+void leave_mail(const CommandFixture& fixture, const char* name) {
+  REQUIRE(create_link(fixture.directory(), name, lane_set_shape(2, 4096)).ok());
+  Result<LinkWriter> sender = LinkWriter::attach(fixture.directory(), name, MemoryLock::kOff);
+  REQUIRE(sender.ok());
+  std::span<std::byte> place;
+  REQUIRE(sender->try_reserve(8, place) == Transfer::kDone);
+  sender->commit(8);
+}
+
+TEST_CASE("rm: --stale keeps a mailbox with unread mail, says so, and takes it when told to") {
+  const CommandFixture fixture;
+  leave_mail(fixture, "box");
+  leave_mail(fixture, "other");
+  const Ending kept = fixture.call({"rm", "--stale"});
+  CHECK(kept.exit_status == 0);
+  CHECK(kept.out == "");
+  CHECK(contains(kept.err, "box is kept: it holds 16 B of mail that nobody has read"));
+  CHECK(contains(kept.err, "`slipring rm box` removes it"));
+  CHECK(names_in(fixture).size() == 2);
+  CHECK(fixture.call({"rm", "box"}).out == "removed box\n");
+  CHECK(fixture.call({"rm", "--stale", "--force"}).out == "removed other\n");
+  leave_mail(fixture, "read");
+  CHECK(fixture.call({"get", "read", "--no-wait"}).exit_status == 0);
+  CHECK(fixture.call({"rm", "--stale"}).out == "removed read\n");
+}
+
+TEST_CASE("rm: what the wire keeps beside a link goes with the link, and not before") {
+  const CommandFixture fixture;
+  for (const char* name : {"link", "used"}) fixture.make_records(name);
+  for (const char* name : {"link.wire-in", "link.wire-out", "used.wire-in", "gone.wire-in"}) {
+    REQUIRE(create_board(fixture.directory(), name).ok());
+    REQUIRE(Board::attach(fixture.directory(), name, MemoryLock::kOff).ok());
+  }
+  CHECK(fixture.call({"rm", "--stale"}).out == "removed gone.wire-in\n");
+  Result<LinkWriter> writer = LinkWriter::attach(fixture.directory(), "used", MemoryLock::kOff);
+  REQUIRE(writer.ok());
+  CHECK(fixture.call({"rm", "used"}).exit_status == 1);
+  CHECK(names_in(fixture).size() == 5);
+  die_as_writer(fixture, "link");
+  const Ending stale = fixture.call({"rm", "--stale"});
+  CHECK(stale.out == "removed link\nremoved link.wire-in\nremoved link.wire-out\n");
+  CHECK(fixture.call({"rm", "used.wire-in"}).out == "removed used.wire-in\n");
 }
 
 }  // namespace

@@ -42,6 +42,8 @@ class ArrayRun {
 
   // SIGKILL for the stage's present process, and waits for its successor.  False at the deadline.
   bool kill_stage(const std::string& stage);
+  // 0 while nobody is it.
+  [[nodiscard]] pid_t pid_of(const std::string& stage) const;
   // A number of a stage's board; 0 when it is not there.
   [[nodiscard]] std::uint64_t number(const std::string& stage, const std::string& name) const;
   // Waits until the number has come so far.
@@ -52,7 +54,6 @@ class ArrayRun {
 
  private:
   [[nodiscard]] std::string pipeline(const ArrayRunOptions& options) const;
-  [[nodiscard]] pid_t pid_of(const std::string& stage) const;
 
   std::string folder_;
   std::string segments_;

@@ -1,12 +1,16 @@
 // Disks that go, lie and come back, under the load and with the real stages.
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <string>
 
 #include "pipelines/array/raid/disk_format.h"
 #include "platform/process/descriptor.h"
+#include "platform/wait/clock.h"
 #include "tests/pipelines/array/appliance/array_run.h"
 
 namespace slipring::array::test {
@@ -85,6 +89,57 @@ TEST_CASE("array: flush, scrub and checkpoint are done under load, and it notice
   }
   CHECK(run.number("raid", "inconsistent_rows") == 0);
   CHECK(run.number("raid", "mended_blocks") == 0);
+  expect_good_end(run, options);
+}
+
+// A file that may not grow is what a full file system is to its writer: a part is written, and
+// then an error comes.
+TEST_CASE("array: a disk that is full fails alone, and nothing is lost") {
+  for (const std::string engine : {"auto", "plain"}) {
+    ArrayRun run;
+    ArrayRunOptions options;
+    options.engine = engine;
+    REQUIRE_MESSAGE(run.start(options), run.problem());
+    REQUIRE(goes_on(run));
+    const rlimit limit{5U << 20, RLIM_INFINITY};  // within what the load writes to
+    REQUIRE(prlimit(run.pid_of("disk1"), RLIMIT_FSIZE, &limit, nullptr) == 0);
+    REQUIRE_MESSAGE(run.wait_for("raid", "degraded_blocks", 1), run.log());
+    CHECK(run.number("raid", "disk1_state") == 0);
+    for (const char* disk : {"disk0_state", "disk2_state", "disk3_state"}) {
+      CHECK(run.number("raid", disk) == 1);
+    }
+    REQUIRE(goes_on(run));
+    CHECK(run.number("raid", "is_broken") == 0);
+    CHECK_MESSAGE(run.number("raid", "lost_blocks") == 0, run.log());
+    expect_good_end(run, options);
+  }
+}
+
+TEST_CASE("array: a disk that is slow slows, and nothing else happens") {
+  ArrayRun run;
+  const ArrayRunOptions options;
+  REQUIRE_MESSAGE(run.start(options), run.problem());
+  std::uint64_t slowest = 0;
+  for (int i = 0; i < 10; ++i) {
+    const pid_t disk = run.pid_of("disk1");
+    REQUIRE(kill(disk, SIGSTOP) == 0);
+    // The others have answered all, and it alone is waited for.
+    REQUIRE(run.wait_for("raid", "waits_for_disk", 2));
+    const std::uint64_t seen_ns = monotonic_ns();
+    const bool is_alone = run.number("raid", "waits_for_disk") == 2;
+    const std::uint64_t waited_us = (monotonic_ns() - seen_ns) / 1000;
+    REQUIRE(kill(disk, SIGCONT) == 0);
+    REQUIRE(goes_on(run));
+    slowest = std::max(slowest, run.number("raid", "disk1_slowest_us"));
+    if (is_alone) CHECK(slowest >= waited_us);
+  }
+  MESSAGE("the slowest answer took ", slowest, " us; of disk0 ",
+          run.number("raid", "disk0_slowest_us"));
+  for (const char* disk : {"disk0_state", "disk1_state", "disk2_state", "disk3_state"}) {
+    CHECK(run.number("raid", disk) == 1);
+  }
+  CHECK(run.number("raid", "mended_blocks") == 0);
+  CHECK(slowest > 0);
   expect_good_end(run, options);
 }
 

@@ -1,0 +1,38 @@
+// The boards that the wire keeps beside a link, NAME.wire-out and NAME.wire-in (pipelines/wire/
+// WIRE.md): what came over already.  They have nobody most of the time, and belong to their link:
+// without them it would be sent, or taken, again.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace slipring::tools {
+
+inline constexpr std::array<std::string_view, 2> kWireSuffixes = {".wire-out", ".wire-in"};
+
+// Whose board it is by its name; nothing for any other name.
+[[nodiscard]] inline std::optional<std::string> link_of_wire_board(std::string_view name) {
+  for (const std::string_view suffix : kWireSuffixes) {
+    if (name.size() > suffix.size() && name.ends_with(suffix)) {
+      return std::string(name.substr(0, name.size() - suffix.size()));
+    }
+  }
+  return std::nullopt;
+}
+
+[[nodiscard]] inline bool is_named(const std::vector<std::string>& names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// The link that a board is kept for; nothing when there is none any more.
+[[nodiscard]] inline std::optional<std::string> keeper_of(const std::vector<std::string>& names,
+                                                          std::string_view name) {
+  std::optional<std::string> link = link_of_wire_board(name);
+  return link && is_named(names, *link) ? link : std::nullopt;
+}
+
+}  // namespace slipring::tools
