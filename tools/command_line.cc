@@ -255,18 +255,22 @@ void add_pipe(CommandLine& line) {
   add_stream_options(command, line.pipe, "Streams outlive their ends: wait for successors");
 }
 
+// Of a command that tells somebody something, and may wait until it is heeded.
+void add_wait_options(CLI::App& command, std::string& wait, const char* until,
+                      std::string& timeout_seconds, const char* unsaid) {
+  // A flag, because its value must not be taken from the words that follow.
+  command.add_flag("--wait{yes}", wait, until)->option_text("[=SECONDS]");
+  command.add_option("--timeout", timeout_seconds, unsaid)->option_text(" SECONDS");
+}
+
 void add_abort(CommandLine& line) {
   AbortRequest& request = line.abort;
   CLI::App& command = line.add(kAbortText, request.json);
   command.add_option("NAME", request.name, "The link");
-  command
-      .add_flag("--wait{yes}", line.abort_wait,
-                "Wait until the reader has dropped it (at most 10 s), and say what and when")
-      ->option_text("[=SECONDS]");
-  command
-      .add_option("--timeout", request.timeout_seconds,
-                  "Wait so long while another command is being given (default 2)")
-      ->option_text(" SECONDS");
+  add_wait_options(command, line.abort_wait,
+                   "Wait until the reader has dropped it (at most 10 s), and say what and when",
+                   request.timeout_seconds,
+                   "Wait so long while another command is being given (default 2)");
 }
 
 void add_wire(CommandLine& line) {
@@ -296,15 +300,10 @@ void add_oob(CommandLine& line) {
   CLI::App& command = line.add(kOobText, request.json);
   command.add_option("PIPELINE.LANE", request.lane, "The lane, settop.channel for example");
   command.add_option("WORD", request.words, "The command; put -- before words that begin with -");
-  // A flag, because its value must not be taken from the words that follow.
-  command
-      .add_flag("--wait{yes}", line.oob_wait,
-                "Wait until the stage has the command (at most 10 s) and say how long that took")
-      ->option_text("[=SECONDS]");
-  command
-      .add_option("--timeout", request.timeout_seconds,
-                  "Wait so long for another command to leave the lane (default 2)")
-      ->option_text(" SECONDS");
+  add_wait_options(command, line.oob_wait,
+                   "Wait until the stage has the command (at most 10 s) and say how long that took",
+                   request.timeout_seconds,
+                   "Wait so long for another command to leave the lane (default 2)");
 }
 
 void add_bench(CommandLine& line) {
@@ -329,7 +328,7 @@ void add_top(CommandLine& line) {
 void add_tail(CommandLine& line) {
   TailRequest& request = line.tail;
   CLI::App& command = line.add(kTailText, request.json);
-  command.add_option("NAME", request.name, "A link of records or slots");
+  command.add_option("NAME", request.name, "A link, but no broadcast link and no board");
   command.add_option("-n,--count", request.count, "Stop after so many")->option_text(" COUNT");
   command.add_flag("--unread", request.unread, "First those that its reader has not finished");
   command.add_flag("--raw", request.raw, "The bytes alone, with nothing between messages");

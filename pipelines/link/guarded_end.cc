@@ -213,7 +213,7 @@ Result<std::unique_ptr<GuardedView>> GuardedView::attach(const SegmentDirectory&
 }
 
 Result<std::vector<std::unique_ptr<GuardedView>>> GuardedView::attach_lanes(
-    const SegmentDirectory& directory, std::string_view name) noexcept {
+    const SegmentDirectory& directory, std::string_view name, ViewDepth depth) noexcept {
   const std::uint64_t deadline_ns = deadline_after(kGuardAnswerNs);
   Result<Connection> connection = Connection::connect(directory, name, deadline_ns);
   if (!connection) return connection.error();
@@ -227,7 +227,7 @@ Result<std::vector<std::unique_ptr<GuardedView>>> GuardedView::attach_lanes(
         !asked) {
       return asked.error();
     }
-    Result<std::unique_ptr<GuardedView>> view = make(grant, fds_in(packet).all());
+    Result<std::unique_ptr<GuardedView>> view = make(grant, fds_in(packet).all(), depth);
     if (!view) return view.error();
     (*view)->line_ = line;
     views.push_back(std::move(view).value());
@@ -248,8 +248,10 @@ Status GuardedView::abort(const SegmentDirectory& directory, std::string_view na
 }
 
 Result<std::unique_ptr<GuardedView>> GuardedView::make(const GuardGrant& grant,
-                                                       std::span<const int> descriptors) noexcept {
+                                                       std::span<const int> descriptors,
+                                                       ViewDepth depth) noexcept {
   std::unique_ptr<GuardedView> view(new GuardedView());
+  view->depth_ = depth;
   if (Status taken = view->take(grant, descriptors); !taken) return taken.error();
   return view;
 }
@@ -271,10 +273,11 @@ Status GuardedView::take(const GuardGrant& grant, std::span<const int> descripto
   }
   for (std::size_t i = 0; i + 1 < descriptors.size(); ++i) {
     if (regions_[i].is_mapped() && generations_[i] == grant.owners[i].generation) continue;
-    // Up to the ring: no frame is mapped.
-    const std::uint64_t size_bytes = i == 1       ? parts_.reader_bytes
-                                     : is_board() ? parts_.writer_bytes
-                                                  : parts_.ring_offset;
+    // Up to the ring, but for who listens: no frame is mapped.
+    const bool is_whole = is_board() || depth_ == ViewDepth::kRing;
+    const std::uint64_t size_bytes = i == 1     ? parts_.reader_bytes
+                                     : is_whole ? parts_.writer_bytes
+                                                : parts_.ring_offset;
     Result<Mapping> region = Mapping::map(descriptors[i + 1], 0, size_bytes, options);
     if (!region) return region.error();
     regions_[i] = std::move(region).value();

@@ -135,6 +135,9 @@ struct GuardedHold {
   return error.code == ErrorCode::kNotFound || error.code == ErrorCode::kInvalidArgument;
 }
 
+// How much of the writer's memory an observer maps.
+enum class ViewDepth : bool { kPages, kRing };
+
 // What an observer sees: of a lane set, of one lane.  One thread.
 class GuardedView {
  public:
@@ -143,10 +146,12 @@ class GuardedView {
                                                      std::string_view name) noexcept;
   // Of all lanes, by one connection; of a link of one writer, or a board, one view.
   static Result<std::vector<std::unique_ptr<GuardedView>>> attach_lanes(
-      const SegmentDirectory& directory, std::string_view name) noexcept;
+      const SegmentDirectory& directory, std::string_view name,
+      ViewDepth depth = ViewDepth::kPages) noexcept;
   // From the broker's own hands: the page and the roles' memory, whose descriptors are borrowed.
   static Result<std::unique_ptr<GuardedView>> make(const GuardGrant& grant,
-                                                   std::span<const int> descriptors) noexcept;
+                                                   std::span<const int> descriptors,
+                                                   ViewDepth depth = ViewDepth::kPages) noexcept;
 
   // Asks the broker to have the reader drop what is queued.  Errors: kPermission, kBusy (it does
   // not answer), kInvalidArgument (of a board), and as Connection::connect().
@@ -170,7 +175,7 @@ class GuardedView {
   [[nodiscard]] const ControlPage& control_page() const noexcept {
     return reinterpret_cast<const GuardPage*>(page_.bytes().data())[lane_].control;
   }
-  // The role's memory, up to the ring.
+  // The role's memory; the writer's up to the ring, or with it.
   [[nodiscard]] const Mapping& region(Role role) const noexcept { return regions_[seat_of(role)]; }
   [[nodiscard]] const GuardSeat& seat(Role role) const noexcept {
     return reinterpret_cast<const GuardPage*>(page_.bytes().data())[lane_].seats[seat_of(role)];
@@ -187,6 +192,7 @@ class GuardedView {
   Status take(const GuardGrant& grant, std::span<const int> descriptors) noexcept;
 
   std::shared_ptr<Line> line_;
+  ViewDepth depth_ = ViewDepth::kPages;
   std::uint32_t lane_ = 0;
   LinkShape shape_;
   LinkParts parts_;

@@ -1,5 +1,6 @@
 #include "pipelines/link/link_tap.h"
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 
@@ -9,8 +10,13 @@
 namespace slipring {
 namespace {
 
-constexpr Error kNoTap{ErrorCode::kUnsupported, 0,
-                       "listen to a link other than a named one of records or slots"};
+// Bytes of a stream, or values, that are shown at once.
+constexpr std::uint64_t kMostAtOnce = 64 * 1024;
+
+[[nodiscard]] Error no_tap(SegmentKind kind) noexcept {
+  return {ErrorCode::kUnsupported, 0, "listen to what is no link of one reader",
+          static_cast<std::uint64_t>(kind), 0};
+}
 
 const ProducerPage& producer_page(const Mapping& region) noexcept {
   return *reinterpret_cast<const ProducerPage*>(region.bytes().data());
@@ -21,43 +27,76 @@ const ConsumerPage& consumer_page(const Mapping& region) noexcept {
 
 }  // namespace
 
-Result<LinkTap> LinkTap::attach(const SegmentDirectory& directory, std::string_view name,
-                                TapStart start) {
-  if (Result<std::unique_ptr<GuardedView>> view = GuardedView::attach(directory, name); view) {
-    return kNoTap;
+Result<std::vector<LinkTap>> LinkTap::attach(const SegmentDirectory& directory,
+                                             std::string_view name, TapStart start) {
+  Result<std::vector<std::unique_ptr<GuardedView>>> views =
+      GuardedView::attach_lanes(directory, name, ViewDepth::kRing);
+  std::vector<LinkTap> taps;
+  if (views) {
+    for (std::unique_ptr<GuardedView>& view : *views) {
+      if (view->is_board() || view->is_broadcast()) return no_tap(view->shape().kind);
+      taps.push_back(LinkTap(std::move(view)));
+    }
+  } else if (is_no_rendezvous(views.error())) {
+    Result<std::vector<LinkTap>> named = attach_named(directory, name);
+    if (!named) return named;
+    taps = std::move(named).value();
+  } else {
+    return views.error();
   }
+  for (LinkTap& tap : taps) tap.begin(start);
+  return taps;
+}
+
+Result<std::vector<LinkTap>> LinkTap::attach_named(const SegmentDirectory& directory,
+                                                   std::string_view name) {
   Result<SegmentFile> file = SegmentFile::open(directory, name);
   if (!file) return file.error();
   Result<SegmentHeader> header = read_header(*file);
   if (!header) return header.error();
-  const bool is_tappable =
-      header->kind == SegmentKind::kRecordLink || header->kind == SegmentKind::kSlotLink;
-  if (!is_tappable) return kNoTap;
+  if (header->kind == SegmentKind::kBoard || header->kind == SegmentKind::kBroadcastLink) {
+    return no_tap(header->kind);
+  }
   Result<LinkShape> shape = shape_of(*header);
   if (!shape) return shape.error();
+  const LinkParts parts = parts_of(*shape, header->page_bytes);
   MappingOptions options;
   options.memory_lock = MemoryLock::kOff;
-  const auto map = [&](const Region& region) {
-    return Mapping::map(file->read_only_fd(), region.offset_bytes, region.size_bytes, options);
-  };
-  Result<Mapping> writer = map(header->regions[0]);
-  if (!writer) return writer.error();
-  Result<Mapping> reader = map(header->regions[1]);
-  if (!reader) return reader.error();
-  LinkTap tap(*shape, parts_of(*shape, header->page_bytes), std::move(writer).value(),
-              std::move(reader).value());
-  tap.position_ = tap.tail();
-  if (start == TapStart::kUnread) {
-    // relaxed: where to begin; what has been overwritten since is found by the margin.
-    const std::uint64_t done = consumer_page(tap.reader_).done.load(std::memory_order_relaxed);
-    if (done <= tap.position_) tap.position_ = done;
+  std::vector<LinkTap> taps;
+  const std::uint64_t lane_count = is_lane_set(*shape) ? shape->lane_count : 1;
+  for (std::uint64_t lane = 0; lane < lane_count; ++lane) {
+    Result<Mapping> writer = Mapping::map(
+        file->read_only_fd(), header->regions[0].offset_bytes + lane * parts.writer_bytes,
+        parts.writer_bytes, options);
+    if (!writer) return writer.error();
+    Result<Mapping> reader = Mapping::map(
+        file->read_only_fd(), header->regions[1].offset_bytes + lane * parts.reader_bytes,
+        parts.reader_bytes, options);
+    if (!reader) return reader.error();
+    taps.push_back(LinkTap(*shape, parts, std::move(writer).value(), std::move(reader).value()));
   }
-  return tap;
+  return taps;
+}
+
+void LinkTap::begin(TapStart start) noexcept {
+  position_ = tail();
+  // Where to begin; what has been overwritten since is found out.
+  if (start == TapStart::kUnread && done() <= position_) position_ = done();
+}
+
+const Mapping& LinkTap::region(Role role) const noexcept {
+  if (view_) return view_->region(role);
+  return role == Role::kWriter ? writer_ : reader_;
 }
 
 std::uint64_t LinkTap::tail() const noexcept {
-  return producer_page(writer_).tail.load(
-      std::memory_order_acquire);  // record.B pairs with record.A
+  return producer_page(region(Role::kWriter))
+      .tail.load(std::memory_order_acquire);  // record.B pairs with record.A
+}
+
+std::uint64_t LinkTap::done() const noexcept {
+  return consumer_page(region(Role::kReader))
+      .done.load(std::memory_order_acquire);  // cursor.D pairs with cursor.C
 }
 
 // How far tail may be beyond a place that is still whole.
@@ -71,26 +110,69 @@ TapAnswer LinkTap::overtaken(std::uint64_t tail) noexcept {
   return TapAnswer::kOvertaken;
 }
 
+bool LinkTap::has_begun() const noexcept {
+  // relaxed: what is shown only becomes true.
+  return end_page(region(Role::kWriter)).state.load(std::memory_order_relaxed) !=
+         static_cast<std::uint32_t>(EndState::kNever);
+}
+
 bool LinkTap::is_over() const noexcept {
   // In this order: what was published before closing is seen now.
-  const bool is_closed =
-      end_page(writer_).state.load(std::memory_order_acquire) ==  // link.B pairs with link.A
-      static_cast<std::uint32_t>(EndState::kClosed);
+  const bool is_closed = end_page(region(Role::kWriter))
+                             .state.load(std::memory_order_acquire) ==  // link.B pairs with link.A
+                         static_cast<std::uint32_t>(EndState::kClosed);
   return is_closed && !has_news();
 }
 
 TapAnswer LinkTap::next(TappedMessage& message) {
+  if (view_) view_->refresh();
   const std::uint64_t tail_before = tail();
   if (tail_before == position_) return TapAnswer::kNothing;
+  if (shape_.kind == SegmentKind::kStreamLink || shape_.kind == SegmentKind::kValueLink) {
+    return next_unfinished(tail_before, message);
+  }
   // Behind us it can be only in a damaged segment.
   if (tail_before - position_ > margin()) return overtaken(tail_before);
   return shape_.kind == SegmentKind::kSlotLink ? next_slot(message)
                                                : next_record(tail_before, message);
 }
 
+TapAnswer LinkTap::next_unfinished(std::uint64_t tail, TappedMessage& message) {
+  const bool is_stream = shape_.kind == SegmentKind::kStreamLink;
+  const std::uint64_t unit_bytes = is_stream ? 1 : shape_.slot_bytes;
+  const std::uint64_t places =
+      is_stream ? shape_.capacity_bytes : spsc_place_count(value_geometry(shape_));
+  const std::uint64_t capacity = is_stream ? shape_.capacity_bytes : shape_.slot_count;
+  const auto pass_to = [&](std::uint64_t finished) {
+    lost_ += finished - position_;
+    position_ = finished;
+    return TapAnswer::kOvertaken;
+  };
+  if (tail - position_ > capacity) return pass_to(tail);  // far behind, or in a damaged segment
+  const std::uint64_t finished = done();
+  if (finished - position_ - 1 < tail - position_) return pass_to(finished);
+  const std::uint64_t index = position_ & (places - 1);
+  const std::uint64_t count =
+      is_stream ? std::min({tail - position_, places - index, kMostAtOnce}) : 1;
+  const std::byte* from = region(Role::kWriter).bytes().data() + parts_.ring_offset +
+                          static_cast<std::size_t>(index * unit_bytes);
+  message.bytes.assign(from, from + static_cast<std::size_t>(count * unit_bytes));
+  message.position = position_;
+  // What it has finished meanwhile may have been overwritten under our hands.
+  if (const std::uint64_t gone = done() - position_; gone - 1 < capacity) {
+    if (gone >= count) return pass_to(position_ + gone);
+    message.bytes.erase(message.bytes.begin(),
+                        message.bytes.begin() + static_cast<std::ptrdiff_t>(gone * unit_bytes));
+    message.position += gone;
+    lost_ += gone;
+  }
+  position_ += count;
+  return TapAnswer::kMessage;
+}
+
 TapAnswer LinkTap::next_slot(TappedMessage& message) {
   const std::uint64_t stride = slot_stride_bytes(shape_.slot_bytes);
-  const std::byte* slot = writer_.bytes().data() + parts_.ring_offset +
+  const std::byte* slot = region(Role::kWriter).bytes().data() + parts_.ring_offset +
                           (position_ & (shape_.slot_count - 1)) * stride + 8;
   message.bytes.assign(slot, slot + shape_.slot_bytes);
   message.position = position_;
@@ -101,7 +183,7 @@ TapAnswer LinkTap::next_slot(TappedMessage& message) {
 
 TapAnswer LinkTap::next_record(std::uint64_t tail_before, TappedMessage& message) {
   const std::uint64_t capacity = shape_.capacity_bytes;
-  const std::byte* ring = writer_.bytes().data() + parts_.ring_offset;
+  const std::byte* ring = region(Role::kWriter).bytes().data() + parts_.ring_offset;
   while (position_ != tail_before) {
     const std::uint64_t index = position_ & (capacity - 1);
     // relaxed: published below tail; what is not a header any more is found out below.

@@ -15,6 +15,7 @@
 #include "tools/cli/selection.h"
 #include "tools/cli/terminal.h"
 #include "tools/cli/units.h"
+#include "tools/cli/wait_times.h"
 
 namespace slipring::tools {
 namespace {
@@ -24,28 +25,12 @@ constexpr std::string_view kCommand = "abort";
 constexpr std::uint64_t kSpinNs = 200'000;
 constexpr std::uint64_t kObservedPauseNs = 50'000;
 
-struct Timing {
-  std::uint64_t role_ns;
-  std::uint64_t observed_ns;
-};
-
 struct Outcome {
   AbortTicket ticket;
   std::uint64_t queued = 0;  // positions from the reader's cursor to the command's
   std::optional<std::uint64_t> observed_after_ns;
   DropCounts dropped;
 };
-
-std::optional<Timing> read_timing(const AbortRequest& request) {
-  const auto role_ns = parse_seconds_ns(request.timeout_seconds);
-  const auto observed_ns =
-      parse_seconds_ns(request.wait_seconds.empty() ? "10" : request.wait_seconds);
-  if (!role_ns || !observed_ns) {
-    complain(kCommand, "--timeout and --wait take a number of seconds, 0.5 for example");
-    return std::nullopt;
-  }
-  return Timing{*role_ns, *observed_ns};
-}
 
 std::optional<LinkCommander> find_link(const SegmentDirectory& directory, const std::string& name,
                                        ExitStatus& status) {
@@ -139,15 +124,16 @@ void print_result(const AbortRequest& request, const LinkShape& shape, const Out
 }  // namespace
 
 ExitStatus abort_queued(const AbortRequest& request) {
-  const std::optional<Timing> timing = read_timing(request);
-  if (!timing) return ExitStatus::kUsage;
+  const std::optional<WaitTimes> times =
+      read_wait_times(kCommand, request.timeout_seconds, request.wait_seconds);
+  if (!times) return ExitStatus::kUsage;
   ExitStatus status = ExitStatus::kOk;
   const std::optional<SegmentDirectory> directory = open_directory(kCommand, status);
   if (!directory) return status;
   std::optional<LinkCommander> commander = find_link(*directory, request.name, status);
   if (!commander) return status;
   const std::optional<AbortTicket> ticket =
-      command(*directory, *commander, request.name, deadline_after(timing->role_ns), status);
+      command(*directory, *commander, request.name, deadline_after(times->timeout_ns), status);
   if (!ticket) return status;
 
   const LinkReport report = commander->link().report();
@@ -162,14 +148,13 @@ ExitStatus abort_queued(const AbortRequest& request) {
            "nobody reads " + request.name + " now; the command stays there for whoever reads next");
   }
   if (request.wait) {
-    outcome.observed_after_ns =
-        wait_observed(*commander, *ticket, deadline_after(timing->observed_ns));
+    outcome.observed_after_ns = wait_observed(*commander, *ticket, deadline_after(times->wait_ns));
     if (outcome.observed_after_ns) outcome.dropped = commander->dropped(*ticket);
   }
   print_result(request, report.shape, outcome);
   if (!request.wait || outcome.observed_after_ns) return ExitStatus::kOk;
   complain(kCommand, "the reader of " + request.name + " has not dropped it within " +
-                         latency(timing->observed_ns) + "; it still will");
+                         latency(times->wait_ns) + "; it still will");
   return ExitStatus::kWouldBlock;
 }
 

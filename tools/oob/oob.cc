@@ -20,6 +20,7 @@
 #include "tools/cli/selection.h"
 #include "tools/cli/terminal.h"
 #include "tools/cli/units.h"
+#include "tools/cli/wait_times.h"
 
 namespace slipring::tools {
 namespace {
@@ -30,11 +31,6 @@ constexpr std::uint64_t kMaxLaneBytes = 64 * 1024;
 // A stage that polls takes a command within microseconds, one that sleeps within a wake-up.
 constexpr std::uint64_t kSpinNs = 200'000;
 constexpr std::uint64_t kTakenPauseNs = 50'000;
-
-struct Timing {
-  std::uint64_t attach_ns;
-  std::uint64_t taken_ns;
-};
 
 std::optional<std::string> command_text(const OobRequest& request) {
   std::string text;
@@ -50,17 +46,6 @@ std::optional<std::string> command_text(const OobRequest& request) {
     return std::nullopt;
   }
   return text;
-}
-
-std::optional<Timing> read_timing(const OobRequest& request) {
-  const auto attach_ns = parse_seconds_ns(request.timeout_seconds);
-  const auto taken_ns =
-      parse_seconds_ns(request.wait_seconds.empty() ? "10" : request.wait_seconds);
-  if (!attach_ns || !taken_ns) {
-    complain(kCommand, "--timeout and --wait take a number of seconds, 0.5 for example");
-    return std::nullopt;
-  }
-  return Timing{*attach_ns, *taken_ns};
 }
 
 // The lane, looked at without taking part.
@@ -179,8 +164,9 @@ void print_result(const OobRequest& request, const std::string& text,
 
 ExitStatus oob(const OobRequest& request) {
   const std::optional<std::string> text = command_text(request);
-  const std::optional<Timing> timing = read_timing(request);
-  if (!text || !timing) return ExitStatus::kUsage;
+  const std::optional<WaitTimes> times =
+      read_wait_times(kCommand, request.timeout_seconds, request.wait_seconds);
+  if (!text || !times) return ExitStatus::kUsage;
   ExitStatus status = ExitStatus::kOk;
   const std::optional<SegmentDirectory> directory = open_directory(kCommand, status);
   if (!directory) return status;
@@ -188,7 +174,7 @@ ExitStatus oob(const OobRequest& request) {
   if (!observer) return status;
 
   const std::uint64_t issued_ns = monotonic_ns();
-  const std::uint64_t deadline_ns = deadline_after(timing->attach_ns);
+  const std::uint64_t deadline_ns = deadline_after(times->timeout_ns);
   std::optional<std::uint64_t> position;
   {
     // Held for the sending only, so that the next command need not wait for the stage.
@@ -203,12 +189,12 @@ ExitStatus oob(const OobRequest& request) {
   }
   std::optional<std::uint64_t> taken_after_ns;
   if (request.wait) {
-    taken_after_ns = wait_taken(*observer, *position, issued_ns, deadline_after(timing->taken_ns));
+    taken_after_ns = wait_taken(*observer, *position, issued_ns, deadline_after(times->wait_ns));
   }
   print_result(request, *text, taken_after_ns);
   if (!request.wait || taken_after_ns) return ExitStatus::kOk;
   complain(kCommand, request.lane + " has not taken '" + *text + "' within " +
-                         latency(timing->taken_ns) + "; it is still in the lane");
+                         latency(times->wait_ns) + "; it is still in the lane");
   return ExitStatus::kWouldBlock;
 }
 

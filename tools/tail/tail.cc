@@ -1,5 +1,6 @@
 #include "tools/tail/tail.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdint>
@@ -20,6 +21,8 @@ namespace slipring::tools {
 namespace {
 
 constexpr std::string_view kCommand = "tail";
+// A guarded link's writer may have been replaced meanwhile.
+constexpr std::uint64_t kLookNs = 50'000'000;
 
 std::string in_hex(const std::vector<std::byte>& bytes) {
   constexpr std::string_view kDigits = "0123456789abcdef";
@@ -78,9 +81,13 @@ ExitStatus complain_attach(const SegmentDirectory& directory, const TailRequest&
     return ExitStatus::kNotFound;
   }
   if (error.code == ErrorCode::kUnsupported) {
-    complain(kCommand, "cannot listen to " + request.name +
-                           ": only named links of records or slots can be listened to; "
-                           "`slipring get` takes what is in a stream");
+    const bool is_board = error.found == static_cast<std::uint64_t>(SegmentKind::kBoard);
+    complain(kCommand,
+             "cannot listen to " + request.name +
+                 (is_board ? ": a board has numbers and no messages; `slipring stat` shows them"
+                           : ": each reader of a broadcast link gets every message, and takes none "
+                             "from others; `slipring get topic:" +
+                                 request.name + "` is one"));
     return ExitStatus::kFailure;
   }
   return complain(kCommand, "cannot listen to " + request.name, error);
@@ -96,6 +103,56 @@ std::optional<std::uint64_t> read_count(const TailRequest& request) {
   return std::nullopt;
 }
 
+bool has_news(const std::vector<LinkTap>& taps) {
+  return std::any_of(taps.begin(), taps.end(), [](const LinkTap& tap) { return tap.has_news(); });
+}
+
+// Whoever has written has closed, and somebody has.
+bool is_over(const std::vector<LinkTap>& taps) {
+  return std::any_of(taps.begin(), taps.end(), [](const LinkTap& tap) { return tap.is_over(); }) &&
+         std::all_of(taps.begin(), taps.end(),
+                     [](const LinkTap& tap) { return tap.is_over() || !tap.has_begun(); });
+}
+
+std::uint64_t lost_of(const std::vector<LinkTap>& taps) {
+  std::uint64_t lost = 0;
+  for (const LinkTap& tap : taps) lost += tap.lost();
+  return lost;
+}
+
+// One round through the lanes: whether there was anything.
+bool show_round(const TailRequest& request, std::vector<LinkTap>& taps, std::uint64_t& left) {
+  bool has_moved = false;
+  for (LinkTap& tap : taps) {
+    if (left == 0) return true;
+    TappedMessage message;
+    const TapAnswer answer = tap.next(message);
+    if (answer != TapAnswer::kNothing) has_moved = true;
+    if (answer != TapAnswer::kMessage) continue;
+    show(request, message, tap.lost());
+    --left;
+  }
+  return has_moved;
+}
+
+void listen(const TailRequest& request, std::vector<LinkTap>& taps, std::uint64_t left) {
+  const std::atomic<bool>& stop = heed_stop_signals();
+  Waiter waiter({.strategy = WaitStrategy::kSleep});
+  std::uint64_t lost = 0;
+  while (left != 0 && !output_is_lost()) {
+    if (show_round(request, taps, left)) continue;
+    if (const std::uint64_t now = lost_of(taps); now != lost) {
+      remark(kCommand, std::to_string(now - lost) + " positions went by unseen");
+      lost = now;
+    }
+    // relaxed: nothing else is published with it.
+    if (stop.load(std::memory_order_relaxed) || is_over(taps)) break;
+    static_cast<void>(waiter.wait(
+        {}, [&] { return has_news(taps) || is_over(taps) || stop.load(std::memory_order_relaxed); },
+        deadline_after(kLookNs)));
+  }
+}
+
 }  // namespace
 
 ExitStatus tail(const TailRequest& request) {
@@ -108,35 +165,10 @@ ExitStatus tail(const TailRequest& request) {
   ExitStatus status = ExitStatus::kOk;
   const std::optional<SegmentDirectory> directory = open_directory(kCommand, status);
   if (!directory) return status;
-  Result<LinkTap> tap = LinkTap::attach(*directory, request.name,
-                                        request.unread ? TapStart::kUnread : TapStart::kNew);
-  if (!tap) return complain_attach(*directory, request, tap.error());
-  const std::atomic<bool>& stop = heed_stop_signals();
-  Waiter waiter({.strategy = WaitStrategy::kSleep});
-  std::uint64_t lost = 0;
-  while (*left != 0 && !output_is_lost()) {
-    TappedMessage message;
-    switch (tap->next(message)) {
-      case TapAnswer::kMessage:
-        show(request, message, tap->lost());
-        --*left;
-        continue;
-      case TapAnswer::kOvertaken:
-        continue;
-      case TapAnswer::kNothing:
-        break;
-    }
-    if (tap->lost() != lost) {
-      remark(kCommand, std::to_string(tap->lost() - lost) + " positions went by unseen");
-      lost = tap->lost();
-    }
-    // relaxed: nothing else is published with it.
-    if (stop.load(std::memory_order_relaxed) || tap->is_over()) break;
-    static_cast<void>(waiter.wait(
-        {},
-        [&] { return tap->has_news() || tap->is_over() || stop.load(std::memory_order_relaxed); },
-        kNoDeadline));
-  }
+  Result<std::vector<LinkTap>> taps = LinkTap::attach(
+      *directory, request.name, request.unread ? TapStart::kUnread : TapStart::kNew);
+  if (!taps) return complain_attach(*directory, request, taps.error());
+  listen(request, *taps, *left);
   die_of_stop_signal();
   return ExitStatus::kOk;
 }

@@ -42,7 +42,6 @@ void LinkDisks::add(LinkWriter& requests, LinkReader& replies) {
   member.requests = &requests;
   member.replies = &replies;
   member.latency = stage_.gauge(name + "_latency_us");
-  member.slowest = stage_.gauge(name + "_slowest_us");
 }
 
 void LinkDisks::cut(Member& member, DiskCommand& command) {
@@ -170,9 +169,10 @@ void LinkDisks::note_latencies(std::uint64_t begin_ns) {
     const std::uint64_t took_ns = monotonic_ns() - begin_ns;
     member.mean_ns = member.mean_ns - member.mean_ns / kMeanOf + took_ns / kMeanOf;
     member.latency.set(member.mean_ns / 1000);
-    if (took_ns <= member.slowest_ns) continue;
-    member.slowest_ns = took_ns;
-    member.slowest.set(took_ns / 1000);
+    if (took_ns <= slowest_ns_) continue;
+    slowest_ns_ = took_ns;
+    slowest_.set(took_ns / 1000);
+    slowest_disk_.set(static_cast<std::uint64_t>(&member - members_.data()) + 1);
   }
 }
 

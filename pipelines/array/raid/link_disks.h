@@ -5,8 +5,9 @@
 // has finished for good answers ENXIO.
 //
 // How long members let the array wait stands on the stage's board: diskN_latency_us, a moving mean
-// of what one batch of commands took of it; diskN_slowest_us, the most of this process's life; and
-// waits_for_disk, the number plus 1 of the one that alone is waited for now.
+// of what one batch of commands took of it; slowest_answer_us, the most of this process's life, and
+// slowest_disk, whose it was; waits_for_disk, who alone is waited for now.  These two are numbers
+// plus 1.
 //
 // One thread.
 #pragma once
@@ -30,7 +31,11 @@ class LinkDisks final : public DiskSet {
   void add(LinkWriter& requests, LinkReader& replies);
 
   // Requires: outlives the disks.
-  explicit LinkDisks(Stage& stage) : stage_(stage), waits_for_(stage.gauge("waits_for_disk")) {}
+  explicit LinkDisks(Stage& stage)
+      : stage_(stage),
+        waits_for_(stage.gauge("waits_for_disk")),
+        slowest_(stage.gauge("slowest_answer_us")),
+        slowest_disk_(stage.gauge("slowest_disk")) {}
 
   // Asks every member how large it is.  It answers after everything that our predecessor had asked
   // of it: from then on nobody else writes to the members.
@@ -58,9 +63,7 @@ class LinkDisks final : public DiskSet {
     bool is_gone = false;
     bool is_timed = false;  // the batch under way has something of it
     std::uint64_t mean_ns = 0;
-    std::uint64_t slowest_ns = 0;
     Board::Number latency{};
-    Board::Number slowest{};
     std::deque<Piece> waiting;
     std::deque<Piece> asked;
   };
@@ -81,6 +84,9 @@ class LinkDisks final : public DiskSet {
   Stage& stage_;
   std::vector<Member> members_;
   Board::Number waits_for_;
+  Board::Number slowest_;
+  Board::Number slowest_disk_;
+  std::uint64_t slowest_ns_ = 0;
   bool is_identifying_ = false;
 };
 

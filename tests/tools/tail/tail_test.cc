@@ -1,14 +1,23 @@
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "pipelines/link/broadcast_layout.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
+#include "pipelines/link/value_link.h"
+#include "platform/process/descriptor.h"
+#include "platform/wait/clock.h"
 #include "tests/tools/command_fixture.h"
 
 namespace slipring::tools {
@@ -19,6 +28,16 @@ void put_text(LinkWriter& writer, const std::string& text) {
   REQUIRE(writer.try_reserve(text.size(), place) == Transfer::kDone);
   std::ranges::copy(std::as_bytes(std::span(text)), place.begin());
   writer.commit(text.size());
+}
+
+// A descriptor that has this text to read, and then ends.
+Descriptor text_to_read(const std::string& text) {
+  int ends[2];
+  REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
+  Descriptor read_end(ends[0]);
+  const Descriptor write_end(ends[1]);
+  REQUIRE(write(write_end.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+  return read_end;
 }
 
 TEST_CASE("tail: shows what is unread, and takes nothing") {
@@ -109,14 +128,73 @@ TEST_CASE("tail: slots, and what cannot be listened to") {
   shape.kind = SegmentKind::kStreamLink;
   shape.capacity_bytes = 4096;
   fixture.make_slots("stream", shape);
-  const Ending stream = fixture.call({"tail", "stream"});
-  CHECK(stream.exit_status == 1);
-  CHECK(stream.out == "");
-  CHECK(contains(stream.err, "slipring get"));
+  const Descriptor input = text_to_read("bytes without boundaries");
+  CallOptions options;
+  options.stdin_fd = input.get();
+  CHECK(fixture.call({"put", "stream"}, options).exit_status == 0);
+  CHECK(fixture.call({"tail", "stream", "--unread", "--raw"}).out == "bytes without boundaries");
+  CHECK(fixture.call({"get", "stream"}).out == "bytes without boundaries");
+  REQUIRE(create_broadcast(fixture.directory(), "news", {8, 8, 2}).ok());
+  const Ending news = fixture.call({"tail", "news"});
+  CHECK(news.exit_status == 1);
+  CHECK(news.out == "");
+  CHECK(contains(news.err, "`slipring get topic:news` is one"));
   CHECK(fixture.call({"tail", "nothing"}).exit_status == 3);
   CHECK(fixture.call({"tail"}).exit_status == 2);
   CHECK(fixture.call({"tail", "slots", "-n", "0"}).exit_status == 2);
   CHECK(fixture.call({"tail", "slots", "--raw", "--hex"}).exit_status == 2);
+}
+
+TEST_CASE("tail: values that their reader has not finished") {
+  const CommandFixture fixture;
+  LinkShape shape;
+  shape.kind = SegmentKind::kValueLink;
+  shape.slot_count = 5;
+  shape.slot_bytes = 4;
+  fixture.make_slots("values", shape);
+  using Writer = ValueWriter<std::array<char, 4>>;
+  using Reader = ValueReader<std::array<char, 4>>;
+  Result<Writer> writer = Writer::attach(fixture.directory(), "values", MemoryLock::kOff);
+  Result<Reader> reader = Reader::attach(fixture.directory(), "values", MemoryLock::kOff);
+  REQUIRE((writer.ok() && reader.ok()));
+  for (char round = '0'; round < '9'; ++round) {
+    REQUIRE(writer->try_push({'a', 'b', 'c', round}) == Transfer::kDone);
+    REQUIRE(writer->try_push({'x', 'y', 'z', round}) == Transfer::kDone);
+    const std::string digit(1, round);
+    CHECK(fixture.call({"tail", "values", "--unread", "-n", "2"}).out ==
+          "abc" + digit + "\nxyz" + digit + "\n");
+    std::array<char, 4> value{};
+    for (int i = 0; i < 2; ++i) REQUIRE(reader->try_pop(value) == Transfer::kDone);
+    CHECK(value.back() == round);
+  }
+}
+
+TEST_CASE("tail: every lane of a set, named or guarded, and nothing is taken") {
+  const CommandFixture fixture;
+  for (const bool is_guarded : {false, true}) {
+    CAPTURE(is_guarded);
+    std::vector<std::string> words{"create", "box", "--kind", "mailbox", "--lanes", "3"};
+    if (is_guarded) words.insert(words.end(), {"--guarded", "--json"});
+    Running maker = fixture.start(words);
+    for (const char* text : {"one\n", "two\n"}) {
+      Ending put;
+      put.exit_status = -1;
+      const std::uint64_t deadline_ns = deadline_after(60'000'000'000);
+      // Once it is there; before, another link would be made.
+      while (!contains(fixture.call({"ls"}).out, "lanes") && monotonic_ns() < deadline_ns) {
+      }
+      const Descriptor input = text_to_read(text);
+      CallOptions options;
+      options.stdin_fd = input.get();
+      put = fixture.call({"put", "box", "--lines", "--no-wait"}, options);
+      CHECK(put.exit_status == 0);
+    }
+    CHECK(fixture.call({"tail", "box", "--unread", "-n", "2"}).out == "one\ntwo\n");
+    CHECK(fixture.call({"get", "box"}).out == "one\ntwo\n");
+    if (is_guarded) REQUIRE(maker.peer.send_signal(SIGTERM).ok());
+    static_cast<void>(fixture.finish(std::move(maker)));
+    if (!is_guarded) CHECK(fixture.call({"rm", "box"}).exit_status == 0);
+  }
 }
 
 TEST_CASE("tail: a signal ends it") {

@@ -1,4 +1,5 @@
-// As a campaign, in one line, over so many recorded runs and every instant of each:
+// As a campaign, in one line, over so many recorded runs; SLIPRING_CUTS says at how many instants a
+// long one is cut (0: all; 300 unless said), a short one is cut at all of them:
 //   bazel test -c opt //tests/pipelines/array/power:stack_cuts_test --test_arg=-tc='campaign*'
 //     --test_env=SLIPRING_RUNS=100 --test_env=SLIPRING_SEED=1 --test_timeout=36000
 //     --test_output=streamed
@@ -94,12 +95,14 @@ TEST_CASE("campaign: every instant of many runs") {
     options.engine = options.seed % 4 < 2 ? "auto" : "plain";
     options.disk_mib = options.seed % 3 == 0 ? 4 : 2;
     StackCutOptions cuts;
+    cuts.cuts = static_cast<std::uint32_t>(setting("SLIPRING_CUTS", 300));
     cuts.starts = 3;
     // Every other run is short, for small flush epochs, and has larger sectors: all that it could
     // leave can be tried.
     if (options.seed / 2 % 2 == 0) {
       options.requests = 12;
       options.disk_mib = 2;
+      cuts.cuts = 0;
       cuts.sector_bytes = 4096;
       cuts.exhaustive_sectors = 10;
     }
