@@ -22,8 +22,10 @@ namespace slipring {
 
 class LinkEnd {
  public:
-  explicit LinkEnd(LinkHold hold) noexcept
-      : hold_(std::move(hold)), doorbell_(own().bell, peer().arm), control_(hold_.control_page()) {}
+  explicit LinkEnd(LinkHold hold, BellOrder order = BellOrder::kMembarrier) noexcept
+      : hold_(std::move(hold)),
+        doorbell_(own().bell, peer().arm, order),
+        control_(hold_.control_page()) {}
 
   [[nodiscard]] EndPage& own() noexcept { return end_page(hold_.own); }
   [[nodiscard]] const EndPage& own() const noexcept { return end_page(hold_.own); }

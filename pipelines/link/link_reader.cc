@@ -9,15 +9,15 @@
 namespace slipring {
 
 Result<LinkReader> LinkReader::attach(const SegmentDirectory& directory, std::string_view name,
-                                      MemoryLock memory_lock) noexcept {
+                                      MemoryLock memory_lock, BellOrder order) noexcept {
   Result<LinkHold> hold = take_role(directory, name, Role::kReader, memory_lock);
   if (!hold) return hold.error();
-  return attach(std::move(hold).value());
+  return attach(std::move(hold).value(), order);
 }
 
-Result<LinkReader> LinkReader::attach(LinkHold hold) noexcept {
+Result<LinkReader> LinkReader::attach(LinkHold hold, BellOrder order) noexcept {
   if (Status kind = require_messages(hold.shape); !kind) return kind.error();
-  LinkReader reader(std::move(hold));
+  LinkReader reader(std::move(hold), order);
   if (Status attached = reader.attach_parts(); !attached) return attached.error();
   reader.end_.open();
   return reader;
@@ -25,7 +25,7 @@ Result<LinkReader> LinkReader::attach(LinkHold hold) noexcept {
 
 Result<LinkReader> LinkReader::attach_lane(LinkHold hold) noexcept {
   check(is_lane_set(hold.shape) && hold.guard, "a lane of a guarded set");
-  LinkReader reader(std::move(hold));
+  LinkReader reader(std::move(hold), BellOrder::kMembarrier);
   reader.corrupt_ = reader.end_.is_peer_given_up();
   if (!reader.corrupt_) {
     if (Status attached = reader.attach_parts(); !attached) {

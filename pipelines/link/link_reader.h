@@ -34,10 +34,12 @@ class LinkReader {
   // Takes the reading role, of a fresh link or of a dead predecessor, whose unfinished messages are
   // delivered again.  Errors: as LinkWriter::attach().
   static Result<LinkReader> attach(const SegmentDirectory& directory, std::string_view name,
-                                   MemoryLock memory_lock = MemoryLock::kTry) noexcept;
+                                   MemoryLock memory_lock = MemoryLock::kTry,
+                                   BellOrder order = BellOrder::kMembarrier) noexcept;
 
   // Of a role that was taken already.  Errors: kCorruptPeer.
-  static Result<LinkReader> attach(LinkHold hold) noexcept;
+  static Result<LinkReader> attach(LinkHold hold,
+                                   BellOrder order = BellOrder::kMembarrier) noexcept;
   // The same for a lane of a guarded set, except that what its writer left does not matter: where
   // that is impossible, or was given up by a predecessor, is_corrupt() says so.
   static Result<LinkReader> attach_lane(LinkHold hold) noexcept;
@@ -145,7 +147,7 @@ class LinkReader {
   void count_sleep(std::uint64_t more = 1) noexcept { end_.count_sleep(more); }
 
  private:
-  explicit LinkReader(LinkHold hold) noexcept : end_(std::move(hold)) {}
+  LinkReader(LinkHold hold, BellOrder order) noexcept : end_(std::move(hold), order) {}
   Status attach_ring() noexcept;
   Status attach_parts() noexcept;
   void give_up() noexcept;

@@ -9,11 +9,11 @@
 namespace slipring {
 
 Result<LinkWriter> LinkWriter::attach(const SegmentDirectory& directory, std::string_view name,
-                                      MemoryLock memory_lock) noexcept {
+                                      MemoryLock memory_lock, BellOrder order) noexcept {
   Result<LinkHold> hold = take_role(directory, name, Role::kWriter, memory_lock);
   if (!hold) return hold.error();
   if (Status kind = require_messages(hold->shape); !kind) return kind.error();
-  LinkWriter writer(std::move(hold).value());
+  LinkWriter writer(std::move(hold).value(), order);
   if (Status attached = writer.attach_ring(); !attached) return attached.error();
   if (Status attached = writer.attach_pool(); !attached) return attached.error();
   writer.restore_count();

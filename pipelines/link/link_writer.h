@@ -23,11 +23,13 @@ class LinkWriter {
   // Takes the writing role, of a fresh link or of a dead predecessor: what it had published stays,
   // what it had not vanishes, and pool buffers that it had lent and never sent come back.  Of a
   // lane set (lane_reader.h) it takes a lane that nobody living holds and whose messages are read.
+  // `order`: who pays for the order of publishing and sleeping (platform/wait/doorbell.h).
   // Errors: kBusy (a living writer; its pid in `found`, or 0: every lane has one), kNoSpace (the
   // free lanes hold unread messages), kNotFound, kVersion, kCorruptPeer, kLockLimit, kPermission,
   // kSystem.
   static Result<LinkWriter> attach(const SegmentDirectory& directory, std::string_view name,
-                                   MemoryLock memory_lock = MemoryLock::kTry) noexcept;
+                                   MemoryLock memory_lock = MemoryLock::kTry,
+                                   BellOrder order = BellOrder::kMembarrier) noexcept;
 
   // The place for a message of at most `size_bytes`, in the ring; valid until commit() or
   // abandon().  On a slot link it is the whole slot.  Requires: size_bytes <= max_message_bytes().
@@ -116,7 +118,7 @@ class LinkWriter {
   [[nodiscard]] std::uint64_t blocked_count() const noexcept;
 
  private:
-  explicit LinkWriter(LinkHold hold) noexcept : end_(std::move(hold)) {}
+  LinkWriter(LinkHold hold, BellOrder order) noexcept : end_(std::move(hold), order) {}
   Status attach_ring() noexcept;
   Status attach_pool() noexcept;
   void restore_count() noexcept;

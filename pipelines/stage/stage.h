@@ -39,6 +39,7 @@
 #include "pipelines/stage/descriptor_keeper.h"
 #include "pipelines/stage/oob.h"
 #include "platform/wait/arming.h"
+#include "platform/wait/doorbell.h"
 #include "platform/wait/event_bell.h"
 #include "platform/wait/waiter.h"
 
@@ -68,6 +69,9 @@ struct StageDescription {
   std::vector<OptionDescription> options;
   bool keeps_descriptors = false;  // wants a descriptor store
   bool waits_in_epoll = false;     // wants an event bell
+  // kFence for a stage that sleeps about as often as it publishes: the membarrier of each sleep
+  // interrupts every processor that runs a stage, and costs more than a fence a message.
+  BellOrder bell_order = BellOrder::kMembarrier;
   // Takes the ends of its links itself, by segment(); the stage has no input() and no output().
   bool opens_ends = false;
 };
@@ -141,18 +145,17 @@ class Stage {
   WaitOutcome wait(Ready&& ready, std::uint64_t deadline_ns = kNoDeadline,
                    std::initializer_list<LinkWriter*> outputs = {}) noexcept {
     collect_points(outputs);
-    const std::uint64_t sleeps_before = waiter_.counts().sleeps;
-    const WaitOutcome outcome = waiter_.wait(
-        std::span<const WaitPoint>(points_),
-        [&] {
-          look_for_news();
-          return stop_requested() || ready();
-        },
-        deadline_ns);
-    const std::uint64_t sleeps = waiter_.counts().sleeps - sleeps_before;
-    note_sleeps(sleeps);
-    for (LinkWriter* output : outputs) output->count_sleep(sleeps);
-    return outcome;
+    return wait_on_points(ready, deadline_ns, outputs);
+  }
+
+  // The same for what must come by this input first: a sleep on its words alone is a shorter way
+  // into the kernel and out of it, and nobody else wakes it.  What comes by the others is met at
+  // the sleep's bound.
+  template <typename Ready>
+  WaitOutcome wait_on(LinkReader& input, Ready&& ready,
+                      std::uint64_t deadline_ns = kNoDeadline) noexcept {
+    collect_points_of(input);
+    return wait_on_points(ready, deadline_ns, {});
   }
 
   // Sleeps on the epoll instance, every input and the given outputs, at most `bound_ms`, unless
@@ -243,7 +246,25 @@ class Stage {
   [[nodiscard]] bool take_inherited(std::string_view key, std::string_view value);
   [[nodiscard]] bool attach_bells();
   [[nodiscard]] bool check_ports() const;
+  // On what points_ holds.
+  template <typename Ready>
+  WaitOutcome wait_on_points(Ready& ready, std::uint64_t deadline_ns,
+                             std::initializer_list<LinkWriter*> outputs) noexcept {
+    const std::uint64_t sleeps_before = waiter_.counts().sleeps;
+    const WaitOutcome outcome = waiter_.wait(
+        std::span<const WaitPoint>(points_),
+        [&] {
+          look_for_news();
+          return stop_requested() || ready();
+        },
+        deadline_ns);
+    const std::uint64_t sleeps = waiter_.counts().sleeps - sleeps_before;
+    note_sleeps(sleeps);
+    for (LinkWriter* output : outputs) output->count_sleep(sleeps);
+    return outcome;
+  }
   void collect_points(std::initializer_list<LinkWriter*> outputs) noexcept;
+  void collect_points_of(LinkReader& input) noexcept;
   void collect_bell_points(std::initializer_list<LinkWriter*> outputs) noexcept;
   static int epoll_events(int epoll_fd, std::span<epoll_event> events, int bound_ms) noexcept;
   // Of every end, whether waited for or not: a peer's successor sleeps lightly until we look.

@@ -34,6 +34,7 @@ const StageDescription kDescription = {
      {"link", "", "the link's name on the wire, unless the address has one"}},
     false,
     false,
+    BellOrder::kMembarrier,
     true};
 
 constexpr int kRefusedConfiguration = 2;

@@ -40,6 +40,7 @@ StageDescription describe() {
        "flush-forgets, no-fua, forget"},
   };
   description.keeps_descriptors = true;
+  description.bell_order = BellOrder::kFence;
   return description;
 }
 

@@ -17,6 +17,9 @@ struct DiskFileOptions {
 struct DiskFile {
   Descriptor file;
   std::uint64_t size_bytes = 0;
+  // On a file system in memory: no operation waits for a device, and io_uring, which cannot know,
+  // would give each to a thread of its own.
+  bool is_in_memory = false;
 
   // Errors: kNotFound, kPermission, kNoSpace, kBusy (a block device that is in use),
   // kInvalidArgument (neither a file nor a block device), kSystem.

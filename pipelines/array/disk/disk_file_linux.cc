@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <utility>
@@ -64,6 +66,9 @@ Result<DiskFile> DiskFile::adopt(Descriptor file) noexcept {
   if (::fstat(disk.file.get(), &found) != 0) return failed(errno, "look at a disk");
   if (S_ISREG(found.st_mode)) {
     disk.size_bytes = static_cast<std::uint64_t>(found.st_size);
+    struct statfs system = {};
+    if (::fstatfs(disk.file.get(), &system) != 0) return failed(errno, "look at a disk's place");
+    disk.is_in_memory = system.f_type == TMPFS_MAGIC || system.f_type == RAMFS_MAGIC;
   } else if (!S_ISBLK(found.st_mode)) {
     return failed(EINVAL, "open a disk: it is neither a file nor a block device");
   } else if (::ioctl(disk.file.get(), BLKGETSIZE64, &disk.size_bytes) != 0) {

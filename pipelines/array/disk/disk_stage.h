@@ -120,7 +120,7 @@ class DiskStage {
   }
 
   void make_engine() {
-    if (wanted_engine_ != "plain") {
+    if (wanted_engine_ == "io_uring" || (wanted_engine_ == "auto" && !disk_.is_in_memory)) {
       PoolOwner& pool = *replies_.pool();
       const std::span<std::byte> memory(pool.bytes(0).data(),
                                         pool.buffer_count() * pool.buffer_bytes());

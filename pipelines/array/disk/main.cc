@@ -7,7 +7,7 @@
 
 #include "pipelines/array/disk/disk_request.h"
 #include "pipelines/array/disk/disk_stage.h"
-#include "pipelines/link/link_layout.h"
+#include "pipelines/array/pooled_links.h"
 #include "pipelines/stage/stage.h"
 
 namespace slipring::array {
@@ -26,17 +26,14 @@ StageDescription describe() {
   description.options = {
       {"path", "disk.img", "file or block device"},
       {"create_mib", "0", "size in MiB of a file that is missing, 0 to 16777216; 0: not made"},
-      {"engine", "auto", "io_uring, plain (pread and pwrite), or auto: io_uring where allowed"},
+      {"engine", "auto",
+       "io_uring, plain (pread and pwrite), or auto: plain in memory, else io_uring where allowed"},
       {"direct", "false", "past the page cache (O_DIRECT)"},
       {"holes", "true", "give room back that holds zeros; false: keep it, so that none can lack"},
   };
   description.keeps_descriptors = true;
+  description.bell_order = BellOrder::kFence;
   return description;
-}
-
-bool has_pool(const LinkShape& shape, std::size_t message_bytes) {
-  return shape.kind == SegmentKind::kSlotLink && shape.slot_bytes >= message_bytes &&
-         shape.pool_buffer_count != 0 && shape.pool_buffer_bytes >= kDiskBufferBytesMin;
 }
 
 int serve(Stage& stage) {
@@ -46,15 +43,10 @@ int serve(Stage& stage) {
               engine.c_str());
     return 2;
   }
-  if (has_pool(stage.input("requests")->shape(), sizeof(DiskRequest)) &&
-      has_pool(stage.output("replies")->shape(), sizeof(DiskReply))) {
-    return DiskStage(stage).run();
-  }
-  stage.log(Severity::kError,
-            "the links requests and replies must have slots of at least %zu and %zu bytes and "
-            "pools of buffers of at least %u bytes",
-            sizeof(DiskRequest), sizeof(DiskReply), kDiskBufferBytesMin);
-  return 2;
+  const bool is_fit =
+      have_pools(stage, stage.input("requests")->shape(), stage.output("replies")->shape(),
+                 {sizeof(DiskRequest), sizeof(DiskReply), kDiskBufferBytesMin});
+  return is_fit ? DiskStage(stage).run() : 2;
 }
 
 }  // namespace

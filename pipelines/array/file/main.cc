@@ -14,8 +14,8 @@
 
 #include "pipelines/array/block_request.h"
 #include "pipelines/array/file/file_export.h"
-#include "pipelines/link/link_layout.h"
 #include "pipelines/stage/error_text.h"
+#include "pipelines/array/pooled_links.h"
 #include "pipelines/stage/stage.h"
 
 namespace slipring::array {
@@ -33,6 +33,7 @@ StageDescription describe() {
       {"paths", "disk.img", "files or block devices, parted by commas, one an export"},
       {"create_mib", "0", "size in MiB of a file that is missing, 0 to 1048576; 0: not made"},
   };
+  description.bell_order = BellOrder::kFence;
   return description;
 }
 
@@ -249,22 +250,11 @@ class FileBackEnd {
   bool failed_ = false;
 };
 
-bool has_pool(const LinkShape& shape, std::size_t message_bytes) {
-  return shape.kind == SegmentKind::kSlotLink && shape.slot_bytes >= message_bytes &&
-         shape.pool_buffer_count != 0 && shape.pool_buffer_bytes >= kBlockBufferBytes;
-}
-
 int serve(Stage& stage) {
-  if (has_pool(stage.input("requests")->shape(), sizeof(BlockRequest)) &&
-      has_pool(stage.output("replies")->shape(), sizeof(BlockReply))) {
-    return FileBackEnd(stage).run();
-  }
-  stage.log(
-      Severity::kError,
-      "the links requests and replies must have slots of at least %zu and %zu bytes and pools "
-      "of buffers of at least %u bytes",
-      sizeof(BlockRequest), sizeof(BlockReply), kBlockBufferBytes);
-  return 2;
+  const bool is_fit =
+      have_pools(stage, stage.input("requests")->shape(), stage.output("replies")->shape(),
+                 {sizeof(BlockRequest), sizeof(BlockReply), kBlockBufferBytes});
+  return is_fit ? FileBackEnd(stage).run() : 2;
 }
 
 }  // namespace

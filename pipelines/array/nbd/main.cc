@@ -8,6 +8,7 @@
 #include "pipelines/array/block_request.h"
 #include "pipelines/array/nbd/front.h"
 #include "pipelines/array/nbd/option_haggling.h"
+#include "pipelines/array/pooled_links.h"
 #include "pipelines/stage/stage.h"
 
 namespace slipring::array {
@@ -36,6 +37,7 @@ StageDescription describe() {
   };
   description.keeps_descriptors = true;
   description.waits_in_epoll = true;
+  description.bell_order = BellOrder::kFence;
   return description;
 }
 
@@ -55,11 +57,6 @@ std::vector<std::string> export_names(const std::string& words) {
     begin = end + 1;
   }
   return names.size() <= kExportCountMax ? names : std::vector<std::string>();
-}
-
-bool has_pool(const LinkShape& shape, std::size_t message_bytes) {
-  return shape.kind == SegmentKind::kSlotLink && shape.slot_bytes >= message_bytes &&
-         shape.pool_buffer_count != 0 && shape.pool_buffer_bytes >= kBlockBufferBytes;
 }
 
 // False when the options contradict each other, or name no certificate.
@@ -103,12 +100,8 @@ int serve(Stage& stage) {
     stage.log(Severity::kError, "aborts wants slots of at least %zu bytes", sizeof(BlockAbort));
     return 2;
   }
-  if (!has_pool(stage.output("requests")->shape(), sizeof(BlockRequest)) ||
-      !has_pool(stage.input("replies")->shape(), sizeof(BlockReply))) {
-    stage.log(Severity::kError,
-              "the links requests and replies must have slots of at least %zu and %zu bytes and "
-              "pools of buffers of at least %u bytes",
-              sizeof(BlockRequest), sizeof(BlockReply), kBlockBufferBytes);
+  if (!have_pools(stage, stage.output("requests")->shape(), stage.input("replies")->shape(),
+                  {sizeof(BlockRequest), sizeof(BlockReply), kBlockBufferBytes})) {
     return 2;
   }
   // Large, and not for the stack.

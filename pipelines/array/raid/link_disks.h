@@ -74,6 +74,7 @@ class LinkDisks final : public DiskSet {
   void take(Member& member, const Piece& piece, const DiskReply& reply);
   void give_up(Member& member, const char* why);
   [[nodiscard]] bool is_over() const noexcept;
+  [[nodiscard]] LinkReader* last_asked() noexcept;  // nullptr: there is more to ask
   void exchange();
   // Those that have answered all since `begin_ns`.
   void note_latencies(std::uint64_t begin_ns);

@@ -65,6 +65,7 @@ StageDescription describe() {
       {"planted", "none",
        "a deliberate fault, for tests: none, log-after-data, log-not-durable, no-checkpoint-sync"},
   };
+  description.bell_order = BellOrder::kFence;
   return description;
 }
 

@@ -94,7 +94,11 @@ void RaidArray::plan(Group& group, std::span<const WriteBlock> blocks) {
     }
     Row& row = group.rows.back();
     row.changed |= 1U << change.position;
-    // Parity wants aligned blocks, and what the caller shows may lie anywhere.
+    // Parity wants aligned blocks.  What is written is only read from, by everybody.
+    if (reinterpret_cast<std::uintptr_t>(change.from) % kBlockAlignmentBytes == 0) {
+      row.next[change.position] = const_cast<std::byte*>(change.from);
+      continue;
+    }
     row.next[change.position] = scratch_block();
     std::memcpy(row.next[change.position], change.from, kBlockBytes);
   }

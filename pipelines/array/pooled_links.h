@@ -1,0 +1,24 @@
+// What a stage that serves blocks asks of its pair of links: slots for the messages, and pools for
+// the data of both directions.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "pipelines/link/link_layout.h"
+#include "pipelines/stage/stage.h"
+
+namespace slipring::array {
+
+struct PooledLinkNeeds {
+  std::size_t request_bytes;   // of a slot
+  std::size_t reply_bytes;     // of a slot
+  std::uint64_t buffer_bytes;  // of either pool
+};
+
+// Whether the links at the ports requests and replies have that; says on the stage's log what they
+// must have, and what they have, otherwise.
+[[nodiscard]] bool have_pools(const Stage& stage, const LinkShape& requests,
+                              const LinkShape& replies, const PooledLinkNeeds& needs);
+
+}  // namespace slipring::array
