@@ -25,8 +25,10 @@ RpcServer::RpcServer(LaneReader requests, LaneReader cancellations, std::vector<
       taken_(replies_.size()),
       callers_(replies_.size()),
       cancelled_(replies_.size() * kMaxPendingCalls) {
-  // Between two calls in hand what is done is one.
-  for (std::vector<Taken>& lane : taken_) lane.reserve(2 * options.calls_in_hand_max + 1);
+  // Between two calls in hand what was dropped is one; what was replied to is in the batch.
+  for (std::vector<Taken>& lane : taken_) {
+    lane.reserve(2 * options.calls_in_hand_max + 1 + kMaxBatchedReplies);
+  }
 }
 
 Result<RpcServer> RpcServer::attach(const SegmentDirectory& directory, std::string_view name,
@@ -189,6 +191,7 @@ void RpcServer::flush() noexcept {
   for (std::uint32_t lane = 0; unflushed_ != 0; ++lane) {
     if ((unflushed_ >> lane & 1) != 0) flush(lane);
   }
+  batched_count_ = 0;
 }
 
 RpcServer::Taken* RpcServer::find(const RpcCall& call) noexcept {
@@ -244,6 +247,7 @@ bool RpcServer::reply(const RpcCall& call, RpcStatus status,
   --in_hand_count_;
   ++counts_.answered;
   if (!options_.batches_replies || !is_sent) flush(lane);
+  if (options_.batches_replies && ++batched_count_ == kMaxBatchedReplies) flush();
   return is_sent;
 }
 

@@ -10,8 +10,9 @@
 // dies meanwhile, its successor answers "may have been executed" to both, and the caller, who has
 // the reply, drops that as late.
 //
-// Batches.  With batches_replies, callers are woken, and requests finished, by flush(), or by a
-// try_take() that finds nothing: a caller is then woken once for all of its replies.
+// Batches.  With batches_replies, callers are woken, and requests finished, by flush(), by a
+// try_take() that finds nothing, or after kMaxBatchedReplies: a caller is then woken once for all
+// of its replies, and a server that is never idle keeps nobody waiting.
 //
 // One thread at a time.
 #pragma once
@@ -33,10 +34,11 @@ struct RpcServerOptions {
   // often they are executed.
   bool repeats_calls = false;
   std::uint32_t calls_in_hand_max = 1;  // 1 to kMaxCallsInHand
-  bool batches_replies = false;         // callers are woken by flush()
+  bool batches_replies = false;         // callers are woken once for many replies
 };
 
 inline constexpr std::uint32_t kMaxCallsInHand = 256;
+inline constexpr std::uint32_t kMaxBatchedReplies = 32;
 
 struct RpcCall {
   std::uint64_t number = 0;
@@ -121,7 +123,8 @@ class RpcServer {
   RpcServerCounts counts_;
   std::vector<std::vector<Taken>> taken_;  // by lane, in order
   std::uint32_t in_hand_count_ = 0;
-  std::uint32_t unflushed_ = 0;  // a bit a lane
+  std::uint32_t unflushed_ = 0;      // a bit a lane
+  std::uint32_t batched_count_ = 0;  // replies since flush()
   std::uint32_t lane_seen_alive_ = UINT32_MAX;
   std::uint32_t taken_since_look_ = 0;
   // Whoever called from each lane last, by its calls' numbers; and the lanes of cancellations that

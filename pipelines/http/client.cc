@@ -151,10 +151,15 @@ IoAnswer Client::receive() {
 }
 
 bool Client::step_handshake(std::uint64_t now_ns) {
-  switch (transport_.prepare()) {
+  if (!goes_on_after(transport_.prepare())) return false;
+  begin_next_request(now_ns);
+  deadline_ns_ = now_ns + shared_->limits.head_ns;
+  return true;
+}
+
+bool Client::goes_on_after(IoAnswer answer) {
+  switch (answer) {
     case IoAnswer::kDone:
-      begin_next_request(now_ns);
-      deadline_ns_ = now_ns + shared_->limits.head_ns;
       return true;
     case IoAnswer::kBlocked:
       return false;
@@ -189,17 +194,7 @@ bool Client::step_head(std::uint64_t now_ns) {
     if (parser_->stage() == ParseStage::kBad) return refuse(parser_->refusal(), now_ns);
     if (parser_->stage() != ParseStage::kHead) return begin_call(now_ns);
   }
-  switch (receive()) {
-    case IoAnswer::kDone:
-      return true;
-    case IoAnswer::kBlocked:
-      return false;
-    case IoAnswer::kEnd:
-    case IoAnswer::kBroken:
-      break;
-  }
-  close();
-  return false;
+  return goes_on_after(receive());
 }
 
 bool Client::begin_call(std::uint64_t now_ns) {

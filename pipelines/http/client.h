@@ -124,6 +124,8 @@ class Client {
   // Each does what can be done now, and answers whether another look at the state is worth it.
   bool step(std::uint64_t now_ns);
   bool step_handshake(std::uint64_t now_ns);
+  // Closes when the other side is gone; false as well when it has to be waited for.
+  bool goes_on_after(IoAnswer answer);
   bool step_head(std::uint64_t now_ns);
   bool step_body(std::uint64_t now_ns);
   bool step_waiting(std::uint64_t now_ns);

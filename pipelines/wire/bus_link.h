@@ -29,6 +29,7 @@
 #include "pipelines/link/stream_link.h"
 #include "pipelines/wire/wire_address.h"
 #include "pipelines/wire/wire_carrier.h"
+#include "pipelines/wire/wire_shape.h"
 #include "platform/memory/segment_directory.h"
 
 namespace slipring::wire {
@@ -86,6 +87,8 @@ Result<BusEnd<End>> open_end(const SegmentDirectory& directory, std::string_view
   if (!address) return address.error();
   Result<std::string> name = local_name_of(*address, kWireSide<End>);
   if (!name) return name.error();
+  // Before anything is made: what no wire carries leaves nothing behind.
+  if (Status fits = check_wire_shape(shape); !fits) return fits.error();
   const Status made = create_link(directory, *name, shape);
   if (!made && made.error().code != ErrorCode::kExists) return made.error();
   Result<End> end = End::attach(directory, *name);

@@ -212,9 +212,14 @@ TEST_CASE("rpc: a batch is as many calls as the lane takes; replies in a batch c
   const Result<std::uint64_t> refused = client.send(std::as_bytes(std::span(&one, 1)));
   REQUIRE_FALSE(refused.ok());
   CHECK(refused.error().code == ErrorCode::kBusy);
-  for (const RpcCall& call : take_many(server, calls.size())) CHECK(answer(server, call));
+  const std::vector<RpcCall> taken = take_many(server, calls.size());
+  for (std::size_t i = 0; i + 1 < kMaxBatchedReplies; ++i) CHECK(answer(server, taken[i]));
   // Nothing is finished yet.
   CHECK(client.send(std::as_bytes(std::span(&one, 1))).error().code == ErrorCode::kBusy);
+  // A batch is full, though the server has never been idle.
+  CHECK(answer(server, taken[kMaxBatchedReplies - 1]));
+  CHECK(client.send(std::as_bytes(std::span(&one, 1))).ok());
+  for (std::size_t i = kMaxBatchedReplies; i < taken.size(); ++i) CHECK(answer(server, taken[i]));
   server.flush();
   RpcAnswer got;
   for (const std::uint64_t number : calls) {

@@ -131,6 +131,13 @@ TEST_CASE("bus_link: an address that is none is refused before anything is made"
   const SegmentDirectory segments = here.open();
   CHECK(!open_end<LinkWriter>(segments, "http://box/line", records(4096)).ok());
   CHECK(!open_end<LinkWriter>(segments, "tcp://box:9000", records(4096)).ok());
+  LinkShape pooled;
+  pooled.kind = SegmentKind::kSlotLink;
+  pooled.slot_count = 4;
+  pooled.slot_bytes = 64;
+  pooled.pool_buffer_count = 4;
+  pooled.pool_buffer_bytes = 4096;
+  CHECK(!open_end<LinkWriter>(segments, "tcp://box:9000/line", pooled).ok());
   CHECK(segments.list()->empty());
   std::string fault;
   const WireAddress socket = *parse_wire_address("unix:///run/a b#line", fault);
