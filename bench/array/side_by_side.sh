@@ -57,7 +57,7 @@ start_ours() { # NAME
   case $name in
     *-pipe | *-socket)
       carrier=${name##*-}
-      path=$carried/nbd:$carried/file:$carried/cache:$carried/raid:$carried/disk
+      path=$carried
       # The shapes of links are read from named segments.
       sed -i 's/^wait = "adaptive"$/&\nprotection = "named"/' "$file"
       ;;
@@ -100,6 +100,15 @@ for server in "${servers[@]}"; do
     sleep 0.1
   done
   [ -S "$folder/disks/$server.sock" ] || { echo "side_by_side: $server does not start" >&2; cat "$folder/$server.log" >&2; exit 1; }
+done
+
+# That it is the carried stages that run, and not the appliance's own.
+for server in "${servers[@]}"; do
+  case $server in *-pipe) kind=fifo ;; *-socket) kind=sock ;; *) continue ;; esac
+  if ! compgen -G "$folder/$server/*.$kind" > /dev/null; then
+    echo "side_by_side: $server is not carried by a ${server##*-}" >&2
+    exit 1
+  fi
 done
 
 # Processor time so far, in clock ticks, of the server and of all that it started, threads included.
