@@ -1,4 +1,5 @@
 // The write-back cache's program: its memory, its links, its options.
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -6,6 +7,7 @@
 #include <vector>
 
 #include "pipelines/array/cache/cache_stage.h"
+#include "pipelines/array/planted_option.h"
 #include "pipelines/link/link_layout.h"
 #include "pipelines/stage/error_text.h"
 
@@ -95,25 +97,14 @@ Result<CacheMemory> take_memory(Stage& stage, CacheFault planted) {
   return made;
 }
 
-bool take_fault(Stage& stage, CacheFault& fault) {
-  static constexpr std::pair<const char*, CacheFault> kFaults[] = {
-      {"none", CacheFault::kNone},
-      {"replay", CacheFault::kReplayIgnoresSequence},
-      {"flush-no-wait", CacheFault::kFlushDoesNotWait},
-      {"flush-forgets", CacheFault::kFlushForgetsDirty},
-      {"no-fua", CacheFault::kIgnoresFua},
-      {"forget", CacheFault::kForgetsMemory},
-  };
-  const std::string word = stage.option("planted");
-  std::string words;
-  for (const auto& [name, value] : kFaults) {
-    fault = value;
-    if (word == name) return true;
-    words += std::string(words.empty() ? "" : ", ") + name;
-  }
-  stage.log(Severity::kError, "option planted: '%s' is none of %s", word.c_str(), words.c_str());
-  return false;
-}
+constexpr std::array kFaults{
+    std::pair{"none", CacheFault::kNone},
+    std::pair{"replay", CacheFault::kReplayIgnoresSequence},
+    std::pair{"flush-no-wait", CacheFault::kFlushDoesNotWait},
+    std::pair{"flush-forgets", CacheFault::kFlushForgetsDirty},
+    std::pair{"no-fua", CacheFault::kIgnoresFua},
+    std::pair{"forget", CacheFault::kForgetsMemory},
+};
 
 int serve(Stage& stage) {
   CacheOptions options;
@@ -132,7 +123,7 @@ int serve(Stage& stage) {
     return 2;
   }
   options.volume_sizes = std::move(*volumes);
-  if (!are_links_fit(stage) || !take_fault(stage, options.planted)) return 2;
+  if (!are_links_fit(stage) || !take_planted(stage, kFaults, options.planted)) return 2;
   Result<CacheMemory> memory = take_memory(stage, options.planted);
   if (!memory) {
     stage.log(Severity::kError, "no memory for the cache: %s",

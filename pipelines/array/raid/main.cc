@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "pipelines/array/block_request.h"
+#include "pipelines/array/planted_option.h"
 #include "pipelines/array/raid/link_disks.h"
 #include "pipelines/array/raid/raid_array.h"
 #include "pipelines/array/raid/raid_stage.h"
@@ -125,23 +126,12 @@ void say(Stage& stage, const RaidArray& array, const AssemblyReport& report) {
             static_cast<unsigned long long>(array.counters().replayed_groups));
 }
 
-bool take_fault(Stage& stage, PlantedFault& fault) {
-  static constexpr std::pair<const char*, PlantedFault> kFaults[] = {
-      {"none", PlantedFault::kNone},
-      {"log-after-data", PlantedFault::kLogAfterData},
-      {"log-not-durable", PlantedFault::kLogNotDurable},
-      {"no-checkpoint-sync", PlantedFault::kNoSyncAtCheckpoint},
-  };
-  const std::string word = stage.option("planted");
-  std::string words;
-  for (const auto& [name, value] : kFaults) {
-    fault = value;
-    if (word == name) return true;
-    words += std::string(words.empty() ? "" : ", ") + name;
-  }
-  stage.log(Severity::kError, "option planted: '%s' is none of %s", word.c_str(), words.c_str());
-  return false;
-}
+constexpr std::array kFaults{
+    std::pair{"none", PlantedFault::kNone},
+    std::pair{"log-after-data", PlantedFault::kLogAfterData},
+    std::pair{"log-not-durable", PlantedFault::kLogNotDurable},
+    std::pair{"no-checkpoint-sync", PlantedFault::kNoSyncAtCheckpoint},
+};
 
 int serve(Stage& stage) {
   LinkDisks disks(stage);
@@ -158,7 +148,7 @@ int serve(Stage& stage) {
       static_cast<std::uint32_t>(stage.option_number("chunk_kib", 4, 1024)) * 1024 / kBlockBytes;
   options.log_bytes = static_cast<std::uint64_t>(stage.option_number("log_mib", 1, 1024)) << 20;
   options.creates = stage.option_flag("create");
-  if (!take_fault(stage, options.planted)) return 2;
+  if (!take_planted(stage, kFaults, options.planted)) return 2;
   if (getrandom(options.new_id.data(), options.new_id.size(), 0) !=
       static_cast<ssize_t>(options.new_id.size())) {
     stage.log(Severity::kError, "no random bytes for an array's id: %s", strerror(errno));
