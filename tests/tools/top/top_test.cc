@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
+#include <utmp.h>
 
 #include <array>
 #include <cstdlib>
@@ -29,14 +30,19 @@ class OnTerminal {
     winsize size{};
     size.ws_col = columns;
     size.ws_row = lines;
-    process_ = forkpty(&master_, nullptr, nullptr, &size);
+    int slave = -1;
+    REQUIRE(openpty(&master_, &slave, nullptr, nullptr, &size) == 0);
+    REQUIRE(tcgetattr(master_, &before_) == 0);  // before anybody can have changed it
+    process_ = fork();
     REQUIRE(process_ >= 0);
     if (process_ == 0) {
+      close(master_);
+      if (login_tty(slave) != 0) _exit(126);
       setenv("TERM", "xterm", 1);
       execl("tools/slipring", "slipring", "top", "-i", "0.1", nullptr);
       _exit(127);
     }
-    tcgetattr(master_, &before_);
+    close(slave);
   }
   ~OnTerminal() {
     if (process_ > 0) {
