@@ -314,6 +314,7 @@ IntervalTable measure(std::uint32_t rounds) {
     row.wasted_p99 = percentile(setting.wasted, 0.99);
     row.wasted_mean = mean(setting.wasted);
     row.round_count = static_cast<std::uint32_t>(setting.notice_ns.size());
+    row.command_count = rounds;
     table.rows.push_back(row);
   }
   constexpr const char* kBlockedIn[] = {"futex, the lane's count", "poll(), an eventfd",

@@ -66,16 +66,29 @@ std::string frame(const Panel& panel) {
                        "interval (messages from one look to the next)");
 }
 
-template <typename Value>
+// A line for each run of rows that `counts` holds of.
+template <typename Value, typename Counts>
 std::string curve(const Panel& panel, const IntervalTable& table, const char* way,
-                  const std::string& style, Value&& value) {
+                  const std::string& style, Value&& value, Counts&& counts) {
+  std::string svg;
   std::string points;
+  const auto end_line = [&] {
+    if (!points.empty()) {
+      svg += "<polyline class=\"curve " + style + "\" points=\"" + points + "\"/>\n";
+    }
+    points.clear();
+  };
   for (const IntervalRow& row : table.rows) {
     if (std::strcmp(row.way, way) != 0) continue;
+    if (!counts(row)) {
+      end_line();
+      continue;
+    }
     points += formatted("%.1f", panel.x(row.interval)) + ',' +
               formatted("%.1f", panel.y(value(row))) + ' ';
   }
-  return "<polyline class=\"curve " + style + "\" points=\"" + points + "\"/>\n";
+  end_line();
+  return svg;
 }
 
 std::vector<const char*> ways_of(const IntervalTable& table) {
@@ -96,13 +109,22 @@ std::string interval_text(const IntervalTable& table) {
                      std::to_string(table.torn) + " torn\n\n";
   text +=
       "WAY             EVERY   OVERHEAD  A MESSAGE    NOTICED p50        p99   WASTED p50        "
-      "p99       MEAN\n";
+      "p99       MEAN  NOTICED IN TIME\n";
   for (const IntervalRow& row : table.rows) {
-    char line_text[160];
-    std::snprintf(line_text, sizeof line_text,
-                  "%-14s %6u %7.2f ns %7.2f ns %11.1f us %7.1f us %12.0f %10.0f %10.1f\n", row.way,
-                  row.interval, row.overhead_ns, row.message_ns, row.notice_p50_ns / 1e3,
-                  row.notice_p99_ns / 1e3, row.wasted_p50, row.wasted_p99, row.wasted_mean);
+    char line_text[200];
+    if (row.round_count == 0) {
+      std::snprintf(line_text, sizeof line_text,
+                    "%-14s %6u %7.2f ns %7.2f ns %14s %10s %12s %10s %10s  0 of %u\n", row.way,
+                    row.interval, row.overhead_ns, row.message_ns, "-", "-", "-", "-", "-",
+                    row.command_count);
+    } else {
+      std::snprintf(
+          line_text, sizeof line_text,
+          "%-14s %6u %7.2f ns %7.2f ns %11.1f us %7.1f us %12.0f %10.0f %10.1f  %u of %u\n",
+          row.way, row.interval, row.overhead_ns, row.message_ns, row.notice_p50_ns / 1e3,
+          row.notice_p99_ns / 1e3, row.wasted_p50, row.wasted_p99, row.wasted_mean, row.round_count,
+          row.command_count);
+    }
     text += line_text;
   }
   text += "\nBLOCKED IN                    NOTICED p50        p99\n";
@@ -128,12 +150,15 @@ std::string interval_json(const IntervalTable& table) {
     json.member("interval", row.interval);
     json.member("overhead_ns", row.overhead_ns);
     json.member("message_ns", row.message_ns);
-    json.member("notice_p50_ns", row.notice_p50_ns);
-    json.member("notice_p99_ns", row.notice_p99_ns);
-    json.member("wasted_p50", row.wasted_p50);
-    json.member("wasted_p99", row.wasted_p99);
-    json.member("wasted_mean", row.wasted_mean);
-    json.member("rounds", row.round_count);
+    if (row.round_count != 0) {
+      json.member("notice_p50_ns", row.notice_p50_ns);
+      json.member("notice_p99_ns", row.notice_p99_ns);
+      json.member("wasted_p50", row.wasted_p50);
+      json.member("wasted_p99", row.wasted_p99);
+      json.member("wasted_mean", row.wasted_mean);
+    }
+    json.member("noticed", row.round_count);
+    json.member("commands", row.command_count);
     json.end_object();
   }
   json.end_array();
@@ -168,22 +193,32 @@ std::string interval_plot(const IntervalTable& table, const std::string& caption
   const std::vector<const char*> ways = ways_of(table);
   for (std::size_t i = 0; i < ways.size(); ++i) {
     const std::string style = "w" + std::to_string(i);
-    svg += curve(overhead, table, ways[i], style,
-                 [](const IntervalRow& row) { return row.overhead_ns; });
-    svg +=
-        curve(wasted, table, ways[i], style, [](const IntervalRow& row) { return row.wasted_p50; });
-    svg += curve(wasted, table, ways[i], style + " far",
-                 [](const IntervalRow& row) { return row.wasted_p99; });
-    svg += curve(notice, table, ways[i], style,
-                 [](const IntervalRow& row) { return row.notice_p50_ns / 1e3; });
-    svg += curve(notice, table, ways[i], style + " far",
-                 [](const IntervalRow& row) { return row.notice_p99_ns / 1e3; });
+    const auto every = [](const IntervalRow&) { return true; };
+    const auto telling = [](const IntervalRow& row) { return row.is_telling(); };
+    svg += curve(
+        overhead, table, ways[i], style, [](const IntervalRow& row) { return row.overhead_ns; },
+        every);
+    svg += curve(
+        wasted, table, ways[i], style, [](const IntervalRow& row) { return row.wasted_p50; },
+        telling);
+    svg += curve(
+        wasted, table, ways[i], style + " far",
+        [](const IntervalRow& row) { return row.wasted_p99; }, telling);
+    svg += curve(
+        notice, table, ways[i], style,
+        [](const IntervalRow& row) { return row.notice_p50_ns / 1e3; }, telling);
+    svg += curve(
+        notice, table, ways[i], style + " far",
+        [](const IntervalRow& row) { return row.notice_p99_ns / 1e3; }, telling);
     const double x = 70 + static_cast<double>(i) * 170;
     svg += "<line class=\"curve " + style + "\" x1=\"" + formatted("%.0f", x) + "\" x2=\"" +
            formatted("%.0f", x + 24) + "\" y1=\"360\" y2=\"360\"/>" +
            text_at(x + 30, 364, "", ways[i]);
   }
-  return svg + text_at(70, 388, "note", caption) + "\n</svg>\n";
+  return svg +
+         text_at(70, 388, "note",
+                 caption + "; not drawn: ways that were too late for half of the queues") +
+         "\n</svg>\n";
 }
 
 }  // namespace slipring::bench
