@@ -404,6 +404,7 @@ void Supervisor::turn() {
     const std::uint64_t due_ns = processes_[i].restart_at_ns;
     if (due_ns != 0 && due_ns <= now_ns) start_again(i);
   }
+  if (is_stopping_ && !has_asked_all_) ask_the_rest();
   if (kill_at_ns_ != 0 && kill_at_ns_ <= now_ns) {
     kill_all("it did not stop within 5 s");
   }
@@ -418,13 +419,32 @@ void Supervisor::stop() {
       processes_[i].restart_at_ns = 0;
       statuses_[i].phase = StagePhase::kFinished;
     }
+  }
+  ask_to_stop(true);
+  ask_the_rest();
+}
+
+// What carries a link to another machine goes first: it takes a neighbour's end, closed because it
+// was asked to stop, for the link's end, and would tell the other machine so.
+void Supervisor::ask_the_rest() {
+  for (std::size_t i = 0; i < processes_.size(); ++i) {
+    if (plan_->stages[i].carries_wire && processes_[i].peer) return;
+  }
+  ask_to_stop(false);
+  has_asked_all_ = true;
+}
+
+void Supervisor::ask_to_stop(bool carriers) {
+  for (std::size_t i = 0; i < processes_.size(); ++i) {
+    if (plan_->stages[i].carries_wire != carriers || !processes_[i].peer) continue;
     // A failure says that it is dead already, and its pidfd will say so too.
-    if (processes_[i].peer) static_cast<void>(processes_[i].peer->send_signal(SIGTERM));
+    static_cast<void>(processes_[i].peer->send_signal(SIGTERM));
   }
 }
 
 void Supervisor::kill_all(const char* why) {
   is_stopping_ = true;
+  has_asked_all_ = true;
   has_killed_ = true;
   kill_at_ns_ = 0;
   for (std::size_t i = 0; i < processes_.size(); ++i) {

@@ -142,6 +142,8 @@ class Supervisor {
   void take_death(std::size_t index);
   void answer_death(std::size_t index, const ExitStatus& status, std::uint64_t now_ns);
   void give_up(std::size_t index, std::string why);
+  void ask_to_stop(bool carriers);
+  void ask_the_rest();
 
   const PipelinePlan* plan_;
   RunReport* report_;
@@ -154,6 +156,7 @@ class Supervisor {
   std::uint64_t killed_count_ = 0;
   std::uint64_t kill_at_ns_ = 0;  // 0: not stopping, or killed already
   bool is_stopping_ = false;
+  bool has_asked_all_ = false;  // to stop
   bool has_killed_ = false;
 };
 
