@@ -161,8 +161,16 @@ TEST_CASE("runner: ours, the light peers, and the kernel are clean in every loop
                            "mpmc64.2x2/slipring.exchange",
                            "fan4/slipring.broadcast"}) {
     CAPTURE(std::string(name));
-    const CellResult result = run(name);
+    CellResult result = run(name);
+    for (int again = 0; again < 20 && result.skipped.empty() && result.message_count == 0;
+         ++again) {
+      MESSAGE("no turn of a processor came within the cell's time: once more");
+      result = run(name);
+    }
     CHECK(result.skipped == "");
+    CAPTURE(result.faults.lost);
+    CAPTURE(result.faults.reordered);
+    CAPTURE(result.faults.torn);
     CHECK(result.faults.is_clean());
     CHECK(result.message_count > 0);
     ++run_count;

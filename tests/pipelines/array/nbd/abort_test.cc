@@ -156,9 +156,12 @@ TEST_CASE("abort: fio goes on beside a client that is aborted again and again, a
   while (shell("test -e " + over) != 0 || rounds < 5) {
     const pid_t cache = array.pid_of("cache");
     REQUIRE(kill(cache, SIGSTOP) == 0);
+    const std::uint64_t before = array.number("nbd", "requests");
     for (std::uint32_t i = 0; i < 40; ++i) {
       REQUIRE(client.request(number_of(array::NbdCommand::kWrite), 0, i, i * kBlock, kBlock, what));
     }
+    // With those of fio, 16 at most, that are held up as well: some of ours are queued.
+    REQUIRE(eventually([&] { return array.number("nbd", "requests") >= before + 40; }, 60));
     oob(array, "nbd", "abort " + name);
     REQUIRE(kill(cache, SIGCONT) == 0);
     for (const auto& [cookie, error] : replies_of(client, 40)) {
