@@ -12,13 +12,13 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <array>
 #include <cstdint>
 
 #include "core/error/check.h"
+#include "platform/wait/clock.h"
 #include "tools/bench/arena.h"
 #include "tools/bench/cell.h"
 #include "tools/bench/many_loop.h"
@@ -63,9 +63,8 @@ void send_numbered(Channel& channel, std::uint32_t number, std::uint32_t side_co
   message.set(kEndMark);
   if (going) (void)push();
   // Where a sender's end drops what its reader had no room for yet, it stays.
-  const timespec moment{0, 1'000'000};
   while (going && totals.received[0].look() == 0 && monotonic_ns() < deadline_ns) {
-    nanosleep(&moment, nullptr);
+    pause_for(1'000'000);
   }
 }
 
