@@ -14,6 +14,7 @@
 #include "pipelines/stage/plan_size.h"
 #include "pipelines/stage/plan_text.h"
 #include "pipelines/stage/quantity.h"
+#include "tests/pipelines/stage/edited_text.h"
 
 namespace slipring {
 namespace {
@@ -69,20 +70,6 @@ credit = 16
 name = "channel"
 to = "source.channel"
 )";
-
-std::string replaced(std::string text, const std::string& from, const std::string& to) {
-  const std::size_t at = text.find(from);
-  REQUIRE_MESSAGE(at != std::string::npos, "the good file does not hold: " << from);
-  return text.replace(at, from.size(), to);
-}
-
-std::vector<std::string> findings_of(const std::string& text) {
-  std::vector<std::string> lines;
-  for (const Finding& finding : parse_pipeline(text, "bad.toml").findings) {
-    lines.push_back(to_string(finding, "bad.toml"));
-  }
-  return lines;
-}
 
 struct Case {
   std::string from;
@@ -181,7 +168,7 @@ class Mutator {
 void check_cases(const std::vector<Case>& cases) {
   for (const Case& one : cases) {
     CAPTURE(one.to);
-    const auto found = findings_of(replaced(kGood, one.from, one.to));
+    const auto found = findings_of(replaced(kGood, one.from, one.to), "bad.toml");
     REQUIRE(found.size() == one.findings.size());
     for (std::size_t i = 0; i < found.size(); ++i) CHECK(found[i] == one.findings[i]);
   }
@@ -511,7 +498,7 @@ TEST_CASE("pipeline_file: all findings come at once, by line") {
   std::string text = replaced(kGood, "memlock = \"require\"", "memlok = 1");
   text = replaced(text, "capacity = \"4MiB\"", "capacity = 5000");
   text = replaced(text, "to = \"source.channel\"", "to = \"source\"");
-  CHECK(findings_of(text) ==
+  CHECK(findings_of(text, "bad.toml") ==
         std::vector<std::string>{
             "bad.toml:3: unknown key in [pipeline]: \"memlok\"; did you mean \"memlock\"?",
             "bad.toml:29: capacity is not a power of two: 5000 B; take 4 KiB or 8 KiB",
@@ -535,16 +522,16 @@ TEST_CASE("pipeline_file: what is not TOML is refused at its line") {
        "[[=\n[[=",
        {"bad.toml:13: not valid TOML: this line cannot be read; look at its brackets"}},
   });
-  const auto twice = findings_of(replaced(kGood, "wait = \"sleep\"", "name = \"box\""));
+  const auto twice = findings_of(replaced(kGood, "wait = \"sleep\"", "name = \"box\""), "bad.toml");
   REQUIRE(twice.size() == 1);
   CHECK(twice[0].starts_with("bad.toml:4: not valid TOML: "));
-  const auto bytes = findings_of("[pipeline]\nname = \"\xff\xfe\"\n");
+  const auto bytes = findings_of("[pipeline]\nname = \"\xff\xfe\"\n", "bad.toml");
   REQUIRE(bytes.size() == 1);
   CHECK(bytes[0].starts_with("bad.toml:2: not valid TOML: "));
 }
 
 TEST_CASE("pipeline_file: an empty file says what is missing") {
-  CHECK(findings_of("") ==
+  CHECK(findings_of("", "bad.toml") ==
         std::vector<std::string>{
             "bad.toml:1: missing table: [pipeline]; add [pipeline] with name = \"…\"",
             "bad.toml:1: no stage: the file has no [[stage]]; add one with name and program"});
@@ -562,7 +549,7 @@ TEST_CASE("pipeline_file: too many stages are refused") {
   for (std::size_t i = 0; i <= kMaxStageCount; ++i) {
     text += "[[stage]]\nname = \"s" + std::to_string(i) + "\"\nprogram = \"x\"\n";
   }
-  const auto found = findings_of(text);
+  const auto found = findings_of(text, "bad.toml");
   CHECK(std::count(found.begin(), found.end(),
                    "bad.toml:195: too many of [[stage]]: 65; at most 64") == 1);
 }

@@ -8,6 +8,7 @@
 #include "pipelines/stage/finding.h"
 #include "pipelines/stage/pipeline_file.h"
 #include "pipelines/stage/plan_text.h"
+#include "tests/pipelines/stage/edited_text.h"
 
 namespace slipring {
 namespace {
@@ -31,20 +32,6 @@ to = "source.answers"
 capacity = "64KiB"
 restart_limit = 3
 )";
-
-std::string replaced(std::string text, const std::string& from, const std::string& to) {
-  const std::size_t at = text.find(from);
-  REQUIRE_MESSAGE(at != std::string::npos, "the good file does not hold: " << from);
-  return text.replace(at, from.size(), to);
-}
-
-std::vector<std::string> findings_of(const std::string& text) {
-  std::vector<std::string> lines;
-  for (const Finding& finding : parse_pipeline(text, "bus.toml").findings) {
-    lines.push_back(to_string(finding, "bus.toml"));
-  }
-  return lines;
-}
 
 }  // namespace
 
@@ -120,7 +107,8 @@ TEST_CASE("wire_end: contradictions are refused with line and remedy") {
   };
   for (const Case& one : cases) {
     CAPTURE(std::string(one.to));
-    const std::vector<std::string> found = findings_of(replaced(kGood, one.from, one.to));
+    const std::vector<std::string> found =
+        findings_of(replaced(kGood, one.from, one.to), "bus.toml");
     if (one.finding == nullptr) {
       CHECK(found.empty());
       continue;
@@ -137,27 +125,28 @@ from = "source.more"
 to = "tcp://backup:7070/figures"
 capacity = "64KiB"
 )";
-  CHECK(findings_of(kGood + more) ==
+  CHECK(findings_of(kGood + more, "bus.toml") ==
         std::vector<std::string>{
             "bus.toml:21: two links to one end on another machine: \"tcp://backup:7070/figures\", "
             "first of link \"numbers\" on line 9; name the link over there behind the address, as "
             "in tcp://HOST:PORT/NAME"});
   const std::string listener = replaced(more, "\"tcp://backup:7070/figures\"",
                                         "\"tcp://127.0.0.1:7071/x\"\nwire = \"listen\"");
-  CHECK(findings_of(kGood + listener) ==
+  CHECK(findings_of(kGood + listener, "bus.toml") ==
         std::vector<std::string>{
             "bus.toml:21: two links that listen at one place: \"tcp://127.0.0.1:7071/x\", first of "
             "link \"answers\" on line 13; give each a port or a path of its own"});
   const std::string stage =
       "[[stage]]\nname = \"numbers-wire\"\nprogram = \"x\"\n"
       "[[oob]]\nname = \"o\"\nto = \"numbers-wire.o\"\n";
-  CHECK(findings_of(kGood + stage) ==
+  CHECK(findings_of(kGood + stage, "bus.toml") ==
         std::vector<std::string>{"bus.toml:18: duplicate stage name: \"numbers-wire\", which link "
                                  "\"numbers\" (line 9) has for its carrier; give the stage another "
                                  "name"});
   CHECK(findings_of(replaced(kGood, "[[link]]",
                              "[[oob]]\nname = \"o\"\nto = \"tcp://a:1/o\"\n"
-                             "[[link]]"))[0] ==
+                             "[[link]]"),
+                    "bus.toml")[0] ==
         "bus.toml:8: a lane from or to another machine: \"tcp://a:1/o\"; commands are given on the "
         "machine where the stage is: write STAGE.PORT");
 }
