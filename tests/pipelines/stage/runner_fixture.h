@@ -24,6 +24,7 @@
 #include "platform/process/child.h"
 #include "platform/process/usage.h"
 #include "platform/wait/clock.h"
+#include "tests/pipelines/stage/edited_text.h"
 
 namespace slipring::test {
 
@@ -39,12 +40,6 @@ inline std::string read_file(const std::string& path) {
   std::ostringstream text;
   text << file.rdbuf();
   return text.str();
-}
-
-inline std::string replaced(std::string text, const std::string& from, const std::string& to) {
-  const std::size_t at = text.find(from);
-  REQUIRE_MESSAGE(at != std::string::npos, "the text does not hold: " << from);
-  return text.replace(at, from.size(), to);
 }
 
 // Looks until it holds; false when it does not in time.
