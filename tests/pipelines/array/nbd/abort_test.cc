@@ -27,8 +27,16 @@ void oob(const ServedArray& array, const std::string& lane, const std::string& w
                 " '" + words + "' > /dev/null") == 0);
 }
 
-bool log_says(const ServedArray& array, const std::string& words) {
-  return eventually([&] { return array.log().find(words) != std::string::npos; }, 60);
+bool log_says(const ServedArray& array, const std::string& words, std::size_t times = 1) {
+  const auto count = [&] {
+    const std::string log = array.log();
+    std::size_t found = 0;
+    for (std::size_t at = log.find(words); at != std::string::npos; at = log.find(words, at + 1)) {
+      ++found;
+    }
+    return found;
+  };
+  return eventually([&] { return count() >= times; }, 60);
 }
 
 NbdClient enter(const ServedArray& array) {
@@ -163,6 +171,7 @@ TEST_CASE("abort: fio goes on beside a client that is aborted again and again, a
     // With those of fio, 16 at most, that are held up as well: some of ours are queued.
     REQUIRE(eventually([&] { return array.number("nbd", "requests") >= before + 40; }, 60));
     oob(array, "nbd", "abort " + name);
+    REQUIRE(log_says(array, "aborted up to sequence", rounds + 1));
     REQUIRE(kill(cache, SIGCONT) == 0);
     for (const auto& [cookie, error] : replies_of(client, 40)) {
       CHECK((error == 0 || error == kShutdown));
