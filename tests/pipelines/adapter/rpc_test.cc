@@ -309,6 +309,39 @@ TEST_CASE("rpc: a dead caller's calls are dropped, and its lane goes on") {
   CHECK(number_in(got.reply) == answer_to(9));
 }
 
+TEST_CASE("rpc: a reply whose status no server may give is dropped and counted, and ends no call") {
+  const Service service;
+  LaneReader requests = must(LaneReader::attach(service.directory, kName));
+  LinkWriter replies = must(LinkWriter::attach(service.directory, reply_name(kName, 0)));
+  RpcClient client = must(RpcClient::attach(service.directory, kName));
+  const std::uint64_t call = must(client.send(bytes_of(std::uint64_t{1})));
+  const auto reply = [&](std::uint32_t status) {
+    const RpcReply header{call, status, 0};
+    std::span<std::byte> place;
+    REQUIRE(replies.try_reserve(sizeof header, place) == Transfer::kDone);
+    std::memcpy(place.data(), &header, sizeof header);
+    replies.commit(sizeof header);
+  };
+  // What a caller finds by itself, and what is no status at all.
+  std::uint64_t sent = 0;
+  for (const std::uint32_t status :
+       {static_cast<std::uint32_t>(RpcStatus::kNotExecuted),
+        static_cast<std::uint32_t>(RpcStatus::kDeadline),
+        static_cast<std::uint32_t>(RpcStatus::kCancelled), 6U, 0x100U, 0x8000'0000U, UINT32_MAX}) {
+    CAPTURE(status);
+    reply(status);
+    RpcAnswer got;
+    CHECK_FALSE(client.try_finish(got));
+    CHECK(client.counts().wrong_replies == ++sent);
+    CHECK(client.pending_count() == 1);
+  }
+  reply(static_cast<std::uint32_t>(RpcStatus::kFailed));
+  RpcAnswer got;
+  REQUIRE(client.try_finish(got));
+  CHECK(got.call == call);
+  CHECK(got.status == RpcStatus::kFailed);
+}
+
 TEST_CASE("rpc: whatever stands in replies and requests, nobody is misled") {
   const Service service;
   std::mt19937_64 random(11);
