@@ -328,9 +328,10 @@ void add_top(CommandLine& line) {
 void add_tail(CommandLine& line) {
   TailRequest& request = line.tail;
   CLI::App& command = line.add(kTailText, request.json);
-  command.add_option("NAME", request.name, "A link, but no broadcast link and no board");
+  command.add_option("NAME", request.name, "A link, but no board");
   command.add_option("-n,--count", request.count, "Stop after so many")->option_text(" COUNT");
-  command.add_flag("--unread", request.unread, "First those that its reader has not finished");
+  command.add_flag("--unread", request.unread,
+                   "First those that its reader has not finished; of a topic, those it holds");
   command.add_flag("--raw", request.raw, "The bytes alone, with nothing between messages");
   command.add_flag("--hex", request.hex, "In hexadecimal (default: text, a line a message)");
 }

@@ -123,7 +123,7 @@ inline constexpr CommandText kTailText = {
     "NAME [-n COUNT] [--unread] [--raw|--hex|--json]",
     "  slipring tail log\n"
     "  slipring tail log --unread -n 1 --hex\n"
-    "  slipring tail ticks --json | jq .size_bytes\n"};
+    "  slipring tail news --json | jq .size_bytes\n"};
 inline constexpr CommandText kServeText = {
     "serve", "Offer links over HTTP, with metrics for Prometheus and a live page",
     "[--listen HOST:PORT] [--token-file FILE] [OPTIONS]",
