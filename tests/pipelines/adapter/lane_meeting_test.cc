@@ -62,7 +62,10 @@ TEST_CASE("lane meeting: unread mail keeps the set, until it is read") {
   Directory folder;
   const SegmentDirectory directory = folder.open();
   // Where there is none, it is made.
-  { REQUIRE(put(*meet_as_sender(directory, kName, in_passing()), 7)); }
+  {
+    LinkWriter sender = must(meet_as_sender(directory, kName, in_passing()));
+    REQUIRE(put(sender, 7));
+  }
   CHECK_FALSE(must(remove_if_idle(directory, kName)));
   {
     LaneReader reader = must(meet_as_reader_of_lanes(directory, kName, in_passing()));
