@@ -1,5 +1,7 @@
 // A lane set that was made in passing goes with its last user, and no mail goes with it.
 
+#include "pipelines/adapter/lane_meeting.h"
+
 #include <sched.h>
 
 #include <cstdint>
@@ -9,7 +11,6 @@
 
 #include <doctest/doctest.h>
 
-#include "pipelines/adapter/lane_meeting.h"
 #include "pipelines/link/link_segment.h"
 #include "platform/wait/clock.h"
 #include "tests/pipelines/link/link_fixture.h"
