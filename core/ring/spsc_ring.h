@@ -100,8 +100,7 @@ template <SpscValue T, typename Atomics = StdAtomics>
 class SpscProducer {
  public:
   // Takes the producing role over at the published tail.  The caller holds the role.
-  // Errors: kInvalidArgument; kCorruptPeer when tail and the consumer's cursor contradict each
-  // other.
+  // Errors: kInvalidArgument; kCorruptPeer when tail and the consumer's cursor do not agree.
   [[nodiscard]] static Result<SpscProducer> attach(ProducerPage& own, T* slots,
                                                    const ConsumerPage& peer,
                                                    const SpscGeometry& geometry) noexcept {

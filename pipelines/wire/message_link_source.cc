@@ -119,6 +119,17 @@ std::uint64_t MessageLinkSource::settle_doomed(std::uint64_t aborted,
   return static_cast<std::uint64_t>(count);
 }
 
+WriterName MessageLinkSource::writer() noexcept {
+  const std::uint32_t incarnation = messages_.writer_incarnation();
+  if (incarnation == writer_incarnation_) return writer_;
+  writer_incarnation_ = incarnation;
+  const LinkPeer known = messages_.sender();
+  const LinkPeer peer = known.is_known ? known : messages_.look_at_writer();
+  writer_ = {};
+  if (peer.is_known) writer_ = {static_cast<std::uint32_t>(peer.process_id), peer.user};
+  return writer_;
+}
+
 bool MessageLinkSource::has_more() const noexcept {
   if (has_abort() || handed_out_ < held_count_) return true;
   return held_count_ < held_.size() && messages_.has_message();
