@@ -54,6 +54,9 @@ void Session::end(SessionEnd how) noexcept {
 
 void Session::cut(SessionEnd how) noexcept {
   error_due_ = false;
+  if (sending_ && state_ == State::kLeaving) {
+    words_ = "everything has arrived there; whether its end was heard is not known";
+  }
   end(how);
 }
 

@@ -55,8 +55,7 @@ WireLoop::Offer* WireLoop::seat_for(std::string_view wire_name, const SessionId&
       if (offer.port->user() == nullptr && sink.position() == sink.done()) away = &offer;
       continue;
     }
-    const Result<ArrivalLedger> ledger =
-        ArrivalLedger::find(directory_, offer.link, offer.options.seat);
+    Result<ArrivalLedger> ledger = ArrivalLedger::find(directory_, offer.link, offer.options.seat);
     if (ledger && ledger->mentions(session)) return &offer;
     const bool is_blank = ledger ? ledger->is_blank() : true;
     Offer*& place = is_blank ? blank : free;
