@@ -57,10 +57,12 @@ TEST_CASE("lanes: what a sender has in one lane is read before it goes on in ano
     connection.run();
   }
   there.kill();
-  WirePort successor;
-  const Status early = successor.open(there.segments, kLink, kLink, LinkSide::kReceiver);
-  REQUIRE_FALSE(early.ok());
-  CHECK(early.error().code == ErrorCode::kNoSpace);
+  {
+    WirePort successor;
+    const Status early = successor.open(there.segments, kLink, kLink, LinkSide::kReceiver);
+    REQUIRE_FALSE(early.ok());
+    CHECK(early.error().code == ErrorCode::kNoSpace);
+  }
   LaneMessage message;
   REQUIRE(reader.try_peek(message) == Transfer::kDone);
   reader.release(message);
