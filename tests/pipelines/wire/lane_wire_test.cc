@@ -14,6 +14,7 @@
 #include "pipelines/wire/bus_link.h"
 #include "pipelines/wire/wire_loop.h"
 #include "platform/wait/clock.h"
+#include "tests/pipelines/adapter/tls_identities.h"
 #include "tests/pipelines/wire/cut_exchange.h"
 
 namespace slipring::wire {
@@ -165,6 +166,36 @@ TEST_CASE("lanes: senders of several machines and of the set's own, one owner") 
   }
   CHECK(total == (kRemote + 1) * kCount);
   for (std::thread& one : senders) one.join();
+  stop = true;
+  carrier.join();
+}
+
+TEST_CASE("lanes: over TLS the origin is to whom the sender's certificate is made out") {
+  const TlsIdentities identities;
+  const auto with = [&](const std::string& address, const char* who) {
+    const TlsCredentials files = identities.credentials(who);
+    return address + "?ca=" + files.authority_file + "&cert=" + files.certificate_file +
+           "&key=" + files.key_file;
+  };
+  const Directory home;
+  const SegmentDirectory segments = home.open();
+  REQUIRE(create_link(segments, kLink, lane_set_shape(2, 8192)).ok());
+  LaneReader reader = must(LaneReader::attach(segments, kLink));
+  std::unique_ptr<WireLoop> loop = must(WireLoop::create(segments, {}));
+  std::string fault;
+  REQUIRE(loop->listen(*parse_wire_address(with("tcp+tls://:0", "server"), fault)).ok());
+  loop->offer(kLink, kLink, LinkSide::kReceiver);
+  const std::string address = "tcp+tls://localhost:" + std::to_string(loop->port()) + "/" + kLink;
+  std::atomic<bool> stop{false};
+  std::thread carrier([&] { loop->run(stop); });
+  send_all(with(address, "client"), 'a', 3);
+  LaneMessage message;
+  for (int i = 0; i < 3; ++i) {
+    REQUIRE(reader.try_peek(message) == Transfer::kDone);  // it has been carried
+    REQUIRE(message.origin.has_value());
+    CHECK(message.origin->name() == "CN=client at 127.0.0.1");
+    reader.release(message);
+  }
   stop = true;
   carrier.join();
 }
