@@ -121,7 +121,13 @@ std::uint64_t MessageLinkSource::settle_doomed(std::uint64_t aborted,
 
 WriterName MessageLinkSource::writer() noexcept {
   const std::uint32_t incarnation = messages_.writer_incarnation();
-  if (incarnation == writer_incarnation_) return writer_;
+  // One that is just attaching is not known yet: asked for again with the next messages.
+  const bool is_new = incarnation != writer_incarnation_;
+  const bool may_show =
+      writer_ == WriterName{} && writer_tries_ != 0 && cursor_ != writer_asked_at_;
+  if (!is_new && !may_show) return writer_;
+  writer_tries_ = is_new ? kWriterTries : writer_tries_ - 1;
+  writer_asked_at_ = cursor_;
   writer_incarnation_ = incarnation;
   const LinkPeer known = messages_.sender();
   const LinkPeer peer = known.is_known ? known : messages_.look_at_writer();

@@ -47,6 +47,7 @@ class MessageLinkSource final : public LinkSource {
   void close() noexcept override { messages_.close(); }
 
  private:
+  static constexpr std::uint32_t kWriterTries = 8;
   struct Held {
     Message message;
     BufferHandle handle{};  // of a pool; read once
@@ -64,6 +65,8 @@ class MessageLinkSource final : public LinkSource {
   LinkReader messages_;
   WriterName writer_;
   std::uint32_t writer_incarnation_ = 0;  // that it is of
+  std::uint32_t writer_tries_ = 0;        // left, while it is not known
+  std::uint64_t writer_asked_at_ = 0;
   bool is_corrupt_ = false;
   std::vector<Held> held_;  // a ring: released at held_first_, peeked behind the last
   std::size_t held_first_ = 0;
