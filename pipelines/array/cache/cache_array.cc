@@ -74,6 +74,8 @@ void CacheStage::take_fill(const Fill& fill, const BlockReply& reply) {
     BlockExport description{};
     if (has_bytes) std::memcpy(&description, bytes, sizeof description);
     size_bytes_ = description.size_bytes;
+    fast_zero_bytes_ =
+        (description.flags & kExportCanFastZero) != 0 ? description.fast_zero_bytes : 0;
     if (size_bytes_ == 0 || size_bytes_ >> 60 != 0) {
       stage_.log(Severity::kError, "the RAID stage says that its array has %llu bytes",
                  static_cast<unsigned long long>(size_bytes_));

@@ -260,8 +260,10 @@ class RaidStage {
     if (read.error == 0) {
       reply.length = read.request.length;
       if (read.request.operation == BlockOperation::kDescribe) {
+        const auto stripe_bytes =
+            static_cast<std::uint32_t>(array_.layout().stripe_blocks() * kBlockBytes);
         const BlockExport description{array_.block_count() * kBlockBytes, kBlockBytes, kBlockBytes,
-                                      0, 0};
+                                      kExportCanFastZero, stripe_bytes};
         std::memcpy(pool.bytes(*read.slot).data(), &description, sizeof description);
         reply.length = sizeof description;
       } else if (read.request.operation == BlockOperation::kBlockStatus) {
