@@ -125,8 +125,8 @@ struct BlockExport {
   std::uint32_t block_bytes_min;  // a power of two, 1 to 64 KiB: what requests are multiples of
   std::uint32_t block_bytes_preferred;  // a power of two, from block_bytes_min: what is fastest
   std::uint32_t flags;
-  // kExportCanFastZero: that many bytes, at a multiple of as many, are zeroed without being written;
-  // of a range that holds none kFastZero is refused.  0: any are.
+  // kExportCanFastZero: that many bytes, at a multiple of as many, are zeroed without being
+  // written; of a range that holds none kFastZero is refused.  0: any are.
   std::uint32_t fast_zero_bytes;
 };
 static_assert(sizeof(BlockExport) == 24);

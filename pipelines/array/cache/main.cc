@@ -8,6 +8,7 @@
 
 #include "pipelines/array/cache/cache_stage.h"
 #include "pipelines/array/planted_option.h"
+#include "pipelines/array/pooled_links.h"
 #include "pipelines/link/link_layout.h"
 #include "pipelines/stage/error_text.h"
 
@@ -53,8 +54,7 @@ bool has_pool(const LinkShape& shape, std::uint64_t buffer_bytes) {
 
 bool are_links_fit(Stage& stage) {
   const LinkReader* aborts = stage.input("aborts");
-  if (aborts != nullptr && aborts->shape().slot_bytes < sizeof(BlockAbort)) {
-    stage.log(Severity::kError, "aborts wants slots of at least %zu bytes", sizeof(BlockAbort));
+  if (aborts != nullptr && !has_slots(stage, "aborts", aborts->shape(), sizeof(BlockAbort))) {
     return false;
   }
   const LinkShape& requests = stage.input("requests")->shape();

@@ -39,8 +39,7 @@ class FileExport {
                                     std::span<BlockExtent> extents) const noexcept;
 
  private:
-  FileExport(Descriptor file, std::uint64_t size_bytes, bool is_read_only,
-             bool is_device) noexcept
+  FileExport(Descriptor file, std::uint64_t size_bytes, bool is_read_only, bool is_device) noexcept
       : file_(std::move(file)),
         size_bytes_(size_bytes),
         is_read_only_(is_read_only),

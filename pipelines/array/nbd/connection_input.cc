@@ -212,7 +212,32 @@ bool Connection::has_filling() {
   return cut(request, done, length, PieceState::kFilling, filling_);
 }
 
+bool Connection::discards_payload() const noexcept {
+  const std::uint32_t request = state().payload_request;
+  return request != kNoIndex && filling_ == kNoIndex &&
+         settled(memory_->requests[request].error) != 0;
+}
+
+Progress Connection::discard_payload() {
+  ConnectionState next = state();
+  const std::uint32_t request = next.payload_request;
+  const std::uint32_t rest = memory_->requests[request].length - next.payload_bytes;
+  const auto count = static_cast<std::uint32_t>(std::min<std::uint64_t>(input_size(), rest));
+  if (count == 0) return Progress::kNone;
+  next.input_head += count;
+  next.payload_bytes += count;
+  const bool is_last = count == rest;
+  if (is_last) {
+    next.payload_request = kNoIndex;
+    next.payload_bytes = 0;
+  }
+  commit(next);
+  if (is_last) settle_request(request);
+  return Progress::kSome;
+}
+
 Progress Connection::take_payload() {
+  if (discards_payload()) return discard_payload();
   if (input_size() == 0 || !has_filling()) return Progress::kNone;
   const PieceMemory& piece = context_->pieces.at(filling_);
   ConnectionState next = state();

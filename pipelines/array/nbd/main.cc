@@ -96,8 +96,7 @@ int serve(Stage& stage) {
     return 2;
   }
   const LinkWriter* aborts = stage.output("aborts");
-  if (aborts != nullptr && aborts->shape().slot_bytes < sizeof(BlockAbort)) {
-    stage.log(Severity::kError, "aborts wants slots of at least %zu bytes", sizeof(BlockAbort));
+  if (aborts != nullptr && !has_slots(stage, "aborts", aborts->shape(), sizeof(BlockAbort))) {
     return 2;
   }
   if (!have_pools(stage, stage.output("requests")->shape(), stage.input("replies")->shape(),

@@ -1,6 +1,6 @@
-// NBD_CMD_FLAG_FAST_ZERO: done where zeroes are holes, refused at once and with nothing changed where
-// they would be written; as nbdkit says it, whose memory plug-in is always fast, and under its cache
-// filter never.
+// NBD_CMD_FLAG_FAST_ZERO: done where zeroes are holes, refused at once and with nothing changed
+// where they would be written; as nbdkit says it, whose memory plug-in is always fast, and under
+// its cache filter never.
 
 #include <doctest/doctest.h>
 
@@ -63,9 +63,9 @@ std::string say(const std::string& socket, const Zeroes& what) {
   REQUIRE(answer_of(*client, kWrite, what, 0, data, before) == "ok");
   const std::string answer = answer_of(*client, kZeroes, what, what.flags, data);
   REQUIRE(answer_of(*client, kRead, what, 0, data) == "ok");
-  return answer + (data == before                            ? ", unchanged"
+  return answer + (data == before                           ? ", unchanged"
                    : data == std::string(what.length, '\0') ? ", zeroes"
-                                                             : ", neither");
+                                                            : ", neither");
 }
 
 class Nbdkit {
@@ -101,8 +101,8 @@ TEST_CASE("fast zero: done where zeroes are holes, else refused, as nbdkit says 
     const std::string by_file = say(plain.socket(), what);
     CHECK_MESSAGE(by_file == done, name, ": the file: ", by_file);
     const std::string by_array = say(array.socket(), what);
-    CHECK_MESSAGE(by_array == (what.is_fast_in_array ? done : not_done), name, ": the array: ",
-                  by_array);
+    CHECK_MESSAGE(by_array == (what.is_fast_in_array ? done : not_done), name,
+                  ": the array: ", by_array);
     refused += by_array == not_done ? 1U : 0U;
   }
   CHECK(refused == 4);
