@@ -88,6 +88,10 @@ class Connection {
   // A piece of this connection is kAnswered.
   void take_answer(std::uint32_t piece);
 
+  // The rest of a handshake, a request, or its data has not come, though nobody but the client is
+  // waited for.
+  [[nodiscard]] bool owes_bytes() const noexcept;
+
   // Answered everything that it was asked, and the client wants no more.
   [[nodiscard]] bool is_finished() const noexcept {
     return phase() == Phase::kFinishing && !has_output() && live_request_count_ == 0;

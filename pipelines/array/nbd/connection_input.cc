@@ -46,6 +46,23 @@ Progress Connection::work() {
   return is_broken_ ? Progress::kEnded : all;
 }
 
+bool Connection::owes_bytes() const noexcept {
+  switch (phase()) {
+    case Phase::kClientFlags:
+    case Phase::kOptions:
+    case Phase::kStartTls:
+      return true;
+    case Phase::kTransmission:
+      return state().skip_bytes != 0 || state().payload_request != kNoIndex ||
+             (input_size() != 0 && input_size() < kRequestBytes);
+    case Phase::kFinishing:
+    case Phase::kFree:
+    case Phase::kClosed:
+      break;
+  }
+  return false;
+}
+
 Progress Connection::skip() {
   ConnectionState next = state();
   const std::uint64_t count = std::min(next.skip_bytes, input_size());

@@ -33,6 +33,9 @@ StageDescription describe() {
       {"tls_certificate", "", "PEM file of the server's certificate, and those that vouch for it"},
       {"tls_key", "", "PEM file of its key, without a pass phrase"},
       {"tls_authority", "", "PEM file of who vouches for clients; empty: they need no certificate"},
+      {"stalled_ms", "5000",
+       "when all places are taken, a newcomer has that of a client who has sent half a request or "
+       "handshake and nothing for so long, 0 to 3600000"},
       {"exports", "disk", "names, parted by commas; the first is the default"},
   };
   description.keeps_descriptors = true;
@@ -82,6 +85,8 @@ bool take_tls(Stage& stage, FrontOptions& options) {
 int serve(Stage& stage) {
   FrontOptions options{stage.option("unix"), stage.option("tcp"),
                        export_names(stage.option("exports")), TlsPolicy::kOff, std::nullopt};
+  options.stalled_ns =
+      static_cast<std::uint64_t>(stage.option_number("stalled_ms", 0, 3'600'000)) * 1'000'000;
   if (!take_tls(stage, options)) return 2;
   if (options.exports.empty()) {
     stage.log(
