@@ -133,7 +133,7 @@ bool CacheStage::wants_writing() {
 
 bool CacheStage::write_back() {
   // A block that was dirty before must not come after the zeroes.
-  if (direct_) return false;
+  if (direct_ && options_.planted != CacheFault::kWritesDuringZeroes) return false;
   std::uint64_t under_way = 0;
   for (const WriteBack& write : writes_) under_way += write.blocks.size();
   bool has_moved = false;

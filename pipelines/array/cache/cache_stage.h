@@ -35,6 +35,7 @@ enum class CacheFault : std::uint8_t {
   kFlushForgetsDirty,      // a flush asks the array for its own, and does not wait for dirty blocks
   kIgnoresFua,             // a durable write is answered as any other
   kForgetsMemory,          // a successor begins with an empty cache
+  kWritesDuringZeroes,     // dirty blocks are written while zeroes go past the cache
 };
 
 struct CacheOptions {

@@ -40,7 +40,7 @@ StageDescription describe() {
       {"volumes", "rest", "sizes of the exports, in their order, e.g. 10GiB,4GiB,rest"},
       {"planted", "none",
        "a deliberate fault, for tests: none, replay, flush-no-wait, "
-       "flush-forgets, no-fua, forget"},
+       "flush-forgets, no-fua, forget, write-during-zeroes"},
   };
   description.keeps_descriptors = true;
   description.bell_order = BellOrder::kFence;
@@ -104,6 +104,7 @@ constexpr std::array kFaults{
     std::pair{"flush-forgets", CacheFault::kFlushForgetsDirty},
     std::pair{"no-fua", CacheFault::kIgnoresFua},
     std::pair{"forget", CacheFault::kForgetsMemory},
+    std::pair{"write-during-zeroes", CacheFault::kWritesDuringZeroes},
 };
 
 int serve(Stage& stage) {
