@@ -1,7 +1,6 @@
 #include "pipelines/array/pooled_links.h"
 
 namespace slipring::array {
-namespace {
 
 bool has_pool(const Stage& stage, const char* port, const LinkShape& shape,
               std::size_t message_bytes, std::uint64_t buffer_bytes) {
@@ -18,8 +17,6 @@ bool has_pool(const Stage& stage, const char* port, const LinkShape& shape,
             static_cast<unsigned long long>(shape.pool_buffer_bytes));
   return false;
 }
-
-}  // namespace
 
 bool have_pools(const Stage& stage, const LinkShape& requests, const LinkShape& replies,
                 const PooledLinkNeeds& needs) {

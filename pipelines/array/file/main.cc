@@ -7,7 +7,6 @@
 #include <errno.h>
 
 #include <cstring>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,6 +17,7 @@
 #include "pipelines/array/pooled_links.h"
 #include "pipelines/stage/error_text.h"
 #include "pipelines/stage/stage.h"
+#include "pipelines/stage/stage_program.h"
 
 namespace slipring::array {
 namespace {
@@ -285,9 +285,5 @@ int serve(Stage& stage) {
 }  // namespace slipring::array
 
 int main(int argc, char** argv) {
-  int exit_status = 0;
-  const std::unique_ptr<slipring::Stage> stage =
-      slipring::Stage::start(argc, argv, slipring::array::describe(), exit_status);
-  if (stage == nullptr) return exit_status;
-  return slipring::array::serve(*stage);
+  return slipring::run_stage(argc, argv, slipring::array::describe(), slipring::array::serve);
 }
