@@ -37,21 +37,4 @@ TEST_CASE("array: a cache that does again what is delivered again is seen") {
   FAIL("a planted fault was not seen");
 }
 
-// What was dirty before the zeroes comes to the array after them; or the cache finds blocks on
-// their way that must not be, and dies of it.
-TEST_CASE("array: a cache that writes blocks while zeroes go past it is seen") {
-  ArrayRunOptions options;
-  options.disks = 3;
-  options.planted = "write-during-zeroes";
-  for (options.seed = 1; options.seed <= 4; ++options.seed) {
-    const KillReport report = run_kills(options, 8);
-    const bool is_seen = report.violations != 0 ||
-                         report.problem.find("violation:") != std::string::npos ||
-                         report.problem.find("died by itself") != std::string::npos;
-    if (is_seen) return;
-    REQUIRE_MESSAGE(report.problem.empty(), report.problem);
-  }
-  FAIL("a planted fault was not seen");
-}
-
 }  // namespace slipring::array::test
