@@ -91,9 +91,12 @@ std::string ArrayRun::pipeline(const ArrayRunOptions& options) const {
                  "seed = " + std::to_string(options.seed) + "\nstate = \"" + path("load.state") +
                      "\"\nverify_only = " + (options.verifies_only ? "true" : "false") +
                      "\narea_kib = " + std::to_string(options.area_kib));
+  const std::uint32_t parities = options.level == 6 ? 2 : options.level == 5 ? 1 : 0;
   // Smaller than what the load uses, so that blocks come and go.
   text += stage_text("cache", "cache",
-                     "memory_mib = 8\nidle_write_ms = 50\nplanted = \"" + options.planted + "\"");
+                     "memory_mib = 8\nidle_write_ms = 50\nstripe_kib = " +
+                         std::to_string(64 * (options.disks - parities)) + "\nplanted = \"" +
+                         options.planted + "\"");
   text += stage_text("raid", "raid", "level = " + std::to_string(options.level) + "\nlog_mib = 4");
   text += link_text("requests", "load.requests", "cache.requests", kPool + kCredit);
   text += link_text("replies", "cache.replies", "load.replies", kPool);

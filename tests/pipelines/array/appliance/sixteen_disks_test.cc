@@ -11,7 +11,7 @@ namespace {
 
 // More answers of the load than there are now.
 bool goes_on(const ArrayRun& run) {
-  return run.wait_for("load", "answered", run.number("load", "answered") + 100);
+  return run.wait_for("load", "answered", run.number("load", "answered") + 50);
 }
 
 void replace(ArrayRun& run, const std::string& number) {
@@ -30,6 +30,7 @@ TEST_CASE("array: RAID-6 over sixteen disks loses two, and is whole again") {
   ArrayRunOptions options;
   options.level = 6;
   options.disks = 16;
+  options.area_kib = 4096;
   REQUIRE_MESSAGE(run.start(options), run.problem());
   REQUIRE(goes_on(run));
   for (const char* disk : {"disk3", "disk15"}) REQUIRE(run.tell(disk, "fail"));
@@ -46,6 +47,7 @@ TEST_CASE("array: RAID-6 over sixteen disks loses two, and is whole again") {
   CHECK(run.number("raid", "inconsistent_rows") == 0);
   CHECK(run.number("raid", "mended_blocks") == 0);
   CHECK(run.number("raid", "lost_blocks") == 0);
+  CHECK(run.number("raid", "full_rows") > 0);
   CHECK(run.number("raid", "is_broken") == 0);
   for (std::uint32_t i = 0; i < options.disks; ++i) {
     CHECK_MESSAGE(run.number("raid", "disk" + std::to_string(i) + "_state") == 1, i);
