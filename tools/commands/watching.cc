@@ -46,10 +46,11 @@ Command tail_command() {
        "NAME [-n COUNT] [--unread] [--raw|--hex|--json]",
        "  slipring tail log\n"
        "  slipring tail log --unread -n 1 --hex\n"
-       "  slipring tail ticks --json | jq .size_bytes\n"},
-      {{"NAME", "", "A link, but no broadcast link and no board", &request->name, Need::kRequired},
+       "  slipring tail news --json | jq .size_bytes\n"},
+      {{"NAME", "", "A link, but no board", &request->name, Need::kRequired},
        {"-n,--count", "COUNT", "Stop after so many", &request->count},
-       {"--unread", "", "First those that its reader has not finished", &request->unread},
+       {"--unread", "", "First those that its reader has not finished; of a topic, those it holds",
+        &request->unread},
        {"--raw", "", "The bytes alone, with nothing between messages", &request->raw},
        {"--hex", "", "In hexadecimal (default: text, a line a message)", &request->hex}},
       &request->json,
