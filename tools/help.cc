@@ -33,16 +33,12 @@ std::string command_help(const CommandManual& manual) {
   return help + "\nExamples:\n" + text.examples;
 }
 
-std::string program_help() {
+std::string program_help(std::span<const CommandManual> manuals) {
   std::string help =
       "slipring: lock-free shared-memory links between the processes of one box.\n\n"
       "Usage:\n  slipring COMMAND [ARGUMENTS]\n\nCommands:\n";
-  for (const CommandText& text :
-       {kRunText, kCreateText,     kRmText,     kLsText,   kStatText,   kTopText,
-        kPutText, kGetText,        kTailText,   kPipeText, kWireText,   kAbortText,
-        kOobText, kServeText,      kVerifyText, kReapText, kDoctorText, kBenchText,
-        kManText, kCompletionText, kVersionText}) {
-    help += left_column(std::string("  ") + text.name, 12) + text.purpose + "\n";
+  for (const CommandManual& manual : manuals) {
+    help += left_column(std::string("  ") + manual.text.name, 12) + manual.text.purpose + "\n";
   }
   return help +
          "\nEvery command takes --json and --help.  Segments live in $SLIPRING_DIR, or in\n"

@@ -100,8 +100,7 @@ template <SpscValue T, typename Atomics = StdAtomics>
 class SpscProducer {
  public:
   // Takes the producing role over at the published tail.  The caller holds the role.
-  // Errors: kInvalidArgument; kCorruptPeer when tail and the consumer's cursor contradict each
-  // other.
+  // Errors: kInvalidArgument; kCorruptPeer when tail and the consumer's cursor do not agree.
   [[nodiscard]] static Result<SpscProducer> attach(ProducerPage& own, T* slots,
                                                    const ConsumerPage& peer,
                                                    const SpscGeometry& geometry) noexcept {
@@ -165,9 +164,20 @@ class SpscProducer {
     publish(count);
   }
 
-  // Whether try_push() would not answer kBlocked.  Changes nothing, so that a waiter may ask.
-  [[nodiscard]] bool has_space() const noexcept {
-    return credit_.would_cover(position_ + 1, position_);
+  // Whether `count` slots are free, to be filled in place from position() on, over the end of the
+  // array if need be.  Requires: count <= slot_count().
+  [[nodiscard]] Transfer try_reserve_run(std::uint64_t count) noexcept {
+    return room() >= count ? Transfer::kDone : credit_.look(position_ + count, position_);
+  }
+  // Publishes the first `count` of them together.
+  void commit_run(std::uint64_t count) noexcept {
+    check(count <= room(), "more than was reserved");
+    publish(static_cast<std::size_t>(count));
+  }
+
+  // Whether so many try_push() would not answer kBlocked.  Changes nothing: a waiter may ask.
+  [[nodiscard]] bool has_space(std::uint64_t count = 1) const noexcept {
+    return credit_.would_cover(position_ + count, position_);
   }
 
   // Everything published so far is no longer wanted; the consumer may skip it in one step.
@@ -175,6 +185,8 @@ class SpscProducer {
 
   [[nodiscard]] std::uint64_t position() const noexcept { return position_; }
   [[nodiscard]] std::uint64_t slot_count() const noexcept { return count_; }
+  // The consumer's exact cursor, as far as it is possible.
+  [[nodiscard]] std::uint64_t done() const noexcept { return credit_.done(position_); }
 
  private:
   using Credit = BasicProducerCredit<Atomics>;
@@ -243,8 +255,8 @@ class SpscConsumer {
     return Transfer::kDone;
   }
 
-  // Copies out as many values as there are, at most values.size(), and finishes them; `popped` says
-  // how many.  kDone when at least one was, or when `values` is empty.  Requires: nothing is held.
+  // Copies out and finishes the `popped` values that there are, at most values.size(); kBlocked for
+  // none, unless none are wanted.  Requires: nothing is held.
   [[nodiscard]] Transfer try_pop_batch(std::span<T> values, std::size_t& popped) noexcept {
     popped = 0;
     const std::uint64_t position = cursor_.next();
@@ -261,9 +273,9 @@ class SpscConsumer {
     return Transfer::kDone;
   }
 
-  // The next values that lie together, at least one, in place: in memory that the producer could
-  // still change, so read every word once.  They are held until released; a further try_peek()
-  // gives those behind them.
+  // The next values that lie together, at least one, in place, where the producer could still
+  // change them: read every word once.  Held until released; a further try_peek() gives those
+  // behind them.
   [[nodiscard]] Transfer try_peek(std::span<const T>& values) noexcept {
     const std::uint64_t position = cursor_.next();
     if (position == tail_seen_) {
@@ -273,6 +285,13 @@ class SpscConsumer {
     values = {slots_ + index, spsc_detail::lesser(tail_seen_ - position, mask_ + 1 - index)};
     cursor_.take(position + values.size());
     return Transfer::kDone;
+  }
+
+  // Holds all that is published; position() says up to where.
+  [[nodiscard]] Transfer try_hold_all() noexcept {
+    const Transfer answer = look_for_values();
+    if (answer == Transfer::kDone) cursor_.take(tail_seen_);
+    return answer;
   }
 
   // Finishes the `count` values that have been held longest.  Requires: so many are held.
@@ -287,8 +306,7 @@ class SpscConsumer {
     return before > cursor_.done() ? before - cursor_.done() : 0;
   }
 
-  // Finishes all that the producer has aborted, in one step; answers how many values were skipped.
-  // Requires: nothing is held.
+  // Finishes, and counts, all that the producer has aborted.  Requires: nothing is held.
   std::uint64_t skip_aborted() noexcept {
     check(cursor_.next() == cursor_.done(), "skipping while values are held");
     const std::uint64_t abort_before = cursor_.abort_before();
@@ -310,9 +328,11 @@ class SpscConsumer {
   // Whether the producer has aborted something that is not finished yet, held values included.
   [[nodiscard]] bool has_abort() const noexcept { return cursor_.abort_before() > cursor_.done(); }
 
-  // Whether try_pop() might not answer kBlocked.  Changes nothing, so that a waiter may ask.
+  // Whether try_pop(), try_hold_all() might not answer kBlocked.  Changes nothing.
   [[nodiscard]] bool has_value() const noexcept {
-    if (cursor_.next() != tail_seen_) return true;
+    return cursor_.next() != tail_seen_ || has_news();
+  }
+  [[nodiscard]] bool has_news() const noexcept {
     const std::uint64_t tail =
         Atomics::load(peer_->tail, std::memory_order_acquire);  // spsc.B pairs with spsc.A
     return !is_nothing_new(tail);

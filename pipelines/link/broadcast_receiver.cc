@@ -313,7 +313,7 @@ std::uint32_t BroadcastReceiver::writer_incarnation() const noexcept {
 }
 
 WaitPoint BroadcastReceiver::message_point() noexcept {
-  return WaitPoint::of(writer_end().bell, end().arm);
+  return WaitPoint::of(writer_end().bell, guard_ ? guard_->arm() : end().arm);
 }
 
 std::optional<WaitPoint> BroadcastReceiver::news_point() noexcept {

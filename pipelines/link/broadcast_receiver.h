@@ -15,9 +15,10 @@
 // where a dead reader stopped, resumes that place by its number.
 //
 // Guarded.  The writer's memory is its own, and read-only here; a reader's cursor is in memory that
-// nobody else sees (GUARD.md).  There are no places, only overwrite, and no redelivery.  When a
-// writer's successor comes, its memory is shown in place of the old, and reading goes on behind
-// what was read; where the old one wrote nonsense, it begins anew, at the oldest message held.
+// nobody else sees, and on a page of its own it says that it sleeps (GUARD.md).  There are no
+// places, only overwrite, and no redelivery.  When a writer's successor comes, its memory is shown
+// in place of the old, and reading goes on behind what was read; where the old one wrote nonsense,
+// it begins anew, at the oldest message held.
 //
 // Crash.  A dead reader's place stays as it was until a successor resumes it, a newcomer needs it,
 // or the writer drops it (BroadcastSender::drop_dead_readers()).

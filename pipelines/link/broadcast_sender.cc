@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/error/check.h"
+#include "pipelines/link/guard_protocol.h"
 #include "pipelines/link/link_segment.h"
 #include "platform/memory/page_size.h"
 #include "platform/memory/sealed_memory.h"
@@ -54,6 +55,7 @@ Result<BroadcastSender> BroadcastSender::attach_guarded(GuardedHold hold) noexce
       parts_of(guarded_broadcast(hold.shape), page_size_bytes()).place_bytes, MemoryLock::kOff);
   if (!nobody) return nobody.error();
   BroadcastSender sender(std::move(hold), std::move(nobody->own));
+  sender.subscribers_.reserve(kSubscriberPlaces);
   if (Status opened = sender.open(); !opened) return opened.error();
   return sender;
 }
@@ -146,12 +148,34 @@ Transfer BroadcastSender::try_send(std::span<const std::byte> message) noexcept 
   }
   count(end().counters.message_count);
   count(end().counters.payload_bytes, size_bytes);
-  if (guard_) {
-    doorbells_.front().ring_always();
-  } else {
-    for (Doorbell& doorbell : doorbells_) doorbell.ring_if_armed();
-  }
+  ring_sleepers();
   return answer;
+}
+
+// Of a guarded link, the first doorbell is nobody's, and orders the looks behind the publication.
+void BroadcastSender::ring_sleepers() noexcept {
+  for (Doorbell& doorbell : doorbells_) doorbell.ring_if_armed();
+  if (!guard_) return;
+  if (guard_->has_news()) [[unlikely]]
+    show_subscribers();
+  for (Subscriber& subscriber : subscribers_) {
+    if (subscriber.doorbell) subscriber.doorbell->ring_if_armed();
+  }
+  if (guard_->must_ring()) [[unlikely]]
+    doorbells_.front().ring_always();
+}
+
+// Each with a doorbell of its own: armings of a place's next holder begin anew.
+void BroadcastSender::show_subscribers() noexcept {
+  while (auto shown = guard_->next_subscriber()) {
+    if (subscribers_.size() <= shown->place) subscribers_.resize(shown->place + 1);
+    Subscriber& subscriber = subscribers_[shown->place];
+    subscriber.doorbell.reset();
+    subscriber.page = std::move(shown->page);
+    subscriber.doorbell.emplace(end().bell,
+                                *reinterpret_cast<const ArmLine*>(subscriber.page.bytes().data()));
+    guard_->acknowledge(*shown);
+  }
 }
 
 bool BroadcastSender::is_waited_for(std::uint32_t place) const noexcept {

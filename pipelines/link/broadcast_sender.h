@@ -11,8 +11,9 @@
 // it is met, and waited for no longer.
 //
 // Guarded.  The memory is this end's own, sealed against everybody else, and readers keep their
-// cursors to themselves (GUARD.md): there is only overwrite, nobody is waited for, and every
-// message rings, since nobody can say that it sleeps.
+// cursors to themselves (GUARD.md): there is only overwrite, and nobody is waited for.  A message
+// rings if a reader says, on a page of its own, that it sleeps; and always while the broker says
+// that there may be one whose page this end does not look at.
 //
 // Crash.  A successor goes on behind what was published; the message that its predecessor was
 // writing never existed.  Readers notice nothing.
@@ -86,6 +87,8 @@ class BroadcastSender {
                                               MemoryLock memory_lock) noexcept;
   static Result<BroadcastSender> attach_guarded(GuardedHold hold) noexcept;
   Status open() noexcept;
+  void ring_sleepers() noexcept;
+  void show_subscribers() noexcept;
   Status attach_ring() noexcept;
   [[nodiscard]] EndPage& end() const noexcept;
   [[nodiscard]] const EndPage& reader_end(std::uint32_t place) const noexcept;
@@ -102,6 +105,12 @@ class BroadcastSender {
   Mapping readers_;  // of a guarded one: of nobody
   std::optional<BroadcastWriter> ring_;
   std::vector<Doorbell> doorbells_;  // one a place, on one bell
+  // Of a guarded link: where its readers say that they sleep, by place.
+  struct Subscriber {
+    Mapping page;
+    std::optional<Doorbell> doorbell;
+  };
+  std::vector<Subscriber> subscribers_;
   std::vector<WaitPoint> points_;
   std::vector<std::byte> slot_;  // a message with its header, before it goes in
   std::uint32_t excluded_ = 0;

@@ -5,6 +5,7 @@
 //
 // Ordering.  guard.A -> guard.B  news: who sees the count has the packet in its connection.
 //            guard.C -> guard.D  given_up: who sees it sees where the next writer begins.
+//            guard.E -> guard.F  must_ring: a writer that sees it cleared looks at every page.
 #pragma once
 
 #include <sys/types.h>
@@ -40,8 +41,9 @@ enum class GuardKind : std::uint16_t {
 // What a role of 0 asks for: to look, and to write nothing.
 inline constexpr std::uint32_t kObserverRole = static_cast<std::uint32_t>(Role::kCreator);
 
-// To read a broadcast link's messages, and to write nothing that anybody sees.
+// To read a broadcast link's messages.  Place n of a subscriber is called role 16 + n.
 inline constexpr std::uint32_t kSubscriberRole = 16;
+inline constexpr std::uint32_t kSubscriberPlaces = 32;
 
 // A writer takes whichever lane the broker gives it, on a set or not.
 inline constexpr std::uint32_t kAnyLane = UINT32_MAX;
@@ -129,6 +131,7 @@ struct GuardSeat {
   std::atomic<std::uint32_t> user;
   std::atomic<std::uint32_t> group;
   std::atomic<std::uint32_t> protection;  // a ProtectionLevel, of the role's memory
+  std::atomic<std::uint32_t> must_ring;   // a broadcast link's writer: with every message
 };
 static_assert(sizeof(GuardSeat) == kAbiLineBytes);
 

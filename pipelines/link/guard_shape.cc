@@ -46,7 +46,7 @@ Result<GuardShape> guard_shape_of(const GuardGrant& grant) noexcept {
   }
   LinkShape shape;
   shape.kind = static_cast<SegmentKind>(grant.kind);
-  shape.capacity_bytes = grant.capacity_bytes;
+  set_capacity_word(shape, grant.capacity_bytes);
   shape.slot_count = grant.slot_count;
   shape.slot_bytes = grant.slot_bytes;
   shape.pool_buffer_count = grant.pool_buffer_count;
@@ -67,7 +67,7 @@ GuardGrant grant_of(const GuardShape& shape) noexcept {
   GuardGrant grant{};
   grant.kind = static_cast<std::uint32_t>(shape.shape.kind);
   grant.page_bytes = static_cast<std::uint32_t>(page_size_bytes());
-  grant.capacity_bytes = shape.shape.capacity_bytes;
+  grant.capacity_bytes = capacity_word(shape.shape);
   grant.slot_count = shape.shape.slot_count;
   grant.slot_bytes = shape.shape.slot_bytes;
   grant.pool_buffer_count = shape.shape.pool_buffer_count;

@@ -36,11 +36,14 @@ namespace {
   return {static_cast<std::uint32_t>(tag / kRoleCount), static_cast<Role>(tag % kRoleCount)};
 }
 
-// A connection for each end, and for those that look on.
+// A connection for each end, for subscribers, and for those that look on.
 [[nodiscard]] RendezvousOptions with_lanes(RendezvousOptions options,
                                            const LinkShape& shape) noexcept {
-  options.connection_count_max += std::size_t{2} * shape.lane_count;
-  options.per_user_count_max += std::size_t{2} * shape.lane_count;
+  const bool is_broadcast = shape.kind == SegmentKind::kBroadcastLink;
+  const std::size_t count =
+      std::size_t{2} * shape.lane_count + (is_broadcast ? kSubscriberPlaces : 0);
+  options.connection_count_max += count;
+  options.per_user_count_max += count;
   return options;
 }
 
@@ -103,6 +106,7 @@ void GuardedBroker::turn() noexcept {
         break;
       case Kind::kWritable:
         if (const auto place = seats_.find(event->id)) tell_news(*place);
+        tell_places();
         break;
       case Kind::kWatched:
         look_for_death(place_of(event->id));
@@ -122,6 +126,9 @@ void GuardedBroker::hear(Id id, Packet& packet) noexcept {
     case GuardKind::kGot:
       if (place) {
         if (seats_.at(*place).untaken_count != 0) --seats_.at(*place).untaken_count;
+        if (const auto got = guard_body<GuardGeneration>(packet.bytes())) places_.seen(*got);
+        show_must_ring();
+        tell_places();
         return tell_news(*place);
       }
       break;
@@ -292,6 +299,7 @@ void GuardedBroker::grant_look(Id id, std::uint32_t lane, std::uint32_t role) no
 
 void GuardedBroker::take_region(Id id, Packet& packet) noexcept {
   const auto place = seats_.find(id);
+  if (!place && shape().kind == SegmentKind::kBroadcastLink) return take_subscriber(id, packet);
   const auto body = guard_body<GuardGeneration>(packet.bytes());
   if (!place || seats_.at(*place).hold != SeatHold::kCopying || !body ||
       packet.descriptor_count != 1 || body->generation != seats_.at(*place).holder.generation) {
@@ -313,6 +321,9 @@ void GuardedBroker::take_region(Id id, Packet& packet) noexcept {
   seats_.at(other_end(*place)).has_news = true;
   tell_news(other_end(*place));
   if (seats_.shape().is_solo) ring_all(seats_.shown(other_end(*place)));
+  // Before it publishes: nobody has shown it anything yet.
+  places_.forget_told();
+  show_must_ring();
   const GuardGeneration accepted{body->role, body->generation};
   const Status sent = server_.send(id, number_of(GuardKind::kAccepted), guard_bytes(accepted));
   // An end that is not told it gives up, as by kBye; its memory is as good as its predecessor's.
@@ -320,6 +331,35 @@ void GuardedBroker::take_region(Id id, Packet& packet) noexcept {
     free_role(*place);
     server_.close(id);
   }
+  tell_places();
+}
+
+// A subscriber's page, which is looked at by the writer alone.
+void GuardedBroker::take_subscriber(Id id, Packet& packet) noexcept {
+  const PeerCredentials* who = server_.peer(id);
+  const auto body = guard_body<GuardGeneration>(packet.bytes());
+  if (who == nullptr || places_.has(id) || !body || body->role != kSubscriberRole ||
+      packet.descriptor_count != 1 || !may_take(rule(Role::kReader), *who)) {
+    server_.close(id);
+    return lost(id);
+  }
+  Result<MemoryFacts> facts =
+      verify_memory(packet.descriptors[0].get(), who->user, page_size_bytes());
+  if (!facts) return refuse(id, facts.error());
+  const GuardOwner owner{static_cast<std::uint32_t>(who->user),
+                         static_cast<std::uint32_t>(who->group),
+                         static_cast<std::uint32_t>(who->process.pid()), 0};
+  const bool has_place = places_.join(id, owner, std::move(packet.descriptors[0]));
+  // Before it is told: it sleeps on the strength of that.
+  show_must_ring();
+  const GuardGeneration accepted{kSubscriberRole, 0};
+  const Status sent = server_.send(id, number_of(GuardKind::kAccepted), guard_bytes(accepted));
+  // Without a place it has nothing more to say to us.
+  if (!sent || !has_place) {
+    server_.close(id);
+    lost(id);
+  }
+  tell_places();
 }
 
 void GuardedBroker::answer_abort(Id id) noexcept {
@@ -353,24 +393,51 @@ void GuardedBroker::tell_news(const SeatPlace& place) noexcept {
   const SeatPlace other = other_end(place);
   const BrokerSeat& about = seats_.at(other);
   const GuardNews body{static_cast<std::uint32_t>(other.role), 0, about.owner};
-  const std::array<int, 1> descriptors = {about.memory->get()};
-  const Status sent =
+  if (send_news(place, body, about.memory->get())) told.has_news = false;
+}
+
+// Gives the writer the pages of subscribers that it has not been given.
+void GuardedBroker::tell_places() noexcept {
+  const SeatPlace writer{0, Role::kWriter};
+  while (seats_.at(writer).hold == SeatHold::kAttached &&
+         seats_.at(writer).untaken_count != kMaxUntakenNews) {
+    const auto news = places_.next_news();
+    if (!news || !send_news(writer, news->body, news->memory)) return;
+    places_.told(news->body);
+  }
+}
+
+void GuardedBroker::show_must_ring() noexcept {
+  seats_.shown({0, Role::kWriter})
+      .must_ring.store(places_.must_ring() ? 1 : 0,
+                       std::memory_order_release);  // guard.E pairs with guard.F
+}
+
+Status GuardedBroker::send_news(const SeatPlace& place, const GuardNews& body,
+                                int memory) noexcept {
+  BrokerSeat& told = seats_.at(place);
+  const std::array<int, 1> descriptors = {memory};
+  Status sent =
       server_.send(told.holder_id, number_of(GuardKind::kNews), guard_bytes(body), descriptors);
   if (!sent) {
     // A connection that is gone hears nothing; its end goes on with what it has.
     if (sent.error().code != ErrorCode::kClosed) server_.want_writable(told.holder_id);
-    return;
+    return sent;
   }
-  told.has_news = false;
   ++told.untaken_count;
   GuardSeat& page = seats_.shown(place);
   // relaxed load: our own word.
   page.news_count.store(page.news_count.load(std::memory_order_relaxed) + 1,
                         std::memory_order_release);  // guard.A pairs with guard.B
   futex_wake(page.news_count, 1);
+  return {};
 }
 
 void GuardedBroker::lost(Id id) noexcept {
+  if (places_.has(id)) {
+    places_.leave(id);
+    return show_must_ring();
+  }
   const auto place = seats_.find(id);
   if (!place) return;
   if (seats_.at(*place).hold == SeatHold::kCopying) {

@@ -31,6 +31,7 @@
 #include "pipelines/link/guard_protocol.h"
 #include "pipelines/link/guard_shape.h"
 #include "pipelines/link/guarded_end.h"
+#include "pipelines/link/guarded_places.h"
 #include "pipelines/link/guarded_seats.h"
 #include "platform/memory/segment_directory.h"
 #include "platform/process/peer.h"
@@ -117,17 +118,22 @@ class GuardedBroker {
   void grant_role(Id id, const SeatPlace& place, const PeerCredentials& who) noexcept;
   void grant_look(Id id, std::uint32_t lane, std::uint32_t role) noexcept;
   void take_region(Id id, Packet& packet) noexcept;
+  void take_subscriber(Id id, Packet& packet) noexcept;
   void answer_abort(Id id) noexcept;
   void refuse(Id id, const Error& why) noexcept;
   void lost(Id id) noexcept;
   void look_for_death(const SeatPlace& place) noexcept;
   void free_role(const SeatPlace& place) noexcept;
   void tell_news(const SeatPlace& place) noexcept;
+  void tell_places() noexcept;
+  void show_must_ring() noexcept;
+  Status send_news(const SeatPlace& place, const GuardNews& body, int memory) noexcept;
   static void ring_all(GuardSeat& seat) noexcept;
 
   std::string name_;
   GuardedSeats seats_;
-  Rule rules_[2];  // the writer's, the reader's
+  GuardedPlaces places_;  // of a broadcast link
+  Rule rules_[2];         // the writer's, the reader's
   Rule observers_;
   Rule commanders_;
   std::uint32_t lanes_per_process_ = 0;

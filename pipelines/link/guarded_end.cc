@@ -9,6 +9,7 @@
 #include "pipelines/link/guard_asking.h"
 #include "pipelines/link/guard_shape.h"
 #include "pipelines/link/handover.h"
+#include "platform/memory/page_size.h"
 #include "platform/wait/clock.h"
 
 namespace slipring {
@@ -89,7 +90,7 @@ Result<GuardedHold> GuardedEnd::take_role(const SegmentDirectory& directory, std
   if (Status accepted = hold.end->await_accepted(packet, answer_by_ns); !accepted) {
     return accepted.error();
   }
-  if (hold.end->is_behind() && !hold.end->take_news(hold.peer)) {
+  if (!shape->is_solo && hold.end->is_behind() && !hold.end->take_news(hold.peer)) {
     return Error{ErrorCode::kNoSpace, 0, "map the other end's newer memory"};
   }
   return hold;
@@ -183,6 +184,36 @@ bool GuardedEnd::take_news(Mapping& peer) noexcept {
   if (!show(pending_, pending_memory_, peer)) return false;
   pending_memory_.reset();
   return true;
+}
+
+std::optional<GuardedEnd::SubscriberPage> GuardedEnd::next_subscriber() noexcept {
+  for (;;) {
+    const std::uint32_t told =
+        seat().news_count.load(std::memory_order_acquire);  // guard.B pairs with guard.A
+    Packet packet;
+    Result<Arrival> got = connection_.receive(packet);
+    if (!got || *got != Arrival::kPacket) {
+      news_seen_ = told;
+      return std::nullopt;
+    }
+    const auto news = guard_body<GuardNews>(packet.bytes());
+    if (packet.kind != number_of(GuardKind::kNews) || !news || packet.descriptor_count != 1 ||
+        news->role - kSubscriberRole >= kSubscriberPlaces) {
+      continue;
+    }
+    Result<Mapping> page = map_role(packet.descriptors[0], news->owner, connection_.peer().user,
+                                    page_size_bytes(), memory_lock_);
+    // Not acknowledged, it has us ring with every message.
+    if (!page) continue;
+    return SubscriberPage{news->role - kSubscriberRole, news->owner.generation,
+                          std::move(page).value()};
+  }
+}
+
+void GuardedEnd::acknowledge(const SubscriberPage& shown) noexcept {
+  const GuardGeneration got{kSubscriberRole + shown.place, shown.generation};
+  // Unsaid, we go on to ring with every message.
+  static_cast<void>(connection_.send(number_of(GuardKind::kGot), guard_bytes(got)));
 }
 
 // ---- observers ----

@@ -66,6 +66,20 @@ class GuardedEnd {
   // Shows the other role's new memory in `peer`, if there is any; whether it did.
   bool take_news(Mapping& peer) noexcept;
 
+  // The writer of a broadcast link: the next subscriber's page that the broker has given us, if
+  // there is one; to be acknowledged once it is looked at.
+  struct SubscriberPage {
+    std::uint32_t place;  // below kSubscriberPlaces
+    std::uint32_t generation;
+    Mapping page;
+  };
+  [[nodiscard]] std::optional<SubscriberPage> next_subscriber() noexcept;
+  void acknowledge(const SubscriberPage& shown) noexcept;
+  // Somebody may sleep whose page we do not look at.  One load.
+  [[nodiscard]] bool must_ring() const noexcept {
+    return seat().must_ring.load(std::memory_order_acquire) != 0;  // guard.F pairs with guard.E
+  }
+
   [[nodiscard]] const ControlPage& control_page() const noexcept {
     return reinterpret_cast<const GuardPage*>(page_.bytes().data())[lane_].control;
   }

@@ -124,6 +124,12 @@ void LaneReader::obey_commands() noexcept {
   }
 }
 
+bool LaneReader::has_dropped_behind() const noexcept {
+  return std::any_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) {
+    return !lane.is_cut && lane.reader->has_dropped_behind();
+  });
+}
+
 void LaneReader::close() noexcept {
   for (Lane& lane : lanes_) {
     if (lane.reader) lane.reader->close();

@@ -83,6 +83,8 @@ class LaneReader {
 
   // As LinkReader::obey_commands(), of every lane.
   void obey_commands() noexcept;
+  // As LinkReader::has_dropped_behind(), of any lane.
+  [[nodiscard]] bool has_dropped_behind() const noexcept;
 
   // Finished for good: the writers learn that nobody will read on.
   void close() noexcept;

@@ -152,7 +152,7 @@ SegmentHeader make_link_header(const LinkShape& shape, std::string_view name,
                                std::uint64_t page_bytes) noexcept {
   SegmentHeader header = begin_header(segment_kind(shape), name, page_bytes);
   header.parameter_count = is_lane_set(shape) ? kSetParameterCount : kParameterCount;
-  header.parameters[kCapacityBytes] = shape.capacity_bytes;
+  header.parameters[kCapacityBytes] = capacity_word(shape);
   header.parameters[kSlotCount] = shape.slot_count;
   header.parameters[kSlotBytes] = shape.slot_bytes;
   header.parameters[kPoolBufferCount] = shape.pool_buffer_count;
@@ -204,7 +204,7 @@ Result<LinkShape> shape_of(const SegmentHeader& header) noexcept {
   }
   LinkShape shape;
   shape.kind = is_set ? SegmentKind::kRecordLink : header.kind;
-  shape.capacity_bytes = header.parameters[kCapacityBytes];
+  set_capacity_word(shape, header.parameters[kCapacityBytes]);
   shape.slot_count = header.parameters[kSlotCount];
   shape.slot_bytes = static_cast<std::uint32_t>(header.parameters[kSlotBytes]);
   shape.pool_buffer_count = static_cast<std::uint32_t>(header.parameters[kPoolBufferCount]);

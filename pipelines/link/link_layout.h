@@ -108,6 +108,7 @@ struct LinkShape {
   std::uint64_t capacity_bytes = 0;             // record and stream links
   std::uint64_t slot_count = 0;                 // slot links; value links: of values
   std::uint32_t slot_bytes = 0;                 // slot links; value links: sizeof a value
+  std::uint64_t value_mark = 0;                 // value links: which type; 0: not said
   std::uint32_t pool_buffer_count = 0;          // 0: no pool; slot links only
   std::uint64_t pool_buffer_bytes = 0;
   // At most so many messages under way, and a full link answers instead of blocking; 0: no limit,
@@ -134,6 +135,15 @@ struct LinkShape {
 // Whether positions and capacity are bytes, and not slots.
 [[nodiscard]] inline bool is_counted_in_bytes(const LinkShape& shape) noexcept {
   return shape.kind == SegmentKind::kRecordLink || shape.kind == SegmentKind::kStreamLink;
+}
+
+// Of a header and of a broker's grant: the word that a value link has no capacity for.
+[[nodiscard]] inline std::uint64_t capacity_word(const LinkShape& shape) noexcept {
+  return shape.kind == SegmentKind::kValueLink ? shape.value_mark : shape.capacity_bytes;
+}
+// Requires: shape.kind is known.
+inline void set_capacity_word(LinkShape& shape, std::uint64_t word) noexcept {
+  (shape.kind == SegmentKind::kValueLink ? shape.value_mark : shape.capacity_bytes) = word;
 }
 
 // Errors: kVersion for a link whose ends are those of other headers (value_link.h, stream_link.h);

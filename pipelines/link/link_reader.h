@@ -68,6 +68,10 @@ class LinkReader {
   // Drops at once what a command in the control lane names.  try_peek() does it by itself; this is
   // for a reader that is busy with something else.  What is held stays held.
   void obey_commands() noexcept;
+  // Something was dropped behind what is held.  Its room comes back when that is released, and no
+  // sooner; so whoever holds messages until more come releases them now, since the writer may have
+  // no room for more.
+  [[nodiscard]] bool has_dropped_behind() const noexcept { return gap_.end != 0; }
   // There is a command that has not been obeyed.  Changes nothing.
   [[nodiscard]] bool has_command() const noexcept {
     return gap_.end == 0 && end_.control().has_command();

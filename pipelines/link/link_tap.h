@@ -14,8 +14,8 @@
 // and what it went past meanwhile is lost to us.  A message of a stream is what there is at once.
 //
 // A lane set has a tap a lane.  A guarded link's ring is mapped read-only, from the descriptor that
-// its broker gives to observers; a successor's memory is looked at as soon as it is there.  Not for
-// broadcast links, each of whose readers gets everything anyhow.
+// its broker gives to observers; a successor's memory is looked at as soon as it is there.
+// Broadcast links: broadcast_tap.h.
 #pragma once
 
 #include <cstddef>

@@ -102,6 +102,7 @@ class LinkWriter {
 
   // The pool's owner; nullptr on a link without a pool.
   [[nodiscard]] PoolOwner* pool() noexcept { return pool_ ? &*pool_ : nullptr; }
+  [[nodiscard]] const PoolOwner* pool() const noexcept { return pool_ ? &*pool_ : nullptr; }
 
   [[nodiscard]] const LinkShape& shape() const noexcept { return end_.shape(); }
   [[nodiscard]] std::uint64_t max_message_bytes() const noexcept;

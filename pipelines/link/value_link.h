@@ -1,6 +1,11 @@
 // A link that carries values of one type: the typed ring (core/ring/spsc_ring.h) in a named
 // segment, with doorbells and certificates.  The fastest link there is; all of it is inlined.
 //
+// Types.  A type may say which one it is by a number of its own choice,
+//   static constexpr std::uint64_t kValueMark = 0x…;   another one whenever its layout changes
+// which the link then keeps: ends of a type with another mark are refused, here and over a wire
+// (pipelines/wire/WIRE.md).  Without it, or with 0, only the size is compared.
+//
 // One thread at a time an end.  Nothing is allocated after attach().  The ends count no messages of
 // their own: the ring's positions say how many there were.
 //
@@ -24,6 +29,13 @@
 
 namespace slipring {
 
+// 0: the type does not say.
+template <SpscValue T>
+[[nodiscard]] constexpr std::uint64_t value_mark_of() noexcept {
+  if constexpr (requires { T::kValueMark; }) return T::kValueMark;
+  return 0;
+}
+
 // What to give to create_link() for a link that holds `value_count` values of type T.
 template <SpscValue T>
 [[nodiscard]] LinkShape value_link_shape(std::uint64_t value_count) noexcept {
@@ -31,12 +43,13 @@ template <SpscValue T>
   shape.kind = SegmentKind::kValueLink;
   shape.slot_count = value_count;
   shape.slot_bytes = sizeof(T);
+  shape.value_mark = value_mark_of<T>();
   return shape;
 }
 
-// Errors: kVersion when the link carries something else than values of this size.
-[[nodiscard]] inline Status expect_values(const LinkShape& shape,
-                                          std::size_t value_bytes) noexcept {
+// Errors: kVersion when the link carries something else than values of this size and mark.
+[[nodiscard]] inline Status expect_values(const LinkShape& shape, std::size_t value_bytes,
+                                          std::uint64_t value_mark) noexcept {
   if (shape.kind != SegmentKind::kValueLink) {
     return Error{ErrorCode::kVersion, 0, "not a value link", static_cast<std::uint64_t>(shape.kind),
                  static_cast<std::uint64_t>(SegmentKind::kValueLink)};
@@ -44,6 +57,10 @@ template <SpscValue T>
   if (shape.slot_bytes != value_bytes) {
     return Error{ErrorCode::kVersion, 0, "the link carries values of another size",
                  shape.slot_bytes, value_bytes};
+  }
+  if (value_mark != 0 && shape.value_mark != 0 && value_mark != shape.value_mark) {
+    return Error{ErrorCode::kVersion, 0, "the link carries values of another type",
+                 shape.value_mark, value_mark};
   }
   return {};
 }
@@ -57,7 +74,9 @@ class ValueWriter {
                                     MemoryLock memory_lock = MemoryLock::kTry) noexcept {
     Result<LinkHold> hold = take_role(directory, name, Role::kWriter, memory_lock);
     if (!hold) return hold.error();
-    if (Status fits = expect_values(hold->shape, sizeof(T)); !fits) return fits.error();
+    if (Status fits = expect_values(hold->shape, sizeof(T), value_mark_of<T>()); !fits) {
+      return fits.error();
+    }
     LinkEnd end(std::move(hold).value());
     Result<SpscProducer<T>> ring = SpscProducer<T>::attach(
         *reinterpret_cast<ProducerPage*>(end.own_bytes()),
@@ -139,7 +158,9 @@ class ValueReader {
                                     MemoryLock memory_lock = MemoryLock::kTry) noexcept {
     Result<LinkHold> hold = take_role(directory, name, Role::kReader, memory_lock);
     if (!hold) return hold.error();
-    if (Status fits = expect_values(hold->shape, sizeof(T)); !fits) return fits.error();
+    if (Status fits = expect_values(hold->shape, sizeof(T), value_mark_of<T>()); !fits) {
+      return fits.error();
+    }
     LinkEnd end(std::move(hold).value());
     Result<SpscConsumer<T>> ring = SpscConsumer<T>::attach(
         *reinterpret_cast<ConsumerPage*>(end.own_bytes()),

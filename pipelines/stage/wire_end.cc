@@ -41,11 +41,6 @@ std::optional<Finding> check_wire_end(const LinkPlan& link, bool is_sound) {
                    "use at most " + std::to_string(kMaxPipelineNameBytes - kCarrierSuffix.size()) +
                        " letters"};
   }
-  if (link.pool) {
-    return Finding{end.line, "a pool on a link to another machine",
-                   "the buffers of link " + quoted(link.name) + " are this machine's memory",
-                   "send what is in them: remove pool, and make the messages that long"};
-  }
   if (!is_sound) return std::nullopt;
   if (const Status fits = wire::check_wire_shape(shape_of(link)); !fits) {
     return Finding{link.line, "a link that no wire carries", fits.error().doing,

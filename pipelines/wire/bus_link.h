@@ -27,6 +27,7 @@
 #include "pipelines/link/link_segment.h"
 #include "pipelines/link/link_writer.h"
 #include "pipelines/link/stream_link.h"
+#include "pipelines/link/value_link.h"
 #include "pipelines/wire/wire_address.h"
 #include "pipelines/wire/wire_carrier.h"
 #include "pipelines/wire/wire_shape.h"
@@ -65,6 +66,8 @@ template <>
 inline constexpr LinkSide kWireSide<LinkReader> = LinkSide::kReceiver;
 template <>
 inline constexpr LinkSide kWireSide<StreamReader> = LinkSide::kReceiver;
+template <typename T>
+inline constexpr LinkSide kWireSide<ValueReader<T>> = LinkSide::kReceiver;
 
 // The name of this machine's ring for a link of another.  Errors: kInvalidArgument (an address
 // without a link's name; a name too long).

@@ -14,6 +14,7 @@ constexpr std::size_t kCheckOffset = 28;
 
 constexpr std::size_t kHelloNameOffset = 28;
 constexpr std::size_t kOpenBytes = 24;
+constexpr std::size_t kLongOpenBytes = 48;
 constexpr std::size_t kWelcomeBytes = 8;
 constexpr std::size_t kAckBytes = 8;
 constexpr std::size_t kDroppedBytes = 32;
@@ -54,7 +55,7 @@ bool fits(const FrameHeader& header) noexcept {
     case FrameType::kWelcome:
       return header.payload_bytes <= kWelcomeBytes;
     case FrameType::kOpen:
-      return header.payload_bytes <= kOpenBytes;
+      return header.payload_bytes <= kLongOpenBytes;
     case FrameType::kAck:
       return header.payload_bytes <= kAckBytes;
     case FrameType::kDropped:
@@ -126,6 +127,12 @@ const char* name_of(ErrorReason reason) noexcept {
       return "link failed";
     case ErrorReason::kTooMany:
       return "too many clients";
+    case ErrorReason::kOtherType:
+      return "values of another type";
+    case ErrorReason::kByteOrder:
+      return "values of another byte order";
+    case ErrorReason::kTooOld:
+      return "the other side does not know this kind of link";
   }
   return "unknown reason";
 }
@@ -205,22 +212,52 @@ std::optional<Hello> decode_hello(std::span<const std::byte> payload) noexcept {
 }
 
 std::size_t encode(const Open& open, std::span<std::byte, kControlBytesMax> place) noexcept {
-  std::memset(place.data(), 0, kOpenBytes);
+  const WireForm& form = open.form;
+  std::memset(place.data(), 0, kLongOpenBytes);
   store_session(place.data(), open.session);
-  place[16] = static_cast<std::byte>(open.kind);
-  store_little(place.data() + 20, open.message_bytes_max);
-  return kOpenBytes;
+  place[16] = static_cast<std::byte>(form.kind);
+  place[17] = static_cast<std::byte>(form.byte_order);
+  store_little(place.data() + 20, form.message_bytes_max);
+  if (!form.is_long()) return kOpenBytes;
+  store_little(place.data() + 24, form.value_mark);
+  store_little(place.data() + 32, form.buffer_bytes);
+  return kLongOpenBytes;
 }
 
+namespace {
+
+// Of what a kind has use for there is something, and of the rest nothing.
+bool is_sound(const WireForm& form) noexcept {
+  const bool is_values = form.kind == WireKind::kValues;
+  if (is_values != (form.byte_order != ByteOrder::kNeutral)) return false;
+  if (form.is_long() && form.message_bytes_max == 0) return false;
+  if (!is_values && form.value_mark != 0) return false;
+  return (form.kind == WireKind::kPooled) == (form.buffer_bytes != 0);
+}
+
+}  // namespace
+
 std::optional<Open> decode_open(std::span<const std::byte> payload) noexcept {
-  if (payload.size() != kOpenBytes || !are_zeros(payload.subspan(17, 3))) return std::nullopt;
+  if (payload.size() != kOpenBytes && payload.size() != kLongOpenBytes) return std::nullopt;
+  const bool is_long = payload.size() == kLongOpenBytes;
   const auto kind = std::to_integer<std::uint8_t>(payload[16]);
-  if (kind < 1 || kind > 3) return std::nullopt;
+  const auto order = std::to_integer<std::uint8_t>(payload[17]);
+  if (kind < 1 || kind > static_cast<std::uint8_t>(WireKind::kPooled)) return std::nullopt;
+  if (order > static_cast<std::uint8_t>(ByteOrder::kBig)) return std::nullopt;
+  if (!are_zeros(payload.subspan(18, 2))) return std::nullopt;
   Open open;
   open.session = load_session(payload.data());
-  open.kind = static_cast<WireKind>(kind);
-  open.message_bytes_max = load_little<std::uint32_t>(payload.data() + 20);
-  if (open.session.is_none()) return std::nullopt;
+  open.form.kind = static_cast<WireKind>(kind);
+  open.form.byte_order = static_cast<ByteOrder>(order);
+  open.form.message_bytes_max = load_little<std::uint32_t>(payload.data() + 20);
+  if (is_long) {
+    open.form.value_mark = load_little<std::uint64_t>(payload.data() + 24);
+    open.form.buffer_bytes = load_little<std::uint64_t>(payload.data() + 32);
+    if (!are_zeros(payload.subspan(40, 8))) return std::nullopt;
+  }
+  if (open.session.is_none() || is_long != open.form.is_long() || !is_sound(open.form)) {
+    return std::nullopt;
+  }
   return open;
 }
 

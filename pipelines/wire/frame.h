@@ -46,6 +46,7 @@ inline constexpr std::uint8_t kReaderClosed = 4;  // receiver: the reader has cl
 // Of kHello, kWelcome.
 inline constexpr std::uint32_t kDataChecks = 1;  // kData frames carry a CRC, too
 inline constexpr std::uint32_t kTellsDrops = 2;  // a receiver says kDropped
+inline constexpr std::uint32_t kLongOpens = 4;   // kOpen may be the long one: values, pools
 
 struct FrameHeader {
   FrameType type{};
@@ -79,6 +80,9 @@ enum class ErrorReason : std::uint32_t {
   kForeignWriter = 6,  // somebody else has published into the link: likewise unknown
   kLink = 7,           // the local link failed
   kTooMany = 8,        // no place for another client
+  kOtherType = 9,      // values of another size, or marked as another type's
+  kByteOrder = 10,     // values of a machine whose bytes lie the other way round
+  kTooOld = 11,        // the other side does not know this kind of link
 };
 [[nodiscard]] const char* name_of(ErrorReason reason) noexcept;
 
@@ -101,12 +105,30 @@ struct Hello {
   std::string_view link;              // borrows the payload
 };
 
-enum class WireKind : std::uint8_t { kRecords = 1, kSlots = 2, kStream = 3 };
+enum class WireKind : std::uint8_t {
+  kRecords = 1,
+  kSlots = 2,
+  kStream = 3,
+  kValues = 4,  // this and what follows: in a long kOpen
+  kPooled = 5,  // slots, each of which may come with a buffer
+};
+enum class ByteOrder : std::uint8_t { kNeutral = 0, kLittle = 1, kBig = 2 };
+
+// What a link carries.
+struct WireForm {
+  WireKind kind = WireKind::kRecords;
+  ByteOrder byte_order = ByteOrder::kNeutral;  // kValues: the sender's
+  std::uint32_t message_bytes_max = 0;         // kSlots, kPooled, kValues: of every one; kStream: 0
+  std::uint64_t value_mark = 0;                // kValues: of the type; 0: not said
+  std::uint64_t buffer_bytes = 0;              // kPooled
+
+  [[nodiscard]] bool is_long() const noexcept { return kind >= WireKind::kValues; }
+  friend bool operator==(const WireForm&, const WireForm&) = default;
+};
 
 struct Open {
   SessionId session;  // never none
-  WireKind kind = WireKind::kRecords;
-  std::uint32_t message_bytes_max = 0;  // kSlots: of every message
+  WireForm form;
 };
 
 // Of kDropped, whose position is the last abort that was heard; 0: none since the connection began.

@@ -8,98 +8,92 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
 
 #include "core/error/result.h"
+#include "core/ring/byte_stream.h"
 #include "core/ring/transfer.h"
-#include "pipelines/link/link_writer.h"
-#include "pipelines/link/stream_link.h"
+#include "core/segment/segment_layout.h"
+#include "pipelines/link/drop_words.h"
 #include "pipelines/wire/frame.h"
+#include "platform/memory/mapping.h"
+#include "platform/memory/segment_directory.h"
+#include "platform/wait/doorbell.h"
 
 namespace slipring::wire {
 
 class LinkSink {
  public:
-  // Takes the writing role.  Errors: as LinkWriter::attach(); as check_wire_shape().
-  static Result<LinkSink> attach(const SegmentDirectory& directory, std::string_view name,
-                                 MemoryLock memory_lock = MemoryLock::kTry) noexcept;
+  // Takes the writing role of a link of that kind.  Errors: as LinkWriter::attach(); as
+  // check_wire_shape().
+  static Result<std::unique_ptr<LinkSink>> attach(const SegmentDirectory& directory,
+                                                  std::string_view name, SegmentKind kind,
+                                                  MemoryLock memory_lock) noexcept;
+  LinkSink() = default;
+  LinkSink(const LinkSink&) = delete;
+  LinkSink& operator=(const LinkSink&) = delete;
+  virtual ~LinkSink() = default;
 
-  [[nodiscard]] WireKind kind() const noexcept { return kind_; }
-  [[nodiscard]] std::uint32_t message_bytes_max() const noexcept { return message_bytes_max_; }
-  // Whether messages of a link of that kind and length have their place here.
-  [[nodiscard]] bool takes(WireKind kind, std::uint32_t message_bytes_max) const noexcept;
+  [[nodiscard]] const WireForm& form() const noexcept { return form_; }
+  // Why messages of such a link have no place here; nothing: they have.
+  [[nodiscard]] virtual std::optional<ErrorReason> refuses(const WireForm& form) const noexcept = 0;
 
-  // Opens the place of a message, or of some bytes of a stream, of exactly `bytes`.
+  // Opens the place of a message, or of some bytes of a stream, or of some values, of exactly
+  // `bytes`.
   [[nodiscard]] Transfer reserve(std::uint32_t bytes) noexcept;
   void put(std::uint32_t offset, std::span<const std::byte> part) noexcept;
   void commit() noexcept;
   void abandon() noexcept;
   [[nodiscard]] bool is_open() const noexcept { return is_open_; }
-  [[nodiscard]] bool has_space(std::uint32_t bytes) const noexcept;
+  [[nodiscard]] virtual bool has_space(std::uint32_t bytes) const noexcept = 0;
   // What reserve() may be asked for at most.
-  [[nodiscard]] std::uint32_t place_bytes_max() const noexcept;
+  [[nodiscard]] virtual std::uint64_t place_bytes_max() const noexcept = 0;
 
   // Of the ring; survives every process of this machine.
-  [[nodiscard]] std::uint64_t position() const noexcept {
-    return stream_ ? stream_->position() : messages_->position();
-  }
+  [[nodiscard]] virtual std::uint64_t position() const noexcept = 0;
   // What position() will be when what is open has been published.  Requires: is_open().
-  [[nodiscard]] std::uint64_t position_after() const noexcept;
+  [[nodiscard]] virtual std::uint64_t position_after() const noexcept = 0;
 
   // All of it, by cost_of().
-  [[nodiscard]] std::uint64_t capacity() const noexcept;
-  // How much of it is sure to take messages now, each of at most `message_bytes_max`.
-  [[nodiscard]] std::uint64_t credit(std::uint32_t message_bytes_max) const noexcept;
+  [[nodiscard]] virtual std::uint64_t capacity() const noexcept = 0;
+  // How much of it is sure to take messages now, of a link of that form; what is open counts as
+  // free.
+  [[nodiscard]] virtual std::uint64_t credit(const WireForm& form) const noexcept = 0;
 
   // The reader's event: see LinkWriter::attach_event().
-  void attach_event(int event_fd) noexcept;
+  virtual void attach_event(int event_fd) noexcept = 0;
 
   // What has been published is no longer wanted.
-  void abort_published() noexcept;
+  virtual void abort_published() noexcept = 0;
   // What the reader has dropped; and how far it is.
-  [[nodiscard]] DropReport drops() const noexcept {
-    return stream_ ? stream_->drops() : messages_->drops();
-  }
-  [[nodiscard]] std::uint64_t done() const noexcept {
-    return stream_ ? stream_->done() : messages_->done();
-  }
-  void close() noexcept;
+  [[nodiscard]] virtual DropReport drops() const noexcept = 0;
+  [[nodiscard]] virtual std::uint64_t done() const noexcept = 0;
+  virtual void close() noexcept = 0;
   // The reader has finished for good.
-  [[nodiscard]] bool is_reader_closed() const noexcept {
-    return stream_ ? stream_->is_peer_closed() : messages_->is_peer_closed();
-  }
-  [[nodiscard]] WaitPoint wait_point() noexcept {
-    return stream_ ? stream_->space_point() : messages_->space_point();
-  }
+  [[nodiscard]] virtual bool is_reader_closed() const noexcept = 0;
+  [[nodiscard]] virtual WaitPoint wait_point() noexcept = 0;
   // And until whoever is at the other end is replaced; nothing on a named link.
-  [[nodiscard]] std::optional<WaitPoint> news_point() noexcept {
-    return stream_ ? stream_->news_point() : messages_->news_point();
-  }
+  [[nodiscard]] virtual std::optional<WaitPoint> news_point() noexcept = 0;
   // To be called before it is slept: else a guarded link shows what a dead process had.
-  void look_for_news() noexcept {
-    if (stream_) {
-      stream_->look_for_news();
-    } else {
-      messages_->look_for_news();
-    }
-  }
+  virtual void look_for_news() noexcept = 0;
 
- private:
-  explicit LinkSink(LinkWriter messages) noexcept;
-  explicit LinkSink(StreamWriter stream) noexcept;
-  [[nodiscard]] const LinkShape& shape() const noexcept {
-    return stream_ ? stream_->shape() : messages_->shape();
-  }
+ protected:
+  // The place of `bytes`, into place_.
+  [[nodiscard]] virtual Transfer open(std::uint32_t bytes) noexcept = 0;
+  // Publishes what is in place_.
+  virtual void publish() noexcept = 0;
+  // Nothing of what is in place_ will be published.
+  virtual void drop() noexcept {}
 
-  std::optional<LinkWriter> messages_;  // exactly one of the two
-  std::optional<StreamWriter> stream_;  // holds a value
-  WireKind kind_ = WireKind::kStream;
-  std::uint32_t message_bytes_max_ = 0;
-  bool is_open_ = false;
+  WireForm form_;
   std::uint32_t open_bytes_ = 0;
   StreamParts<std::byte> place_;
+
+ private:
+  bool is_open_ = false;
 };
 
 }  // namespace slipring::wire

@@ -8,7 +8,7 @@ namespace slipring::wire {
 
 std::optional<ErrorReason> ReceivingSide::open(const Open& open, std::uint64_t first,
                                                bool resumes) noexcept {
-  if (!sink_.takes(open.kind, open.message_bytes_max)) return ErrorReason::kMismatch;
+  if (const std::optional<ErrorReason> reason = sink_.refuses(open.form)) return reason;
   const std::optional<std::uint64_t> arrived = ledger_.arrived(open.session);
   if (!arrived && resumes && ledger_.has_forgotten()) return ErrorReason::kForgotten;
   open_ = open;
@@ -25,16 +25,23 @@ bool ReceivingSide::is_next(const FrameHeader& header) const noexcept {
     return header.offset == filled_ && header.total == total_ && header.span == span_;
   }
   if (header.offset != 0) return false;
-  switch (open_.kind) {
+  const WireForm& form = open_.form;
+  switch (form.kind) {
     case WireKind::kStream:
       return header.total == header.span && header.total <= kFragmentBytesMax &&
              header.total <= sink_.place_bytes_max();
+    case WireKind::kValues:
+      return header.total == std::uint64_t{header.span} * form.message_bytes_max &&
+             header.total <= sink_.place_bytes_max();
     case WireKind::kSlots:
-      return header.total == open_.message_bytes_max && header.span == 1;
+      return header.total == form.message_bytes_max && header.span == 1;
+    case WireKind::kPooled:
+      return header.span == 1 && (header.total == form.message_bytes_max ||
+                                  header.total == form.message_bytes_max + form.buffer_bytes);
     case WireKind::kRecords:
       break;
   }
-  return header.total <= open_.message_bytes_max && header.total < header.span;
+  return header.total <= form.message_bytes_max && header.total < header.span;
 }
 
 std::optional<Transfer> ReceivingSide::begin(const FrameHeader& header) noexcept {
@@ -43,7 +50,6 @@ std::optional<Transfer> ReceivingSide::begin(const FrameHeader& header) noexcept
   wanted_bytes_ = header.total;
   const Transfer answer = sink_.reserve(header.total);
   if (answer != Transfer::kDone) return answer;
-  cost_ += cost_of(open_.kind, header.total);
   total_ = header.total;
   span_ = header.span;
   filled_ = 0;
@@ -59,12 +65,15 @@ void ReceivingSide::end() noexcept {
   if (filled_ != total_) return;
   ledger_.note(open_.session, arrived_ + span_, sink_.position_after());
   sink_.commit();
+  cost_ += cost_of(open_.form, total_);
   arrived_ += span_;
 }
 
 void ReceivingSide::abort_before(std::uint64_t position) noexcept {
   // Heard before, and what it lets live has arrived since.
   if (position < arrived_) return;
+  // The sender has counted it.
+  if (sink_.is_open()) cost_ += cost_of(open_.form, total_);
   sink_.abandon();
   sink_.abort_published();
   if (position != aborted_) stood_ = arrived_;
@@ -87,7 +96,7 @@ bool ReceivingSide::end_stream(std::uint64_t position) noexcept {
 }
 
 std::uint64_t ReceivingSide::limit() const noexcept {
-  return std::max(told_limit_, cost_ + sink_.credit(open_.message_bytes_max));
+  return std::max(told_limit_, cost_ + sink_.credit(open_.form));
 }
 
 bool ReceivingSide::has_news() const noexcept {
@@ -96,7 +105,7 @@ bool ReceivingSide::has_news() const noexcept {
   if (more == 0) return false;
   // A sender that may send its longest message is not kept waiting: tell it now and then.
   const std::uint64_t longest =
-      open_.kind == WireKind::kStream ? 1 : cost_of(open_.kind, open_.message_bytes_max);
+      open_.form.kind == WireKind::kStream ? 1 : cost_of(open_.form, open_.form.message_bytes_max);
   const bool may_wait = told_limit_ >= cost_ && told_limit_ - cost_ >= longest;
   return !may_wait || more >= sink_.capacity() / 4;
 }

@@ -50,7 +50,7 @@ Transfer SendingSide::take_piece() noexcept {
   Piece piece;
   const Transfer answer = source_.next(piece, std::min<std::uint64_t>(left, kFragmentBytesMax));
   if (answer != Transfer::kDone) return answer;
-  const std::uint64_t cost = cost_of(source_.kind(), piece.size());
+  const std::uint64_t cost = cost_of(source_.form(), piece.size());
   if (source_.has_abort() || cost > left) {
     source_.put_back(piece);
     is_short_of_credit_ = cost > left;
@@ -87,7 +87,8 @@ bool SendingSide::put_frames(FrameWriter& out, bool checks_data) noexcept {
     if (source_.has_abort() && source_.take_abort()) {
       abort_due_ = true;
       // In the middle of its fragments it is covered; a writer that says otherwise lies, and the
-      // receiver finds that out.
+      // receiver finds that out.  One of which nothing was sent costs nothing there.
+      if (piece_ && piece_sent_ == 0) cost_ -= cost_of(source_.form(), piece_->size());
       piece_.reset();
       sent_ = source_.cursor();
     }

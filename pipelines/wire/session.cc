@@ -163,16 +163,24 @@ void Session::on_hello() noexcept {
   WirePort* const port = book_->find(hello->link, other(hello->side));
   if (port == nullptr) return refuse(ErrorReason::kUnknownLink);
   if (!take_port(*port, hello->session)) return refuse(ErrorReason::kBusyLink);
-  agree(hello->features & offered());
   begin_sides();
-  welcome_due_ = true;
-  state_ = State::kOpening;
+  agree(hello->features & offered());
 }
 
 void Session::agree(std::uint32_t features) noexcept {
+  features_ = features;
   checks_data_ = (features & kDataChecks) != 0;
   tells_drops_ = (features & kTellsDrops) != 0;
   parser_.check_data(checks_data_);
+  welcome_due_ = book_ != nullptr;
+  state_ = State::kOpening;
+  const bool is_known = !sending_ || !port_->source().form().is_long();
+  if (!is_known && (features & kLongOpens) == 0) refuse(ErrorReason::kTooOld);
+}
+
+// What not everybody knows is opened once the other side has said that it does.
+bool Session::may_open() const noexcept {
+  return open_due_ && (!port_->source().form().is_long() || state_ == State::kOpening);
 }
 
 void Session::on_welcome() noexcept {
@@ -181,7 +189,6 @@ void Session::on_welcome() noexcept {
   if (!features) return fail(name_of(Fault::kMalformed));
   if ((*features & ~offered()) != 0) return fail("a welcome to what was not offered");
   agree(*features);
-  state_ = State::kOpening;
 }
 
 void Session::on_open() noexcept {
@@ -290,7 +297,7 @@ bool Session::is_bye_due() const noexcept {
 bool Session::has_output() const noexcept {
   if (error_due_) return true;
   if (state_ == State::kEnded) return false;
-  if (hello_due_ || welcome_due_ || (open_due_ && !welcome_due_) || bye_due_) return true;
+  if (hello_due_ || welcome_due_ || may_open() || bye_due_) return true;
   if (state_ == State::kGreeting || state_ == State::kOpening)
     return preamble_due_ && book_ == nullptr;
   if (first_ack_due_ || ping_due_ || pong_due_ || is_bye_due()) return true;
@@ -309,7 +316,7 @@ void Session::put_hello(FrameWriter& out) noexcept {
 void Session::put_open(FrameWriter& out) noexcept {
   std::array<std::byte, kControlBytesMax> payload;
   const LinkSource& source = port_->source();
-  const Open open{port_->source_session().id(), source.kind(), source.message_bytes_max()};
+  const Open open{port_->source_session().id(), source.form()};
   const std::uint8_t flags = port_->source_session().is_welcomed() ? kResumes : std::uint8_t{0};
   out.put(header_of(FrameType::kOpen, source.done(), flags),
           std::span(payload).first(encode(open, payload)));
@@ -347,13 +354,11 @@ void Session::put_greetings(FrameWriter& out) noexcept {
   if (hello_due_ && out.has_room_for(kControlBytesMax)) put_hello(out);
   if (welcome_due_ && out.has_room_for(kControlBytesMax)) {
     std::array<std::byte, kControlBytesMax> payload;
-    const std::uint32_t features =
-        (checks_data_ ? kDataChecks : 0) | (tells_drops_ ? kTellsDrops : 0);
     out.put(header_of(FrameType::kWelcome),
-            std::span(payload).first(encode_welcome(features, payload)));
+            std::span(payload).first(encode_welcome(features_, payload)));
     welcome_due_ = false;
   }
-  if (open_due_ && out.has_room_for(kControlBytesMax)) put_open(out);
+  if (may_open() && out.has_room_for(kControlBytesMax)) put_open(out);
 }
 
 void Session::put_running(FrameWriter& out) noexcept {

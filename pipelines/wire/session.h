@@ -112,9 +112,10 @@ class Session {
   friend class SessionTestAccess;
   [[nodiscard]] LinkSide side() const noexcept { return port_->side(); }
   [[nodiscard]] std::uint32_t offered() const noexcept {
-    return (options_.checks_data ? kDataChecks : 0) | kTellsDrops;
+    return (options_.checks_data ? kDataChecks : 0) | kTellsDrops | kLongOpens;
   }
   void agree(std::uint32_t features) noexcept;
+  [[nodiscard]] bool may_open() const noexcept;
   void end(SessionEnd how) noexcept;
   void fail(const char* what) noexcept;
   void refuse(ErrorReason reason) noexcept;
@@ -151,7 +152,8 @@ class Session {
   std::optional<SendingSide> sending_;
   std::optional<ReceivingSide> receiving_;
   bool checks_data_ = false;
-  bool tells_drops_ = false;  // both can
+  std::uint32_t features_ = 0;  // agreed on
+  bool tells_drops_ = false;    // of these
   bool is_blocked_ = false;
   bool was_running_ = false;
 

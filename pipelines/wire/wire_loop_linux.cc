@@ -23,6 +23,9 @@ bool is_fatal(ErrorReason reason) noexcept {
     case ErrorReason::kMismatch:
     case ErrorReason::kForgotten:
     case ErrorReason::kForeignWriter:
+    case ErrorReason::kOtherType:
+    case ErrorReason::kByteOrder:
+    case ErrorReason::kTooOld:
       return true;
     default:
       return false;
@@ -302,6 +305,12 @@ void WireLoop::end_dial(Client& client, std::uint64_t now_ns) noexcept {
       report(WireEvent::Kind::kRefused, client.link, session.words(), dial.is_over);
       break;
     default:
+      if (session.refusal() && is_fatal(*session.refusal())) {  // by us
+        dial.is_over = true;
+        has_failed_ = true;
+        report(WireEvent::Kind::kRefused, client.link, session.words(), true);
+        break;
+      }
       // A server that is not there is said once, not with every try.
       if (client.is_told || dial.fault != fault) {
         report(WireEvent::Kind::kBroken, client.link, fault.empty() ? session.words() : fault);

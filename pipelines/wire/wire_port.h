@@ -4,12 +4,14 @@
 // beside it.  At any time at most one session uses it.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "core/error/result.h"
+#include "pipelines/link/link_observer.h"
 #include "pipelines/wire/arrival_ledger.h"
 #include "pipelines/wire/frame.h"
 #include "pipelines/wire/link_sink.h"
@@ -76,17 +78,17 @@ class WirePort {
   void finish() noexcept { is_over_ = true; }
 
  private:
-  Status open_source(const SegmentDirectory& directory, std::uint64_t created_ns,
+  Status open_source(const SegmentDirectory& directory, const LinkReport& link,
                      const WirePortOptions& options) noexcept;
-  Status open_sink(const SegmentDirectory& directory, std::uint64_t created_ns,
+  Status open_sink(const SegmentDirectory& directory, const LinkReport& link,
                    const WirePortOptions& options) noexcept;
 
   LinkSide side_ = LinkSide::kSender;
   std::string link_;
   std::string wire_name_;
-  std::optional<LinkSource> source_;
+  std::unique_ptr<LinkSource> source_;
   std::optional<SourceSession> source_session_;
-  std::optional<LinkSink> sink_;
+  std::unique_ptr<LinkSink> sink_;
   std::optional<ArrivalLedger> ledger_;
   SessionId opened_;
   Session* user_ = nullptr;

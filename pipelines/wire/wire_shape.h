@@ -1,6 +1,7 @@
-// Which links a wire carries, and what a message takes of the ring that it is going to.
+// Which links a wire carries, as what, and what a message takes of the ring that it is going to.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 
 #include "core/error/result.h"
@@ -15,39 +16,54 @@ inline constexpr std::uint64_t kLinkBytesMax = std::uint64_t{1} << 31;
 
 // Errors: kUnsupported.
 [[nodiscard]] inline Status check_wire_shape(const LinkShape& shape) noexcept {
-  const auto refused = [](const char* doing) { return Error{ErrorCode::kUnsupported, 0, doing}; };
-  if (shape.pool_buffer_count != 0) return refused("carry the buffers of a pool over a wire");
-  if (shape.kind == SegmentKind::kValueLink) {
-    return refused("carry typed values over a wire: their bytes are this machine's own");
-  }
-  const std::uint64_t bytes =
-      is_counted_in_bytes(shape) ? shape.capacity_bytes : std::uint64_t{shape.slot_bytes};
+  const std::uint64_t bytes = is_counted_in_bytes(shape)
+                                  ? shape.capacity_bytes
+                                  : shape.slot_bytes + shape.pool_buffer_bytes;
   if (bytes <= kLinkBytesMax) return {};
-  return Error{ErrorCode::kUnsupported, 0, "carry so large a ring over a wire", bytes,
+  return Error{ErrorCode::kUnsupported, 0, "carry so large a ring, or buffer, over a wire", bytes,
                kLinkBytesMax};
 }
 
-[[nodiscard]] inline WireKind wire_kind_of(const LinkShape& shape) noexcept {
-  if (shape.kind == SegmentKind::kStreamLink) return WireKind::kStream;
-  return shape.kind == SegmentKind::kSlotLink ? WireKind::kSlots : WireKind::kRecords;
+// Of this machine.
+[[nodiscard]] constexpr ByteOrder own_byte_order() noexcept {
+  return std::endian::native == std::endian::little ? ByteOrder::kLittle : ByteOrder::kBig;
 }
 
-// The longest message; of slots, every one; of a stream, 0.  Requires: check_wire_shape() is ok.
-[[nodiscard]] inline std::uint32_t message_bytes_max_of(const LinkShape& shape) noexcept {
-  switch (wire_kind_of(shape)) {
-    case WireKind::kRecords:
-      return static_cast<std::uint32_t>(record_max_payload_bytes(shape.capacity_bytes));
-    case WireKind::kSlots:
-      return shape.slot_bytes;
-    case WireKind::kStream:
+// What is said of a link before anything of it is carried.  Requires: check_wire_shape() is ok.
+[[nodiscard]] inline WireForm wire_form_of(const LinkShape& shape) noexcept {
+  WireForm form;
+  switch (shape.kind) {
+    case SegmentKind::kStreamLink:
+      form.kind = WireKind::kStream;
+      break;
+    case SegmentKind::kValueLink:
+      form = {WireKind::kValues, own_byte_order(), shape.slot_bytes, shape.value_mark, 0};
+      break;
+    case SegmentKind::kSlotLink:
+      form.kind = shape.pool_buffer_count != 0 ? WireKind::kPooled : WireKind::kSlots;
+      form.message_bytes_max = shape.slot_bytes;
+      if (shape.pool_buffer_count != 0) form.buffer_bytes = shape.pool_buffer_bytes;
+      break;
+    default:
+      form.message_bytes_max =
+          static_cast<std::uint32_t>(record_max_payload_bytes(shape.capacity_bytes));
       break;
   }
-  return 0;
+  return form;
 }
 
-// What a message takes of the credit that the receiver gives.
-[[nodiscard]] inline std::uint64_t cost_of(WireKind kind, std::uint64_t message_bytes) noexcept {
-  return kind == WireKind::kStream ? message_bytes : record_detail::whole_bytes(message_bytes);
+// What a message takes of the credit that the receiver gives; a buffer counts with its slot.
+[[nodiscard]] inline std::uint64_t cost_of(const WireForm& form,
+                                           std::uint64_t message_bytes) noexcept {
+  switch (form.kind) {
+    case WireKind::kStream:
+    case WireKind::kValues:
+      return message_bytes;
+    case WireKind::kPooled:
+      return record_detail::whole_bytes(form.message_bytes_max);
+    default:
+      return record_detail::whole_bytes(message_bytes);
+  }
 }
 
 }  // namespace slipring::wire

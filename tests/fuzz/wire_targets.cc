@@ -33,7 +33,9 @@ std::string sound_stream(bool is_sender) {
   const wire::Hello hello{wire::LinkSide::kSender, wire::kDataChecks, {1, 2}, "line"};
   put(FrameType::kHello, 0, wire::encode(hello, payload));
   put(FrameType::kWelcome, 0, wire::encode_welcome(wire::kDataChecks, payload));
-  const wire::Open open{{1, 2}, wire::WireKind::kRecords, 2040};
+  wire::Open open{{1, 2}, {}};
+  open.form.message_bytes_max = 2040;
+  if (!is_sender) open.form = {wire::WireKind::kPooled, wire::ByteOrder::kNeutral, 64, 0, 4096};
   put(FrameType::kOpen, 64, wire::encode(open, payload));
   put(FrameType::kAck, 128, wire::encode_ack(4096, payload));
   if (is_sender) {
@@ -152,7 +154,11 @@ class WireFramesParser {
       tally.look_at(std::as_bytes(std::span(hello->link.data(), hello->link.size())));
     }
     if (const auto open = wire::decode_open(parser.control())) {
+      const wire::WireForm& form = open->form;
       tally.expect(!open->session.is_none(), "a session without a number");
+      tally.expect(!form.is_long() || form.message_bytes_max != 0, "messages without a length");
+      tally.expect((form.kind == wire::WireKind::kPooled) == (form.buffer_bytes != 0),
+                   "a pool without a length, or a length without a pool");
     }
     static_cast<void>(wire::decode_welcome(parser.control()));
     static_cast<void>(wire::decode_ack(parser.control()));

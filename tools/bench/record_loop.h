@@ -124,8 +124,9 @@ CellResult run_records(const CellSettings& settings) {
   result.value = result.stalled ? 0 : outcome.messages_per_second * static_cast<double>(kSizeBytes);
   result.message_count = outcome.received;
   const std::uint64_t sent = point.sent_and_one.look() - 1;
-  result.faults = {sent > outcome.received ? sent - outcome.received : 0, outcome.reordered,
-                   outcome.torn};
+  // What a consumer that gave up has left in the ring is not lost.
+  const bool is_short = !result.stalled && sent > outcome.received;
+  result.faults = {is_short ? sent - outcome.received : 0, outcome.reordered, outcome.torn};
   return result;
 }
 

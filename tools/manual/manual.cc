@@ -20,6 +20,8 @@
 namespace slipring::tools {
 namespace {
 
+constexpr std::string_view kManCommand = "man";
+constexpr std::string_view kCompletionCommand = "completion";
 constexpr mode_t kPageMode = 0644;
 
 // Replaces the file in one step.  0, or an errno.
@@ -71,7 +73,7 @@ ExitStatus write_pages(const ManRequest& request, std::span<const CommandManual>
   for (const Page& page : pages) {
     const std::string path = request.out + "/" + page.file;
     if (const int os_errno = write_file(path, page.text); os_errno != 0) {
-      return complain(kManText.name, "cannot write " + path,
+      return complain(kManCommand, "cannot write " + path,
                       Error{code_of(os_errno), os_errno, "write a manual page"});
     }
     json.element(path);
@@ -87,7 +89,7 @@ ExitStatus write_pages(const ManRequest& request, std::span<const CommandManual>
 ExitStatus man(const ManRequest& request, std::span<const CommandManual> manuals) {
   if (!request.out.empty()) {
     if (request.command.empty()) return write_pages(request, manuals);
-    complain(kManText.name, "COMMAND and --out exclude each other: --out writes every page");
+    complain(kManCommand, "COMMAND and --out exclude each other: --out writes every page");
     return ExitStatus::kUsage;
   }
   if (request.command.empty()) {
@@ -99,7 +101,7 @@ ExitStatus man(const ManRequest& request, std::span<const CommandManual> manuals
     print_text(request.json, "page", man_page(manual));
     return ExitStatus::kOk;
   }
-  complain(kManText.name, "there is no command '" + request.command +
+  complain(kManCommand, "there is no command '" + request.command +
                               "'; `slipring --help` lists those there are");
   return ExitStatus::kNotFound;
 }
@@ -110,16 +112,16 @@ ExitStatus completion(const CompletionRequest& request, std::span<const CommandM
     return ExitStatus::kOk;
   }
   if (request.shell != "names") {
-    complain(kCompletionText.name,
+    complain(kCompletionCommand,
              "'" + request.shell + "' is no shell that there are completions for: bash, zsh, fish");
     return ExitStatus::kUsage;
   }
   ExitStatus status = ExitStatus::kOk;
-  const std::optional<SegmentDirectory> directory = open_directory(kCompletionText.name, status);
+  const std::optional<SegmentDirectory> directory = open_directory(kCompletionCommand, status);
   if (!directory) return status;
   Result<std::vector<std::string>> names = list_segments(*directory);
   if (!names) {
-    return complain(kCompletionText.name, "cannot list " + directory->path(), names.error());
+    return complain(kCompletionCommand, "cannot list " + directory->path(), names.error());
   }
   JsonWriter json;
   json.begin_document();

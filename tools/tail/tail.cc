@@ -7,7 +7,9 @@
 #include <cstdio>
 #include <optional>
 #include <string_view>
+#include <utility>
 
+#include "pipelines/link/broadcast_tap.h"
 #include "pipelines/link/link_tap.h"
 #include "platform/wait/clock.h"
 #include "platform/wait/waiter.h"
@@ -81,13 +83,8 @@ ExitStatus complain_attach(const SegmentDirectory& directory, const TailRequest&
     return ExitStatus::kNotFound;
   }
   if (error.code == ErrorCode::kUnsupported) {
-    const bool is_board = error.found == static_cast<std::uint64_t>(SegmentKind::kBoard);
-    complain(kCommand,
-             "cannot listen to " + request.name +
-                 (is_board ? ": a board has numbers and no messages; `slipring stat` shows them"
-                           : ": each reader of a broadcast link gets every message, and takes none "
-                             "from others; `slipring get topic:" +
-                                 request.name + "` is one"));
+    complain(kCommand, "cannot listen to " + request.name +
+                           ": a board has numbers and no messages; `slipring stat` shows them");
     return ExitStatus::kFailure;
   }
   return complain(kCommand, "cannot listen to " + request.name, error);
@@ -103,27 +100,33 @@ std::optional<std::uint64_t> read_count(const TailRequest& request) {
   return std::nullopt;
 }
 
-bool has_news(const std::vector<LinkTap>& taps) {
-  return std::any_of(taps.begin(), taps.end(), [](const LinkTap& tap) { return tap.has_news(); });
+// Below, a Tap is a LinkTap or a BroadcastTap.
+
+template <typename Tap>
+bool has_news(const std::vector<Tap>& taps) {
+  return std::any_of(taps.begin(), taps.end(), [](const Tap& tap) { return tap.has_news(); });
 }
 
 // Whoever has written has closed, and somebody has.
-bool is_over(const std::vector<LinkTap>& taps) {
-  return std::any_of(taps.begin(), taps.end(), [](const LinkTap& tap) { return tap.is_over(); }) &&
+template <typename Tap>
+bool is_over(const std::vector<Tap>& taps) {
+  return std::any_of(taps.begin(), taps.end(), [](const Tap& tap) { return tap.is_over(); }) &&
          std::all_of(taps.begin(), taps.end(),
-                     [](const LinkTap& tap) { return tap.is_over() || !tap.has_begun(); });
+                     [](const Tap& tap) { return tap.is_over() || !tap.has_begun(); });
 }
 
-std::uint64_t lost_of(const std::vector<LinkTap>& taps) {
+template <typename Tap>
+std::uint64_t lost_of(const std::vector<Tap>& taps) {
   std::uint64_t lost = 0;
-  for (const LinkTap& tap : taps) lost += tap.lost();
+  for (const Tap& tap : taps) lost += tap.lost();
   return lost;
 }
 
 // One round through the lanes: whether there was anything.
-bool show_round(const TailRequest& request, std::vector<LinkTap>& taps, std::uint64_t& left) {
+template <typename Tap>
+bool show_round(const TailRequest& request, std::vector<Tap>& taps, std::uint64_t& left) {
   bool has_moved = false;
-  for (LinkTap& tap : taps) {
+  for (Tap& tap : taps) {
     if (left == 0) return true;
     TappedMessage message;
     const TapAnswer answer = tap.next(message);
@@ -135,7 +138,8 @@ bool show_round(const TailRequest& request, std::vector<LinkTap>& taps, std::uin
   return has_moved;
 }
 
-void listen(const TailRequest& request, std::vector<LinkTap>& taps, std::uint64_t left) {
+template <typename Tap>
+ExitStatus listen(const TailRequest& request, std::vector<Tap>& taps, std::uint64_t left) {
   const std::atomic<bool>& stop = heed_stop_signals();
   Waiter waiter({.strategy = WaitStrategy::kSleep});
   std::uint64_t lost = 0;
@@ -151,6 +155,8 @@ void listen(const TailRequest& request, std::vector<LinkTap>& taps, std::uint64_
         {}, [&] { return has_news(taps) || is_over(taps) || stop.load(std::memory_order_relaxed); },
         deadline_after(kLookNs)));
   }
+  die_of_stop_signal();
+  return ExitStatus::kOk;
 }
 
 }  // namespace
@@ -165,12 +171,18 @@ ExitStatus tail(const TailRequest& request) {
   ExitStatus status = ExitStatus::kOk;
   const std::optional<SegmentDirectory> directory = open_directory(kCommand, status);
   if (!directory) return status;
-  Result<std::vector<LinkTap>> taps = LinkTap::attach(
-      *directory, request.name, request.unread ? TapStart::kUnread : TapStart::kNew);
-  if (!taps) return complain_attach(*directory, request, taps.error());
-  listen(request, *taps, *left);
-  die_of_stop_signal();
-  return ExitStatus::kOk;
+  const TapStart start = request.unread ? TapStart::kUnread : TapStart::kNew;
+  Result<std::vector<LinkTap>> taps = LinkTap::attach(*directory, request.name, start);
+  if (taps) return listen(request, *taps, *left);
+  if (taps.error().code != ErrorCode::kUnsupported ||
+      taps.error().found != static_cast<std::uint64_t>(SegmentKind::kBroadcastLink)) {
+    return complain_attach(*directory, request, taps.error());
+  }
+  Result<BroadcastTap> topic = BroadcastTap::attach(*directory, request.name, start);
+  if (!topic) return complain_attach(*directory, request, topic.error());
+  std::vector<BroadcastTap> one;
+  one.push_back(std::move(topic).value());
+  return listen(request, one, *left);
 }
 
 }  // namespace slipring::tools

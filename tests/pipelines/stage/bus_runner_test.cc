@@ -99,8 +99,8 @@ TEST_CASE("bus: a link's end is on another machine, whoever calls, guarded or na
       pair.expect_more();
       // Each side says so for itself, and numbers may be there before it does.
       const BoardObserver far_wire = pair.far_board("numbers-wire");
-      CHECK(eventually([&] { return wire.value_of("connected") == 1; }, 60));
-      CHECK(eventually([&] { return far_wire.value_of("connected") == 1; }, 60));
+      CHECK(eventually([&] { return wire.value_of("connected") == 1; }));
+      CHECK(eventually([&] { return far_wire.value_of("connected") == 1; }));
       // `ls`, `stat` and `top` see the link as any other.
       Result<LinkObserver> link = LinkObserver::attach(pair.far_segments, "far.numbers");
       REQUIRE(link.ok());

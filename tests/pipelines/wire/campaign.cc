@@ -33,6 +33,14 @@ std::unique_ptr<CutExchange> make_exchange(WireKind kind, LinkSide client) {
     here = stream_link_shape(512);
     there = stream_link_shape(1024);
   }
+  if (kind == WireKind::kValues) {
+    here = text_values(20);
+    there = text_values(11);
+  }
+  if (kind == WireKind::kPooled) {
+    here = pooled_slots(16, 12);
+    there = pooled_slots(32, 9);
+  }
   return std::make_unique<CutExchange>(here, there, client);
 }
 
@@ -41,7 +49,7 @@ Totals run_cuts(std::uint64_t count, std::uint64_t seed) {
   std::mt19937_64 draw(seed);
   constexpr std::uint64_t kRoundsAnExchange = 200;
   while (totals.done < count) {
-    const auto kind = static_cast<WireKind>(1 + draw() % 3);
+    const auto kind = static_cast<WireKind>(1 + draw() % 5);
     const LinkSide client = draw() % 2 == 0 ? LinkSide::kSender : LinkSide::kReceiver;
     const std::unique_ptr<CutExchange> exchange = make_exchange(kind, client);
     const CutExchange::Lengths lengths = exchange->measure();
@@ -77,7 +85,7 @@ Totals run_many_kills(std::uint64_t count, std::uint64_t seed) {
     KillOptions options;
     options.seed = draw();
     options.kill_count = 100;
-    options.kind = static_cast<WireKind>(1 + draw() % 3);
+    options.kind = static_cast<WireKind>(1 + draw() % 5);
     options.dials = draw() % 2 == 0 ? LinkSide::kSender : LinkSide::kReceiver;
     const KillReport report = run_kills(options);
     totals.done += report.kills;

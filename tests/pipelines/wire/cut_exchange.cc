@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "pipelines/link/link_observer.h"
+
 namespace slipring::wire {
 namespace {
 
@@ -22,7 +24,7 @@ std::string text_of(std::uint64_t number, std::size_t bytes) {
 }  // namespace
 
 CutExchange::CutExchange(const LinkShape& here, const LinkShape& there, LinkSide client)
-    : here_(here), there_(there), client_(client), slot_bytes_(here.slot_bytes) {
+    : here_(here), there_(there), client_(client) {
   here_.start(LinkSide::kSender);
   there_.start(LinkSide::kReceiver);
   kind_ = here_.port->source().kind();
@@ -30,17 +32,16 @@ CutExchange::CutExchange(const LinkShape& here, const LinkShape& there, LinkSide
     stream_writer_.emplace(must(StreamWriter::attach(here_.segments, kLink)));
     stream_reader_.emplace(must(StreamReader::attach(there_.segments, kLink)));
   } else {
-    writer_.emplace(must(LinkWriter::attach(here_.segments, kLink)));
-    reader_.emplace(must(LinkReader::attach(there_.segments, kLink)));
+    programs_ = MessagePrograms::start(here_.segments, there_.segments, kLink, here);
   }
 }
 
 void CutExchange::write(std::size_t bytes) {
-  if (kind_ == WireKind::kSlots) bytes = slot_bytes_;
+  if (programs_) bytes = programs_->length(message_count_, bytes);
   const std::string text = text_of(message_count_, bytes);
   ++message_count_;
   if (kind_ != WireKind::kStream) {
-    push(*writer_, text);
+    REQUIRE(programs_->push(text));
     expected_.push_back(text);
     return;
   }
@@ -69,8 +70,7 @@ void CutExchange::read(bool aborted_is_gone) {
     stream_expected_.erase(0, got.size());
     return;
   }
-  reader_->skip_aborted();
-  for (const std::string& got : pop_all(*reader_)) {
+  for (const std::string& got : programs_->pop_all()) {
     if (aborted_is_gone) drop_aborted();
     // What was aborted may be missing.
     while (!expected_.empty() && read_count_ < aborted_below_ && expected_.front() != got) {
@@ -97,13 +97,13 @@ void CutExchange::drop_aborted() {
 }
 
 std::uint64_t CutExchange::dropped_here() const {
-  if (!writer_) return stream_writer_->drops().dropped.bytes;
-  return writer_->drops().dropped.messages + here_.port->source_session().dropped_on_way();
+  if (!programs_) return stream_writer_->drops().dropped.bytes;
+  return programs_->drops().messages + here_.port->source_session().dropped_on_way();
 }
 
 std::uint64_t CutExchange::dropped_there() const {
   const Dropped told = here_.port->source_session().dropped_there();
-  return writer_ ? told.messages : told.bytes;
+  return programs_ ? told.messages : told.bytes;
 }
 
 // The sender has been told what the receiver's reader has dropped, and the two make up for all that
@@ -117,8 +117,16 @@ std::string CutExchange::judge_drops() const {
   }
   const std::uint64_t counted = dropped_here() + dropped_there();
   if (missing_ > counted) return "what is missing was not counted";
-  if (writer_ && missing_ < counted) return "something was counted that is not missing";
+  if (programs_ && missing_ < counted) return "something was counted that is not missing";
   return {};
+}
+
+// Everything is read or aborted, and acknowledged: every buffer has come back.
+std::string CutExchange::judge_buffers() const {
+  if (!programs_) return {};
+  if (programs_->lent_here() != 0) return "a buffer here did not come back";
+  const LinkObserver there = must(LinkObserver::attach(there_.segments, kLink));
+  return there.report().pool_lent_count == 0 ? "" : "a buffer there did not come back";
 }
 
 void CutExchange::restart(Killed killed) {
@@ -148,8 +156,8 @@ std::string CutExchange::run(const Round& round) {
   connect(round.cut, round, false);
   if (round.reads_early) read(false);
   if (round.aborts) {
-    if (writer_) {
-      writer_->abort_published();
+    if (programs_) {
+      programs_->abort();
     } else {
       stream_writer_->abort_published();
     }
@@ -174,6 +182,7 @@ std::string CutExchange::run(const Round& round) {
   if (here_.port->source().done() != here_.port->source().cursor()) return "not acknowledged";
   connection_->run();
   if (std::string fault = judge_drops(); !fault.empty()) return fault;
+  if (std::string fault = judge_buffers(); !fault.empty()) return fault;
   connection_.reset();
   return {};
 }
@@ -189,6 +198,39 @@ CutExchange::Lengths CutExchange::measure() {
   read(false);
   REQUIRE(fault_.empty());
   return lengths;
+}
+
+void cut_everywhere(const CutScene& scene, LinkSide client, bool aborts) {
+  CutExchange exchange(scene.here, scene.there, client);
+  const CutExchange::Lengths lengths = exchange.measure();
+  std::size_t cuts = 0;
+  std::size_t faults = 0;
+  const auto run = [&](const Cut& cut) {
+    CutExchange::Round round;
+    round.cut = cut;
+    round.killed = static_cast<Killed>(cuts % kKilledCount);
+    round.aborts = aborts;
+    round.reads_early = cuts % 3 == 0;
+    const std::string fault = exchange.run(round);
+    ++cuts;
+    if (fault.empty()) return true;
+    ++faults;
+    FAIL_CHECK(scene.name << ": cut after " << cut.to_server << " bytes to the server, "
+                          << cut.to_client << " to the client, killed "
+                          << static_cast<int>(round.killed) << ": " << fault);
+    return false;
+  };
+  for (std::size_t at = 0; at <= lengths.to_server; ++at) {
+    if (!run({at, SIZE_MAX})) return;
+  }
+  for (std::size_t at = 0; at <= lengths.to_client; ++at) {
+    if (!run({SIZE_MAX, at})) return;
+  }
+  MESSAGE(std::string(scene.name),
+          std::string(client == LinkSide::kSender ? ", the sender dials" : ", the receiver dials"),
+          std::string(aborts ? ", with an abort" : ""), ": ", cuts, " cuts, ",
+          exchange.message_count(), " messages, ", exchange.dropped_here(), " and ",
+          exchange.dropped_there(), " dropped here and there, ", faults, " faults");
 }
 
 }  // namespace slipring::wire

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 
+#include "tests/pipelines/wire/message_programs.h"
 #include "tests/pipelines/wire/wire_fixture.h"
 
 namespace slipring::wire {
@@ -56,14 +57,13 @@ class CutExchange {
   void drop_aborted();
   void restart(Killed killed);
   [[nodiscard]] std::string judge_drops() const;
+  [[nodiscard]] std::string judge_buffers() const;
 
   Machine here_;
   Machine there_;
   LinkSide client_;
   WireKind kind_;
-  std::uint32_t slot_bytes_;
-  std::optional<LinkWriter> writer_;
-  std::optional<LinkReader> reader_;
+  std::unique_ptr<MessagePrograms> programs_;  // or, of a stream
   std::optional<StreamWriter> stream_writer_;
   std::optional<StreamReader> stream_reader_;
   std::unique_ptr<Connection> connection_;
@@ -76,5 +76,15 @@ class CutExchange {
   std::size_t stream_aborted_ = 0;  // bytes at its front that need not be read
   std::string fault_;
 };
+
+// An exchange that a cut runs through.
+struct CutScene {
+  const char* name;
+  LinkShape here;
+  LinkShape there;
+};
+
+// Cuts it after every byte in either direction; a round that goes wrong fails the test.
+void cut_everywhere(const CutScene& scene, LinkSide client, bool aborts);
 
 }  // namespace slipring::wire

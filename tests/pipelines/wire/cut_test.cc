@@ -18,53 +18,14 @@ namespace {
 using test::records;
 using test::slots;
 
-struct Scene {
-  const char* name;
-  LinkShape here;
-  LinkShape there;
-};
-
-std::array<Scene, 3> scenes() {
+std::array<CutScene, 3> scenes() {
   return {{{"records", records(1024), records(4096)},
            {"slots", slots(16, 24), slots(32, 24)},
            {"stream", stream_link_shape(512), stream_link_shape(1024)}}};
 }
 
-void cut_everywhere(const Scene& scene, LinkSide client, bool aborts) {
-  CutExchange exchange(scene.here, scene.there, client);
-  const CutExchange::Lengths lengths = exchange.measure();
-  std::size_t cuts = 0;
-  std::size_t faults = 0;
-  const auto run = [&](const Cut& cut) {
-    CutExchange::Round round;
-    round.cut = cut;
-    round.killed = static_cast<Killed>(cuts % kKilledCount);
-    round.aborts = aborts;
-    round.reads_early = cuts % 3 == 0;
-    const std::string fault = exchange.run(round);
-    ++cuts;
-    if (fault.empty()) return true;
-    ++faults;
-    FAIL_CHECK(scene.name << ": cut after " << cut.to_server << " bytes to the server, "
-                          << cut.to_client << " to the client, killed "
-                          << static_cast<int>(round.killed) << ": " << fault);
-    return false;
-  };
-  for (std::size_t at = 0; at <= lengths.to_server; ++at) {
-    if (!run({at, SIZE_MAX})) return;
-  }
-  for (std::size_t at = 0; at <= lengths.to_client; ++at) {
-    if (!run({SIZE_MAX, at})) return;
-  }
-  MESSAGE(std::string(scene.name),
-          std::string(client == LinkSide::kSender ? ", the sender dials" : ", the receiver dials"),
-          std::string(aborts ? ", with an abort" : ""), ": ", cuts, " cuts, ",
-          exchange.message_count(), " messages, ", exchange.dropped_here(), " and ",
-          exchange.dropped_there(), " dropped here and there, ", faults, " faults");
-}
-
 TEST_CASE("cut: after every byte, a new connection loses nothing and repeats nothing") {
-  for (const Scene& scene : scenes()) {
+  for (const CutScene& scene : scenes()) {
     for (const LinkSide client : {LinkSide::kSender, LinkSide::kReceiver}) {
       cut_everywhere(scene, client, false);
     }
@@ -72,7 +33,7 @@ TEST_CASE("cut: after every byte, a new connection loses nothing and repeats not
 }
 
 TEST_CASE("cut: an abort gets through, and takes nothing that came after it") {
-  for (const Scene& scene : scenes()) {
+  for (const CutScene& scene : scenes()) {
     for (const LinkSide client : {LinkSide::kSender, LinkSide::kReceiver}) {
       cut_everywhere(scene, client, true);
     }
@@ -93,7 +54,7 @@ std::string first_fault(CutExchange& exchange, Killed killed) {
 }
 
 TEST_CASE("cut, planted: a receiver that does not keep how far it was repeats") {
-  const Scene scene = scenes()[0];
+  const CutScene scene = scenes()[0];
   CutExchange exchange(scene.here, scene.there, LinkSide::kSender);
   exchange.while_dead = [](const SegmentDirectory& there) {
     REQUIRE(remove_segment(there, std::string(kLink) + ".wire-in").ok());

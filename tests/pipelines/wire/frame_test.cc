@@ -53,7 +53,8 @@ std::vector<std::byte> encoded() {
   const Hello hello{LinkSide::kSender, kDataChecks, session, "line"};
   out.put(header, std::span(payload).first(encode(hello, payload)));
   header.type = FrameType::kOpen;
-  const Open open{session, WireKind::kRecords, 2040};
+  Open open{session, {}};
+  open.form.message_bytes_max = 2040;
   out.put(header, std::span(payload).first(encode(open, payload)));
   header.type = FrameType::kData;
   header.span = 16;
@@ -169,12 +170,57 @@ TEST_CASE("frame: payloads of the wrong length or with impossible values are mal
   CHECK(!decode_hello(std::span(payload).first(10)));
   payload[0] = std::byte{3};
   CHECK(!decode_hello(std::span(payload).first(hello_bytes)));
-  const std::size_t open_bytes = encode(Open{{1, 2}, WireKind::kStream, 0}, payload);
+  const Open stream{{1, 2}, {WireKind::kStream}};
+  const std::size_t open_bytes = encode(stream, payload);
   CHECK(decode_open(std::span(payload).first(open_bytes))->session == SessionId{1, 2});
   payload[16] = std::byte{4};
   CHECK(!decode_open(std::span(payload).first(open_bytes)));
-  const std::size_t none_bytes = encode(Open{{}, WireKind::kStream, 0}, payload);
+  const Open none{{}, {WireKind::kStream}};
+  const std::size_t none_bytes = encode(none, payload);
   CHECK(!decode_open(std::span(payload).first(none_bytes)));
+}
+
+TEST_CASE("frame: a long opening says all of its kind, and nothing that is not of it") {
+  std::array<std::byte, kControlBytesMax> payload;
+  const WireForm values{WireKind::kValues, ByteOrder::kLittle, 24, 0x1234'5678'9abc'def0, 0};
+  const WireForm pooled{WireKind::kPooled, ByteOrder::kNeutral, 64, 0, 4096};
+  for (const WireForm& form : {values, pooled}) {
+    const std::size_t count = encode(Open{{1, 2}, form}, payload);
+    CHECK(count == 48);
+    const std::optional<Open> back = decode_open(std::span(payload).first(count));
+    REQUIRE(back);
+    CHECK(back->form == form);
+    CHECK(!decode_open(std::span(payload).first(24)));  // a kind that the short one does not know
+    // Every byte that says nothing has to be zero, and nobody's lengths are 0.
+    for (const std::size_t at : {18U, 19U, 40U, 47U}) {
+      payload[at] = std::byte{1};
+      CHECK(!decode_open(std::span(payload).first(count)));
+      payload[at] = std::byte{0};
+    }
+    REQUIRE(decode_open(std::span(payload).first(count)));
+  }
+  const auto refuses = [&](WireForm form) {
+    const std::size_t count = encode(Open{{1, 2}, form}, payload);
+    return !decode_open(std::span(payload).first(count));
+  };
+  WireForm form = values;
+  form.byte_order = ByteOrder::kNeutral;
+  CHECK(refuses(form));
+  form = values;
+  form.buffer_bytes = 64;
+  CHECK(refuses(form));
+  form = pooled;
+  form.value_mark = 1;
+  CHECK(refuses(form));
+  form = pooled;
+  form.buffer_bytes = 0;
+  CHECK(refuses(form));
+  form = values;
+  form.message_bytes_max = 0;
+  CHECK(refuses(form));
+  WireForm short_one;
+  short_one.byte_order = ByteOrder::kBig;
+  CHECK(refuses(short_one));
 }
 
 }  // namespace

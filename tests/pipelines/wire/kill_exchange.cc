@@ -2,14 +2,16 @@
 
 #include <sched.h>
 
-#include <cstring>
+#include <memory>
 #include <optional>
 #include <random>
 #include <span>
+#include <string>
 
 #include "pipelines/link/stream_link.h"
 #include "platform/wait/clock.h"
 #include "tests/pipelines/link/link_fixture.h"
+#include "tests/pipelines/wire/message_programs.h"
 #include "tests/pipelines/wire/wire_process.h"
 
 namespace slipring::wire {
@@ -30,6 +32,8 @@ LinkShape shape_of(WireKind kind) {
   shape.capacity_bytes = 16384;
   if (kind == WireKind::kSlots) shape = test::slots(256, kSlotBytes);
   if (kind == WireKind::kStream) shape.kind = SegmentKind::kStreamLink;
+  if (kind == WireKind::kValues) shape = text_values(300);
+  if (kind == WireKind::kPooled) shape = pooled_slots(256, 100);
   return shape;
 }
 
@@ -39,14 +43,12 @@ std::uint64_t mixed(std::uint64_t number) {
   return number ^ number >> 29;
 }
 
-std::size_t size_of(WireKind kind, std::uint64_t number) {
-  return kind == WireKind::kSlots ? kSlotBytes : 8 + mixed(number) % 300;
-}
-
-void fill(std::span<std::byte> place, std::uint64_t number) {
-  for (std::size_t i = 0; i < place.size(); ++i) {
-    place[i] = static_cast<std::byte>(i < 8 ? number >> 8 * i : mixed(number + i));
+std::string text_of(const MessagePrograms& programs, std::uint64_t number) {
+  std::string text(programs.length(number, 8 + mixed(number) % 300), '\0');
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    text[i] = static_cast<char>(i < 8 ? number >> 8 * i : mixed(number + i));
   }
+  return text;
 }
 
 // The byte of a stream at a position.
@@ -57,59 +59,46 @@ std::byte stream_byte(std::uint64_t at) {
 // The programs at the two ends.
 class Programs {
  public:
-  Programs(WireKind kind, const SegmentDirectory& here, const SegmentDirectory& there)
-      : kind_(kind) {
+  Programs(WireKind kind, const SegmentDirectory& here, const SegmentDirectory& there) {
     if (kind == WireKind::kStream) {
       stream_writer_.emplace(must(StreamWriter::attach(here, kLink)));
       stream_reader_.emplace(must(StreamReader::attach(there, kLink)));
     } else {
-      writer_.emplace(must(LinkWriter::attach(here, kLink)));
-      reader_.emplace(must(LinkReader::attach(there, kLink)));
+      messages_ = MessagePrograms::start(here, there, kLink, shape_of(kind));
     }
   }
 
   // As much as there is room for, up to `most`.
   void write(std::uint64_t most) {
     for (; written_ < most; ++written_) {
-      if (kind_ == WireKind::kStream) {
-        const std::byte one = stream_byte(written_);
-        std::size_t count = 0;
-        if (stream_writer_->try_write({&one, 1}, count) != Transfer::kDone) return;
+      if (messages_) {
+        if (!messages_->push(text_of(*messages_, written_))) return;
         continue;
       }
-      const std::size_t size = size_of(kind_, written_);
-      std::span<std::byte> place;
-      if (writer_->try_reserve(size, place) != Transfer::kDone) return;
-      fill(place, written_);
-      writer_->commit(size);
+      const std::byte one = stream_byte(written_);
+      std::size_t count = 0;
+      if (stream_writer_->try_write({&one, 1}, count) != Transfer::kDone) return;
     }
   }
 
   // Everything that is there; false if it is not what comes next.
   bool read() {
-    if (kind_ == WireKind::kStream) return read_stream();
-    Message message;
-    while (reader_->try_peek(message) == Transfer::kDone) {
-      std::byte wanted[512];
-      const std::size_t size = size_of(kind_, read_);
-      fill({wanted, size}, read_);
-      if (message.bytes.size() != size || std::memcmp(message.bytes.data(), wanted, size) != 0) {
-        return false;
-      }
+    if (!messages_) return read_stream();
+    for (const std::string& got : messages_->pop_all()) {
+      if (got != text_of(*messages_, read_)) return false;
       ++read_;
-      reader_->release(message);
     }
     return true;
   }
   void close() {
-    if (writer_) {
-      writer_->close();
+    if (messages_) {
+      messages_->close();
     } else {
       stream_writer_->close();
     }
   }
   [[nodiscard]] bool is_finished() const {
-    return reader_ ? reader_->is_finished() : stream_reader_->is_finished();
+    return messages_ ? messages_->is_finished() : stream_reader_->is_finished();
   }
   [[nodiscard]] std::uint64_t read_count() const { return read_; }
   [[nodiscard]] std::uint64_t written_count() const { return written_; }
@@ -129,9 +118,7 @@ class Programs {
     return true;
   }
 
-  WireKind kind_;
-  std::optional<LinkWriter> writer_;
-  std::optional<LinkReader> reader_;
+  std::unique_ptr<MessagePrograms> messages_;  // or
   std::optional<StreamWriter> stream_writer_;
   std::optional<StreamReader> stream_reader_;
   std::uint64_t written_ = 0;

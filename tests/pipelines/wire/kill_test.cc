@@ -10,7 +10,8 @@ namespace {
 TEST_CASE("kill: a wire's processes, killed at random, lose nothing and repeat nothing") {
   std::uint64_t kills = 0;
   std::uint64_t messages = 0;
-  for (const WireKind kind : {WireKind::kRecords, WireKind::kSlots, WireKind::kStream}) {
+  for (const WireKind kind : {WireKind::kRecords, WireKind::kSlots, WireKind::kStream,
+                              WireKind::kValues, WireKind::kPooled}) {
     for (const LinkSide dials : {LinkSide::kSender, LinkSide::kReceiver}) {
       KillOptions options;
       options.kind = kind;

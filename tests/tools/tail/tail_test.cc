@@ -7,12 +7,16 @@
 #include <array>
 #include <cstddef>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "pipelines/link/board.h"
 #include "pipelines/link/broadcast_layout.h"
+#include "pipelines/link/broadcast_receiver.h"
+#include "pipelines/link/broadcast_sender.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
 #include "pipelines/link/value_link.h"
@@ -134,15 +138,89 @@ TEST_CASE("tail: slots, and what cannot be listened to") {
   CHECK(fixture.call({"put", "stream"}, options).exit_status == 0);
   CHECK(fixture.call({"tail", "stream", "--unread", "--raw"}).out == "bytes without boundaries");
   CHECK(fixture.call({"get", "stream"}).out == "bytes without boundaries");
-  REQUIRE(create_broadcast(fixture.directory(), "news", {8, 8, 2}).ok());
-  const Ending news = fixture.call({"tail", "news"});
-  CHECK(news.exit_status == 1);
-  CHECK(news.out == "");
-  CHECK(contains(news.err, "`slipring get topic:news` is one"));
+  REQUIRE(create_board(fixture.directory(), "numbers").ok());
+  const Ending numbers = fixture.call({"tail", "numbers"});
+  CHECK(numbers.exit_status == 1);
+  CHECK(numbers.out == "");
+  CHECK(contains(numbers.err, "a board has numbers and no messages"));
   CHECK(fixture.call({"tail", "nothing"}).exit_status == 3);
   CHECK(fixture.call({"tail"}).exit_status == 2);
   CHECK(fixture.call({"tail", "slots", "-n", "0"}).exit_status == 2);
   CHECK(fixture.call({"tail", "slots", "--raw", "--hex"}).exit_status == 2);
+}
+
+bool send_text(BroadcastSender& sender, const std::string& text) {
+  return sender.try_send(std::as_bytes(std::span(text))) == Transfer::kDone;
+}
+
+TEST_CASE("tail: a topic's messages, whatever its policy, and neither writer nor reader notices") {
+  const CommandFixture fixture;
+  for (const BroadcastPolicy policy :
+       {BroadcastPolicy::kOverwrite, BroadcastPolicy::kBlock, BroadcastPolicy::kEvict}) {
+    const std::uint64_t lag_limit = policy == BroadcastPolicy::kEvict ? 4 : 0;
+    const std::string name = "news" + std::to_string(static_cast<int>(policy));
+    CAPTURE(name);
+    REQUIRE(create_broadcast(fixture.directory(), name, {8, 8, 1, policy, lag_limit}).ok());
+    Result<BroadcastSender> sender = BroadcastSender::attach(fixture.directory(), name);
+    Result<BroadcastReceiver> reader = BroadcastReceiver::attach(fixture.directory(), name);
+    REQUIRE((sender.ok() && reader.ok()));
+    std::string expected;
+    for (int i = 0; i < 3; ++i) {
+      REQUIRE(send_text(*sender, std::to_string(i)));
+      expected += std::to_string(i) + "\n";
+    }
+    CHECK(fixture.call({"tail", name, "--unread", "-n", "3"}).out == expected);
+    // Its places are all taken, and a tap needs none.
+    CHECK(sender->count_members() == 1);
+    Running running = fixture.start({"tail", name, "--unread", "--json"});
+    BroadcastMessage message;
+    for (int i = 3; i < 2000; ++i) {
+      REQUIRE(send_text(*sender, std::to_string(i)));  // full for nobody but its reader
+      while (reader->try_receive(message) == Transfer::kDone) reader->release(message);
+    }
+    CHECK(reader->lost_count() == 0);
+    CHECK(reader->evicted_count() == 0);
+    sender->close();
+    const Ending ending = fixture.finish(std::move(running));
+    CHECK(ending.exit_status == 0);
+    // From the oldest that was held when it came, every message is shown or counted.
+    std::optional<std::uint64_t> next;
+    std::uint64_t lost = 0;
+    for (const std::string& line : lines_of(ending.out)) {
+      const auto json = nlohmann::json::parse(line);
+      const std::uint64_t position = json.at("position");
+      const std::uint64_t lost_now = json.at("lost");
+      if (next) CHECK(position == *next + (lost_now - lost));
+      next = position + 1;
+      lost = lost_now;
+    }
+    CHECK(next == 2000);
+  }
+}
+
+TEST_CASE("tail: a guarded topic's messages, over its writers") {
+  const CommandFixture fixture;
+  Running maker = fixture.start({"create", "news", "--kind", "broadcast", "--guarded", "--slots",
+                                 "8", "--slot-size", "8", "--json"});
+  const std::uint64_t deadline_ns = deadline_after(60'000'000'000);
+  while (!contains(fixture.call({"ls"}).out, "news") && monotonic_ns() < deadline_ns) {
+  }
+  Running running = fixture.start({"tail", "news", "--unread"});
+  for (const char* text : {"one", "two"}) {
+    std::optional<BroadcastSender> sender;
+    while (!sender && monotonic_ns() < deadline_ns) {
+      Result<BroadcastSender> taken = BroadcastSender::attach(fixture.directory(), "news");
+      if (taken) sender.emplace(std::move(taken).value());
+    }
+    REQUIRE(sender.has_value());
+    REQUIRE(send_text(*sender, text));
+    if (text == std::string("two")) sender->close();
+  }
+  const Ending ending = fixture.finish(std::move(running));
+  CHECK(ending.exit_status == 0);
+  CHECK(ending.out == "one\ntwo\n");
+  REQUIRE(maker.peer.send_signal(SIGTERM).ok());
+  static_cast<void>(fixture.finish(std::move(maker)));
 }
 
 TEST_CASE("tail: values that their reader has not finished") {

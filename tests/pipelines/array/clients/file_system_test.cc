@@ -51,6 +51,22 @@ TEST_CASE("file system: an ext4 is clean, and what was copied to it comes back")
   }
 }
 
+// Nothing has come for a minute: says who waits where, ends the client, and fails.
+void give_up(const ServedArray& array, std::thread& program) {
+  const std::string evidence = array.file("evidence");
+  static_cast<void>(shell("(SLIPRING_DIR=" + array.segments() + " " + slipring() +
+                          " ls; ps -eo pid,ppid,stat,wchan:24,args | grep -F '" + array.file("") +
+                          "'; ps -eo pid,ppid,stat,wchan:24,args | grep -E "
+                          "'nbdfuse|debugfs|e2fsck|mke2fs|fusermount') > " +
+                          evidence + " 2>&1"));
+  const std::string log = array.log();
+  MESSAGE("no request comes any more.\n", contents(evidence),
+          log.substr(log.size() - std::min<std::size_t>(log.size(), 4000)));
+  static_cast<void>(shell("pkill -KILL -f 'nbdfuse .*" + array.socket() + "'"));
+  program.join();
+  FAIL("the array, or its client, stands still");
+}
+
 TEST_CASE("file system: stages of the array die while an ext4 is filled") {
   const GoldenServers servers;
   const std::string way = getenv("SLIPRING_MOUNTS") != nullptr ? "kernel" : "fuse";
@@ -67,7 +83,13 @@ TEST_CASE("file system: stages of the array die while an ext4 is filled") {
   while (!is_over) {
     const std::uint64_t until = array.number("nbd", "requests") + 1 + random() % 60;
     const auto has_come = [&] { return is_over || array.number("nbd", "requests") >= until; };
-    if (!eventually(has_come, 60) || is_over) continue;
+    std::uint64_t seen = array.number("nbd", "requests");
+    while (!eventually(has_come, 60)) {
+      const std::uint64_t now = array.number("nbd", "requests");
+      if (now == seen) give_up(array, program);
+      seen = now;
+    }
+    if (is_over) break;
     array.kill_stage(kStages[random() % std::size(kStages)]);
     ++kills;
   }
