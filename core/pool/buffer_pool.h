@@ -27,7 +27,6 @@
 #include <array>
 #include <atomic>
 #include <bit>
-#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -276,7 +275,7 @@ class BasicPoolOwner {
   // nobody looks there.
   std::array<std::uint64_t, kMaxPoolBuffers / 64> free_;
   std::uint32_t next_look_ = 0;  // where the next look at those in use begins
-  std::bitset<kMaxPoolBuffers> used_;
+  std::array<bool, kMaxPoolBuffers> used_{};
 };
 
 using PoolOwner = BasicPoolOwner<StdAtomics>;
