@@ -16,6 +16,10 @@ namespace {
 constexpr std::uint64_t kFirstPauseNs = 1'000'000;
 constexpr std::uint64_t kLongestPauseNs = 20'000'000;
 constexpr std::uint64_t kSmallestLaneBytes = 4096;
+// How often who does not wait looks again at a set that may be about to go.
+constexpr int kLooksAtLeaver = 50;
+// Each means that others made and removed the set meanwhile.
+constexpr int kMakings = 1000;
 
 constexpr Error kNobodyReads{ErrorCode::kBusy, ENXIO, "send where nobody reads"};
 
@@ -52,6 +56,37 @@ class Patience {
   bool is_told_ = false;
 };
 
+// Tries again what failed because the set went, or may be about to go; false when that is no
+// reason.
+class Comer {
+ public:
+  Comer(const SegmentDirectory& directory, std::string_view name,
+        const LaneMeetingOptions& options) noexcept
+      : directory_(directory), name_(name), options_(options) {}
+
+  [[nodiscard]] bool comes_again(const Error& why) noexcept {
+    if (!options_.making) return false;
+    if (why.code == ErrorCode::kNotFound) {
+      return ++making_count_ <= kMakings &&
+             make_lane_set(directory_, name_, options_.making->capacity_bytes,
+                           options_.making->segment)
+                 .ok();
+    }
+    if (options_.waits || why.code != ErrorCode::kBusy || ++look_count_ > kLooksAtLeaver) {
+      return false;
+    }
+    pause_for(kFirstPauseNs);
+    return true;
+  }
+
+ private:
+  const SegmentDirectory& directory_;
+  std::string_view name_;
+  const LaneMeetingOptions& options_;
+  int making_count_ = 0;
+  int look_count_ = 0;
+};
+
 // Whoever is in the way may go.
 [[nodiscard]] bool may_pass(const Error& error) noexcept {
   return error.code == ErrorCode::kBusy || error.code == ErrorCode::kNoSpace;
@@ -80,8 +115,9 @@ Status make_lane_set(const SegmentDirectory& directory, std::string_view name,
   // Not even for us to look at: it is there.
   if (guarded || !is_no_rendezvous(guarded.error())) return {};
   const std::uint64_t lane_bytes = std::max(capacity_bytes / kMadeLaneCount, kSmallestLaneBytes);
-  const Status made =
-      create_link(directory, name, lane_set_shape(kMadeLaneCount, lane_bytes), options);
+  LinkShape shape = lane_set_shape(kMadeLaneCount, lane_bytes);
+  shape.goes_when_idle = true;
+  const Status made = create_link(directory, name, shape, options);
   if (!made && made.error().code == ErrorCode::kExists) return {};
   return made;
 }
@@ -89,6 +125,7 @@ Status make_lane_set(const SegmentDirectory& directory, std::string_view name,
 Result<LinkWriter> meet_as_sender(const SegmentDirectory& directory, std::string_view name,
                                   const LaneMeetingOptions& options) noexcept {
   Patience patience(options);
+  Comer comer(directory, name, options);
   for (;;) {
     Result<LinkWriter> lane = LinkWriter::attach(directory, name);
     if (lane) {
@@ -96,6 +133,7 @@ Result<LinkWriter> meet_as_sender(const SegmentDirectory& directory, std::string
       if (Status read = wait_for_reader(*lane, patience); !read) return read.error();
       return lane;
     }
+    if (comer.comes_again(lane.error())) continue;
     if (!may_pass(lane.error()) || !patience.pause(lane.error())) return lane;
   }
 }
@@ -103,8 +141,10 @@ Result<LinkWriter> meet_as_sender(const SegmentDirectory& directory, std::string
 Result<LaneReader> meet_as_reader_of_lanes(const SegmentDirectory& directory, std::string_view name,
                                            const LaneMeetingOptions& options) noexcept {
   Patience patience(options);
+  Comer comer(directory, name, options);
   for (;;) {
     Result<LaneReader> set = LaneReader::attach(directory, name);
+    if (!set && comer.comes_again(set.error())) continue;
     if (set || set.error().code != ErrorCode::kBusy || !patience.pause(set.error())) return set;
   }
 }

@@ -6,12 +6,17 @@
 // finds it.  Nothing is stored before the opening is through: who is killed while it waits leaves
 // a lane as free as it found it.
 //
+// A set that make_lane_set() made goes with whoever leaves it last, by remove_if_idle() of
+// pipelines/link/link_segment.h, but for mail that is unread: that keeps it until a reader has come
+// and left.  One that was created on purpose stays.
+//
 // One thread at a time.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string_view>
 
 #include "core/error/result.h"
@@ -24,9 +29,18 @@ namespace slipring {
 
 inline constexpr std::uint32_t kMadeLaneCount = 16;  // of a set that is made by make_lane_set()
 
+// How the set is made where there is none.
+struct LaneMaking {
+  std::uint64_t capacity_bytes = 0;
+  SegmentOptions segment = {};
+};
+
 struct LaneMeetingOptions {
   bool waits = true;          // otherwise a sender needs no reader, and a lane or a role at once
   std::uint64_t wait_ns = 0;  // at most; 0: for ever
+  // A set that goes while we come to it is made anew; and who does not wait lets a moment pass in
+  // which somebody looks, with every role in hand, whether it is to go.
+  std::optional<LaneMaking> making{};
   const std::atomic<bool>* stop = nullptr;      // ends the waiting; set by a signal handler
   std::function<void(const Error&)> on_wait{};  // told once of each thing that is waited for
 };

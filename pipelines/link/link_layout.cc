@@ -13,7 +13,8 @@ enum Parameter : std::uint32_t {
   kPoolBufferBytes,
   kCreditCount,
   kParameterCount,
-  kLaneCount = kParameterCount,  // lane sets only
+  kLaneCount = kParameterCount,  // lane sets only, as the next
+  kGoesWhenIdle,
   kSetParameterCount,
 };
 
@@ -158,7 +159,10 @@ SegmentHeader make_link_header(const LinkShape& shape, std::string_view name,
   header.parameters[kPoolBufferCount] = shape.pool_buffer_count;
   header.parameters[kPoolBufferBytes] = shape.pool_buffer_bytes;
   header.parameters[kCreditCount] = shape.credit_count;
-  if (is_lane_set(shape)) header.parameters[kLaneCount] = shape.lane_count;
+  if (is_lane_set(shape)) {
+    header.parameters[kLaneCount] = shape.lane_count;
+    header.parameters[kGoesWhenIdle] = shape.goes_when_idle ? 1 : 0;
+  }
   const LinkParts parts = parts_of(shape, page_bytes);
   const std::uint64_t lane_count = lanes_of(shape);
   add_region(header, Role::kWriter, lane_count * parts.writer_bytes);
@@ -216,6 +220,7 @@ Result<LinkShape> shape_of(const SegmentHeader& header) noexcept {
       return Error{ErrorCode::kCorruptPeer, 0, "a set has 1 to 32 lanes", lane_count, kMaxSetLanes};
     }
     shape.lane_count = static_cast<std::uint32_t>(lane_count);
+    shape.goes_when_idle = header.parameters[kGoesWhenIdle] != 0;
   }
   if (Status valid = validate_shape(shape); !valid) {
     return Error{ErrorCode::kCorruptPeer, 0, valid.error().doing, valid.error().found,

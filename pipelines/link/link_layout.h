@@ -117,6 +117,8 @@ struct LinkShape {
   // 0: a link of one writer.  Otherwise a set of so many lanes, each of the shape that the rest
   // describes; record links only.
   std::uint32_t lane_count = 0;
+  // A named set that was made in passing: remove_if_idle() takes it when nobody uses it any more.
+  bool goes_when_idle = false;
 };
 
 [[nodiscard]] inline bool is_lane_set(const LinkShape& shape) noexcept {

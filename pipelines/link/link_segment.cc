@@ -1,6 +1,7 @@
 #include "pipelines/link/link_segment.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -163,6 +164,17 @@ Result<bool> is_read(const OpenLink& link, std::uint32_t lane) noexcept {
              ->done.load(std::memory_order_acquire) == tail;  // cursor.D pairs with cursor.C
 }
 
+// A set's file that was removed between its opening and the taking of a role: whoever removes one
+// holds all roles, so that afterwards it cannot be.
+Status check_named(const OpenLink& link) noexcept {
+  struct stat found {};
+  if (fstat(link.file.read_only_fd(), &found) != 0) {
+    return Error{ErrorCode::kSystem, errno, "look whether a set of lanes still has its name"};
+  }
+  if (found.st_nlink != 0) return {};
+  return Error{ErrorCode::kNotFound, ENOENT, "take a role of a set of lanes that was just removed"};
+}
+
 // A lane that nobody living holds, and whose mail is read: until then its messages are those of its
 // last writer, and nobody else's.
 Result<LinkHold> take_free_lane(const SegmentDirectory& directory, const OpenLink& link,
@@ -177,6 +189,7 @@ Result<LinkHold> take_free_lane(const SegmentDirectory& directory, const OpenLin
       if (certificate.error().code == ErrorCode::kBusy) continue;
       return certificate.error();
     }
+    if (Status named = check_named(link); !named) return named.error();
     Result<bool> read = is_read(link, lane);
     if (!read) return read.error();
     if (*read) {
@@ -220,6 +233,7 @@ Result<std::vector<LinkHold>> take_named_lanes(const SegmentDirectory& directory
       Certificate::acquire(link->file.lock_file(), static_cast<std::uint32_t>(Role::kReader));
   if (!taken) return taken.error();
   const auto certificate = std::make_shared<Certificate>(std::move(taken).value());
+  if (Status named = check_named(*link); !named) return named.error();
   Result<Descriptor> writable = link->file.open_writable(directory);
   if (!writable) return writable.error();
   std::vector<LinkHold> lanes;
@@ -232,7 +246,46 @@ Result<std::vector<LinkHold>> take_named_lanes(const SegmentDirectory& directory
   return lanes;
 }
 
+// Every role of a set; nothing when somebody has one.
+Result<std::vector<Certificate>> take_everything(const OpenLink& link) noexcept {
+  std::vector<Certificate> all;
+  const auto take = [&](std::uint32_t role_byte) -> Status {
+    Result<Certificate> certificate = Certificate::acquire(link.file.lock_file(), role_byte);
+    if (!certificate) return certificate.error();
+    all.push_back(std::move(certificate).value());
+    return {};
+  };
+  // The reader's first: of two who leave at once, one holds nothing and the other everything.
+  if (Status taken = take(static_cast<std::uint32_t>(Role::kReader)); !taken) return taken.error();
+  for (std::uint32_t lane = 0; lane < link.shape.lane_count; ++lane) {
+    if (Status taken = take(writer_byte(link.shape, lane)); !taken) return taken.error();
+  }
+  return all;
+}
+
 }  // namespace
+
+Result<bool> remove_if_idle(const SegmentDirectory& directory, std::string_view name) noexcept {
+  Result<OpenLink> link = open_link(directory, name);
+  if (!link &&
+      (link.error().code == ErrorCode::kNotFound || link.error().code == ErrorCode::kCorruptPeer)) {
+    return false;  // nothing, or what is no link
+  }
+  if (!link) return link.error();
+  if (!is_lane_set(link->shape) || !link->shape.goes_when_idle) return false;
+  Result<std::vector<Certificate>> all = take_everything(*link);
+  if (!all && all.error().code == ErrorCode::kBusy) return false;
+  if (!all) return all.error();
+  for (std::uint32_t lane = 0; lane < link->shape.lane_count; ++lane) {
+    Result<bool> read = is_read(*link, lane);
+    if (!read || !*read) return read;
+  }
+  // Somebody else may have removed it before, and the name be another's.
+  if (Status named = check_named(*link); !named) return false;
+  const Status removed = remove_segment(directory, name);
+  if (!removed && removed.error().code != ErrorCode::kNotFound) return removed.error();
+  return removed.ok();
+}
 
 Result<Probe> probe_peer(const LinkHold& hold) noexcept {
   check(hold.certificate != nullptr, "the certificates of a guarded link");

@@ -62,6 +62,13 @@ Result<LinkHold> take_role(const SegmentDirectory& directory, std::string_view n
 Result<std::vector<LinkHold>> take_lanes(const SegmentDirectory& directory, std::string_view name,
                                          MemoryLock memory_lock) noexcept;
 
+// Removes a named lane set with LinkShape::goes_when_idle that nobody uses: all of its roles are
+// free, and all mail is read.  Answers whether it did.  Every role is held meanwhile, and none of a
+// set without a name is given (kNotFound): nobody sends into a set that goes.  So whoever attaches
+// at this moment may find every role taken by us.  Requires: our own ends are gone.
+// Errors: kPermission, kSystem, kCorruptPeer.
+Result<bool> remove_if_idle(const SegmentDirectory& directory, std::string_view name) noexcept;
+
 // Who holds the other end's role of a named link now, by its certificate.
 Result<Probe> probe_peer(const LinkHold& hold) noexcept;
 

@@ -87,6 +87,12 @@ void describe_letter(const LaneMessage& letter, JsonWriter& json) {
   json.member("lane", letter.lane);
   json.member("redelivered", letter.message.redelivered);
   describe_sender(letter.sender, json);
+  if (!letter.origin) return;
+  json.begin_object("on_behalf_of");
+  json.member("name", letter.origin->name());
+  json.member("pid", letter.origin->process_id);
+  json.member("uid", letter.origin->user);
+  json.end_object();
 }
 
 // Who or what is in the way, of an error that may pass.
@@ -135,8 +141,11 @@ ExitStatus complain_joining(const Route& route, const std::string& name, const c
 }
 
 // How to wait for the other side, and to say so.
-LaneMeetingOptions meeting_of(const Route& route, const std::string& name) {
+LaneMeetingOptions meeting_of(const Route& route, const Endpoint& endpoint) {
+  const std::string& name = endpoint.path;
+  const bool is_made = endpoint.kind == Endpoint::Kind::kMailbox;
   LaneMeetingOptions options = route.lanes;
+  if (is_made) options.making = LaneMaking{route.meeting.capacity_bytes, route.meeting.segment};
   options.on_wait = [&route, name](const Error& why) {
     remark(route.command, "waiting for " + name + ": " + obstacle(name, why));
   };
@@ -186,7 +195,7 @@ ExitStatus open_many_source(const Route& route, SegmentKind kind, DescribedSourc
   const std::string& name = route.from.path;
   if (kind == SegmentKind::kLaneSet) {
     Result<LaneReader> set =
-        meet_as_reader_of_lanes(route.directory, name, meeting_of(route, name));
+        meet_as_reader_of_lanes(route.directory, name, meeting_of(route, route.from));
     if (!set) return complain_joining(route, name, "reader", set.error());
     auto source = std::make_unique<LaneSource>(std::move(set).value(), route.pump);
     opened.describe = [from = source.get()](JsonWriter& json) {
@@ -212,7 +221,7 @@ ExitStatus open_many_sink(const Route& route, SegmentKind kind,
                           std::unique_ptr<MessageSink>& sink) {
   const std::string& name = route.to.path;
   if (kind == SegmentKind::kLaneSet) {
-    Result<LinkWriter> lane = meet_as_sender(route.directory, name, meeting_of(route, name));
+    Result<LinkWriter> lane = meet_as_sender(route.directory, name, meeting_of(route, route.to));
     if (!lane) return complain_joining(route, name, "sender", lane.error());
     sink = std::make_unique<LaneSink>(std::move(lane).value(), route.pump);
     return ExitStatus::kOk;

@@ -8,6 +8,7 @@
 #include "pipelines/adapter/link_messages.h"
 #include "pipelines/adapter/message_ends.h"
 #include "pipelines/adapter/message_pump.h"
+#include "pipelines/link/link_segment.h"
 #include "tools/cli/terminal.h"
 #include "tools/pipe/many_route.h"
 #include "tools/pipe/opened_end.h"
@@ -151,6 +152,15 @@ void leave(const Route& route, Side<End>& side, bool for_good) {
   }
 }
 
+// A mailbox that was made in passing goes with whoever leaves it last, unless mail is unread.
+void leave_mailbox(const Route& route, const Endpoint& endpoint) {
+  const bool may_be_one =
+      endpoint.kind == Endpoint::Kind::kMailbox || endpoint.kind == Endpoint::Kind::kRing;
+  if (!may_be_one || route.pump.stays) return;
+  // A failure leaves a name that `slipring rm` takes.
+  static_cast<void>(remove_if_idle(route.directory, endpoint.path));
+}
+
 }  // namespace
 
 std::optional<Result<PumpReport>> carry_messages(const Route& route, ExitStatus& status) {
@@ -162,7 +172,13 @@ std::optional<Result<PumpReport>> carry_messages(const Route& route, ExitStatus&
   Side<MessageSink> sink;
   status = open_source(route, source);
   if (status == ExitStatus::kOk) status = open_sink(route, sink);
-  if (status != ExitStatus::kOk) return std::nullopt;
+  if (status != ExitStatus::kOk) {
+    source.end.reset();
+    sink.end.reset();
+    leave_mailbox(route, route.from);
+    leave_mailbox(route, route.to);
+    return std::nullopt;
+  }
   LimitedSource* limited = nullptr;
   if (route.limits.are_set()) {
     auto bounded = std::make_unique<LimitedSource>(std::move(source.end), route.limits);
@@ -175,6 +191,8 @@ std::optional<Result<PumpReport>> carry_messages(const Route& route, ExitStatus&
   leave(route, source, !route.pump.stays && is_all_read(report));
   // Closing says that this was all of it; after a failure it was not.
   leave(route, sink, !route.pump.stays && report.ok() && is_whole);
+  leave_mailbox(route, route.from);
+  leave_mailbox(route, route.to);
   const bool is_through = finish_sink(route, sink.behind, report, is_whole);
   if (is_whole && is_through) return report;
   status = ExitStatus::kFailure;

@@ -67,7 +67,7 @@ struct Kind {
 
 // "pipe", "FIFO", "unix stream", "unix seqpacket", "unix datagram", "message queue".
 [[nodiscard]] const Kind& kernel_kind(std::string_view name);
-// "stream link", "record link".
+// "stream link", "record link", "lane set".
 [[nodiscard]] const Kind& our_kind(std::string_view name);
 
 }  // namespace slipring::posix

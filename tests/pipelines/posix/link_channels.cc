@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "pipelines/adapter/other_end.h"
+#include "pipelines/link/lane_reader.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
 #include "pipelines/link/role_watch.h"
@@ -211,6 +212,76 @@ class LinkChannel final : public Channel {
   EventBell writers_bell_ = must(EventBell::create());
 };
 
+// A lane of a set, and the reader of all.
+class LaneSideWriter final : public Writer {
+ public:
+  explicit LaneSideWriter(const SegmentDirectory& directory)
+      : end_(must(LinkWriter::attach(directory, kName))) {}
+  ~LaneSideWriter() override { end_.close(); }
+  Answer write(std::string_view bytes) override {
+    return end_.is_peer_closed() ? Answer{What::kBroken} : put(end_, bytes);
+  }
+  // A set's ends signal no event: a loop sleeps on their futexes (Waiter).
+  void begin_poll() override {}
+  bool is_writable() override { return has_room(end_); }
+  bool is_broken() override { return end_.is_peer_closed(); }
+  void end_poll() override {}
+
+ private:
+  LinkWriter end_;
+};
+
+class LaneSideReader final : public Reader {
+ public:
+  explicit LaneSideReader(const SegmentDirectory& directory)
+      : set_(must(LaneReader::attach(directory, kName))) {}
+  ~LaneSideReader() override { set_.close(); }
+  Answer read(std::string& bytes, std::size_t) override {
+    // Before the lanes are looked at: what was published before the end is seen then.
+    const bool is_gone = is_hung_up();
+    LaneMessage message;
+    const Transfer answer = set_.try_peek(message);
+    if (answer == Transfer::kBlocked) return {is_gone ? What::kEnd : What::kBlocked};
+    if (answer != Transfer::kDone) return {What::kFault};
+    const std::span<const std::byte> got = message.message.bytes;
+    bytes.assign(reinterpret_cast<const char*>(got.data()), got.size());
+    set_.release(message);
+    return {What::kDone, bytes.size()};
+  }
+  void begin_poll() override {}
+  bool is_readable() override { return set_.has_message(); }
+  bool is_hung_up() override {
+    return set_.lanes_with_writers() != 0 && must(set_.count_writers()) == 0;
+  }
+  void end_poll() override {}
+
+ private:
+  LaneReader set_;
+};
+
+class LaneChannel final : public Channel {
+ public:
+  LaneChannel() : directory_(folder_.open()) {
+    REQUIRE(create_link(directory_, kName, lane_set_shape(2, kCapacityBytes)).ok());
+  }
+  std::unique_ptr<Reader> reader() override { return std::make_unique<LaneSideReader>(directory_); }
+  std::unique_ptr<Writer> writer() override { return std::make_unique<LaneSideWriter>(directory_); }
+  pid_t fork_writer(const std::function<int(Writer&)>& body) override {
+    const pid_t pid = fork();
+    REQUIRE(pid >= 0);
+    if (pid != 0) return pid;
+    LaneSideWriter writer(directory_);
+    _exit(body(writer));
+  }
+
+ private:
+  test::Directory folder_;
+  SegmentDirectory directory_;
+};
+
+std::unique_ptr<Channel> make_lanes() {
+  return std::make_unique<LaneChannel>();
+}
 std::unique_ptr<Channel> make_stream() {
   return std::make_unique<LinkChannel<StreamWriter, StreamReader>>(SegmentKind::kStreamLink);
 }
@@ -221,8 +292,12 @@ std::unique_ptr<Channel> make_records() {
 }  // namespace
 
 const Kind& our_kind(std::string_view name) {
-  static const std::vector<Kind> kAll{{"stream link", make_stream}, {"record link", make_records}};
-  return name == kAll[0].name ? kAll[0] : kAll[1];
+  static const std::vector<Kind> kAll{
+      {"stream link", make_stream}, {"record link", make_records}, {"lane set", make_lanes}};
+  const auto found =
+      std::find_if(kAll.begin(), kAll.end(), [&](const Kind& kind) { return name == kind.name; });
+  REQUIRE(found != kAll.end());
+  return *found;
 }
 
 }  // namespace slipring::posix

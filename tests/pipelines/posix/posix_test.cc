@@ -101,6 +101,37 @@ const std::vector<Row>& message_rows() {
   return kRows;
 }
 
+// A mailbox, of one sender here; what concerns several is below.
+const std::vector<Row>& lane_rows() {
+  static const std::vector<const char*> kAll{"unix seqpacket", "unix datagram", "message queue"};
+  static const std::vector<Row> kRows{
+      {"messages come in the order of their sending", keeps_order, kAll, "lane set"},
+      {"boundaries are kept", keeps_boundaries, kAll, "lane set"},
+      {"a message of no bytes is one",
+       carries_empty_messages,
+       {"unix datagram", "message queue"},
+       "lane set"},
+      {"a message is taken whole or not at all", takes_whole_messages_or_none, kAll, "lane set"},
+      {"EMSGSIZE: one that is too long is not taken", refuses_too_long_whole, kAll, "lane set"},
+      {"O_NONBLOCK: an empty one answers EAGAIN", empty_would_block, kAll, "lane set"},
+      {"O_NONBLOCK: a full one answers EAGAIN", full_would_block, kAll, "lane set"},
+      {"what was full takes more once it is read", goes_on_when_there_is_room, kAll, "lane set"},
+      {"end of file when the writer has closed",
+       ends_when_writer_closes,
+       {"unix seqpacket"},
+       "lane set"},
+      {"end of file when the writer has died",
+       ends_when_writer_dies,
+       {"unix seqpacket"},
+       "lane set"},
+      {"EPIPE or ECONNREFUSED when the reader has closed",
+       breaks_when_reader_closes,
+       {"unix seqpacket", "unix datagram"},
+       "lane set"},
+  };
+  return kRows;
+}
+
 // A property that the kernel and ours are asked for in ways of their own.
 struct SpecialRow {
   const char* property;
@@ -118,6 +149,16 @@ const std::vector<SpecialRow>& special_rows() {
        "neither side has to be first: what is written waits for a reader"},
       {"opening waits for the other side", "FIFO", fifo_opening_waits, "stream link",
        link_opening_waits, "as above; wait_for_role() waits for a role, and put and get wait"},
+      {"opening waits for the other side", "FIFO", fifo_opening_waits, "mailbox",
+       mailbox_opening_waits},
+      {"O_NONBLOCK: opening for writing needs a reader (ENXIO)", "FIFO", fifo_needs_a_reader,
+       "mailbox", mailbox_needs_a_reader, "--no-wait leaves mail for whoever comes to read"},
+      {"what is unread goes with the last end", "FIFO", fifo_forgets, "mailbox", mailbox_forgets,
+       "mail outlives its sender and its reader"},
+      {"what is unread stays until the name is removed", "message queue", queue_remembers,
+       "mailbox", mailbox_remembers},
+      {"several readers may share it", "FIFO", a_second_reader_may_share_the_fifo, "mailbox",
+       a_second_reader_may_share_the_mailbox, "it has one owner at a time (kBusy)"},
       {"what is unread goes with the last end", "FIFO", fifo_forgets, "stream link", link_forgets,
        "it waits for a successor, as long as the reader has not closed for good"},
       {"what is unread stays until the name is removed", "message queue", queue_remembers,
@@ -163,6 +204,7 @@ TEST_CASE("posix: each promise, by the kernel's own and by ours") {
   Table table({{"PROMISE"}, {"THE KERNEL"}, {"OURS"}});
   add_rows(table, byte_rows());
   add_rows(table, message_rows());
+  add_rows(table, lane_rows());
   for (const SpecialRow& row : special_rows()) {
     INFO(std::string(row.property));
     CHECK(row.kernel());
@@ -177,7 +219,7 @@ TEST_CASE("posix: each promise, by the kernel's own and by ours") {
 
 TEST_CASE("posix: every promise that ours keeps is missed where a channel breaks it") {
   int broken_count = 0;
-  for (const std::vector<Row>* rows : {&byte_rows(), &message_rows()}) {
+  for (const std::vector<Row>* rows : {&byte_rows(), &message_rows(), &lane_rows()}) {
     for (const Row& row : *rows) {
       if (*row.difference != '\0') continue;
       int seen_red = 0;

@@ -20,7 +20,9 @@
 #include <string>
 #include <utility>
 
+#include "pipelines/adapter/lane_meeting.h"
 #include "pipelines/link/lane_reader.h"
+#include "pipelines/link/link_segment.h"
 #include "pipelines/link/stream_link.h"
 #include "platform/memory/segment_file.h"
 #include "platform/process/descriptor.h"
@@ -363,6 +365,63 @@ bool a_second_reader_may_share_the_link() {
   StreamReader reader = must(StreamReader::attach(link.directory, kName));
   const pid_t second =
       test::in_child([&] { return StreamReader::attach(link.directory, kName).ok() ? 0 : 1; });
+  return test::reap(second) == 0;
+}
+
+// ---- mailboxes, met on by name alone ----
+
+namespace {
+
+struct Mailbox {
+  Mailbox() : directory(folder.open()) { REQUIRE(make_lane_set(directory, kName, 65536).ok()); }
+  [[nodiscard]] Result<LinkWriter> sender(bool waits, std::uint64_t wait_ns = 0) const {
+    LaneMeetingOptions options;
+    options.waits = waits;
+    options.wait_ns = wait_ns;
+    return meet_as_sender(directory, kName, options);
+  }
+  test::Directory folder;
+  SegmentDirectory directory;
+};
+
+}  // namespace
+
+bool mailbox_needs_a_reader() {
+  const Mailbox box;
+  return !box.sender(false).ok();
+}
+bool mailbox_opening_waits() {
+  const Mailbox box;
+  // For as long as it is let, and it says what for.
+  const Result<LinkWriter> alone = box.sender(true, 1'000'000);
+  if (alone.ok() || alone.error().code != ErrorCode::kBusy || alone.error().os_errno != ENXIO) {
+    return false;
+  }
+  const LaneReader reader = must(LaneReader::attach(box.directory, kName));
+  const pid_t child = test::in_child([&] { return box.sender(true).ok() ? 0 : 1; });
+  return test::reap(child) == 0;
+}
+bool mailbox_remembers() {
+  const Mailbox box;
+  {
+    LaneReader reader = must(LaneReader::attach(box.directory, kName));
+    LinkWriter sender = must(box.sender(true));
+    if (!test::put(sender, 7)) return false;
+  }
+  // Whoever leaves last does not take it along, either.
+  if (must(remove_if_idle(box.directory, kName))) return false;
+  LaneReader reader = must(LaneReader::attach(box.directory, kName));
+  LaneMessage message;
+  return reader.try_peek(message) == Transfer::kDone && test::number_in(message.message) == 7;
+}
+bool mailbox_forgets() {
+  return !mailbox_remembers();
+}
+bool a_second_reader_may_share_the_mailbox() {
+  const Mailbox box;
+  const LaneReader reader = must(LaneReader::attach(box.directory, kName));
+  const pid_t second =
+      test::in_child([&] { return LaneReader::attach(box.directory, kName).ok() ? 0 : 1; });
   return test::reap(second) == 0;
 }
 

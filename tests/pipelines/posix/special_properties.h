@@ -7,15 +7,19 @@ namespace slipring::posix {
 // A FIFO that nobody reads cannot be opened for writing without waiting (ENXIO).
 bool fifo_needs_a_reader();
 bool link_needs_a_reader();
+bool mailbox_needs_a_reader();
 // Opening waits for the other side.
 bool fifo_opening_waits();
 bool link_opening_waits();
+bool mailbox_opening_waits();
 // What nobody has read is gone when the last end is closed.
 bool fifo_forgets();
 bool link_forgets();
+bool mailbox_forgets();
 // … and is kept until it is unlinked.
 bool queue_remembers();
 bool link_remembers();
+bool mailbox_remembers();
 // After its name is gone, both ends go on.
 bool fifo_outlives_its_name();
 bool link_outlives_its_name();
@@ -34,5 +38,6 @@ bool lane_knows_its_sender();
 // Several readers share one channel.
 bool a_second_reader_may_share_the_fifo();
 bool a_second_reader_may_share_the_link();
+bool a_second_reader_may_share_the_mailbox();
 
 }  // namespace slipring::posix

@@ -202,12 +202,48 @@ TEST_CASE("rendezvous: a stop signal ends the waiting, and leaves the lane free"
 TEST_CASE("rendezvous: who makes the mailbox says who may use it") {
   const CommandFixture fixture;
   Sender sender = start_sender(fixture, kBox, {"--no-wait", "--mode", "0660"});
+  write_all(sender.input, "mail\n");
   sender.input.reset();
   CHECK(fixture.finish(std::move(sender.process)).exit_status == 0);
   struct stat seen {};
   REQUIRE(::stat((fixture.path() + "/box").c_str(), &seen) == 0);
   CHECK((seen.st_mode & 0777) == 0660);
   CHECK(fixture.call({"get", "mailbox:other", "--mode", "0777"}).exit_status == 2);
+}
+
+bool has_box(const CommandFixture& fixture) {
+  return contains(fixture.call({"ls"}).out, "box");
+}
+
+TEST_CASE("rendezvous: a mailbox goes with whoever leaves it last, and unread mail keeps it") {
+  const CommandFixture fixture;
+  const auto leave_mail = [&](const char* text) {
+    Sender sender = start_sender(fixture, kBox, {"--no-wait"});
+    write_all(sender.input, text);
+    sender.input.reset();
+    CHECK(fixture.finish(std::move(sender.process)).exit_status == 0);
+  };
+  leave_mail("one\ntwo\n");
+  CHECK(has_box(fixture));
+  CHECK(fixture.call({"get", kBox, "-C", "1"}).out == "one\n");
+  CHECK(has_box(fixture));
+  CHECK(fixture.call({"get", kBox, "--no-wait"}).out == "two\n");
+  CHECK_FALSE(has_box(fixture));
+  // Nobody came.
+  CHECK(fixture.call({"put", kBox, "--lines", "-W", "0.01"}).exit_status == 4);
+  CHECK_FALSE(has_box(fixture));
+  CHECK(fixture.call({"get", kBox, "--no-wait"}).out == "");
+  CHECK_FALSE(has_box(fixture));
+  // By its plain name it is the same set.
+  leave_mail("three\n");
+  CHECK(fixture.call({"get", "box"}).out == "three\n");
+  CHECK_FALSE(has_box(fixture));
+  // Who made it on purpose has it until it is removed on purpose.
+  CHECK(fixture.call({"create", "box", "--kind", "mailbox"}).exit_status == 0);
+  leave_mail("four\n");
+  CHECK(fixture.call({"get", kBox, "--no-wait"}).out == "four\n");
+  CHECK(has_box(fixture));
+  CHECK(fixture.call({"rm", "box"}).exit_status == 0);
 }
 
 TEST_CASE("rendezvous: a guarded mailbox is met on alike, until its broker goes") {
