@@ -4,6 +4,7 @@
 
 #include "pipelines/adapter/link_meeting.h"
 #include "pipelines/link/link_observer.h"
+#include "pipelines/link/link_segment.h"
 #include "platform/memory/segment_file.h"
 #include "platform/wait/clock.h"
 
@@ -79,6 +80,7 @@ void LinkDesk::touch() noexcept {
 void LinkDesk::drop_ends() noexcept {
   window_.clear();
   reader_.reset();
+  lanes_.reset();
   writer_.reset();
   stream_reader_.reset();
   stream_writer_.reset();
@@ -88,7 +90,7 @@ void LinkDesk::drop_ends() noexcept {
 
 DeskAnswer LinkDesk::open() {
   touch();
-  const bool has_ends = reader_ || writer_ || stream_reader_ || stream_writer_;
+  const bool has_ends = reader_ || lanes_ || writer_ || stream_reader_ || stream_writer_;
   if (has_ends && is_under_way()) return DeskAnswer::kDone;
   Result<SegmentFile> file = SegmentFile::open(*directory_, name_);
   const std::uint64_t inode = file ? file->inode() : 0;
@@ -107,10 +109,11 @@ DeskAnswer LinkDesk::open() {
     case SegmentKind::kRecordLink:
     case SegmentKind::kSlotLink:
     case SegmentKind::kStreamLink:
+    case SegmentKind::kLaneSet:
       return DeskAnswer::kDone;
     default:
-      return refuse(422, "HTTP carries records, slots and streams", name_of(segment_kind(shape_)),
-                    "make a link of one of these kinds");
+      return refuse(422, "HTTP carries records, slots, streams and lane sets",
+                    name_of(segment_kind(shape_)), "make a link of one of these kinds");
   }
 }
 
@@ -123,12 +126,16 @@ std::uint64_t LinkDesk::message_bytes_max() const noexcept {
 
 DeskAnswer LinkDesk::need_reader() {
   touch();
-  if (reader_ || stream_reader_) return DeskAnswer::kDone;
+  if (reader_ || lanes_ || stream_reader_) return DeskAnswer::kDone;
   constexpr const char* kDoing = "its reading end cannot be taken";
   if (is_stream()) {
     Result<StreamReader> end = StreamReader::attach(*directory_, name_);
     if (!end) return refuse(kDoing, end.error());
     stream_reader_.emplace(std::move(end).value());
+  } else if (is_lane_set(shape_)) {
+    Result<LaneReader> end = LaneReader::attach(*directory_, name_);
+    if (!end) return refuse(kDoing, end.error());
+    lanes_.emplace(std::move(end).value());
   } else {
     Result<LinkReader> end = LinkReader::attach(*directory_, name_);
     if (!end) return refuse(kDoing, end.error());
@@ -157,32 +164,39 @@ DeskAnswer LinkDesk::need_writer() {
                 "remove the link and make it anew");
 }
 
+// A lane that has to be cut off is answered once; the others go on.
+Transfer LinkDesk::peek(LaneMessage& next) noexcept {
+  if (!lanes_) return reader_->try_peek(next.message);
+  Transfer answer = Transfer::kCorruptPeer;
+  while (answer == Transfer::kCorruptPeer) answer = lanes_->try_peek(next);
+  return answer;
+}
+
 DeskAnswer LinkDesk::take_message(Taken& taken) {
   while (!window_.has_waiting() && !window_.is_full()) {
-    Message message;
-    const Transfer answer = reader_->try_peek(message);
+    LaneMessage next;
+    const Transfer answer = peek(next);
     if (answer == Transfer::kCorruptPeer) return refuse_corrupt("writer", reader_->offender());
     if (answer == Transfer::kBlocked) break;
-    window_.add(message, message.redelivered);
-    if (!message.aborted) break;
+    window_.add(next, next.message.redelivered);
+    if (!next.message.aborted) break;
     // No longer wanted: finished in its turn, and delivered to nobody.
     confirm(window_.hand_out().number);
   }
   if (!window_.has_waiting()) {
-    const bool is_over = window_.is_empty() && reader_->is_finished();
+    // A mailbox is never over: another sender may come.
+    const bool is_over = window_.is_empty() && reader_ && reader_->is_finished();
     return is_over ? DeskAnswer::kOver : DeskAnswer::kBlocked;
   }
   const auto delivery = window_.hand_out();
-  taken = {delivery.number,
-           delivery.message.position,
-           {delivery.message.bytes, {}},
-           delivery.redelivered};
+  const Message& message = delivery.message.message;
+  taken = {delivery.number, message.position, {message.bytes, {}}, delivery.redelivered};
   return DeskAnswer::kDone;
 }
 
 DeskAnswer LinkDesk::take(std::uint64_t piece_bytes, Taken& taken) {
   if (const DeskAnswer answer = need_reader(); answer != DeskAnswer::kDone) return answer;
-  if (reader_) return take_message(taken);
+  if (reader_ || lanes_) return take_message(taken);
   if (has_taker_) return DeskAnswer::kBlocked;
   stream_reader_->skip_aborted();
   if (const DeskAnswer answer = follow(0, taken); answer != DeskAnswer::kDone) return answer;
@@ -202,7 +216,9 @@ void LinkDesk::confirm(std::uint64_t number) noexcept {
     return;
   }
   window_.confirm(number);
-  while (const std::optional<Message> finished = window_.finish_one()) reader_->release(*finished);
+  while (const std::optional<LaneMessage> finished = window_.finish_one()) {
+    lanes_ ? lanes_->release(*finished) : reader_->release(finished->message);
+  }
 }
 
 void LinkDesk::give_back(std::uint64_t number) noexcept {
@@ -314,6 +330,7 @@ bool LinkDesk::has_news(Wish wish, std::uint64_t bytes) const {
   switch (wish) {
     case Wish::kMessage:
       if (window_.has_waiting()) return true;
+      if (lanes_) return !window_.is_full() && lanes_->has_message();
       if (reader_) {
         return (!window_.is_full() && reader_->has_message()) ||
                (window_.is_empty() && reader_->is_finished());
@@ -335,8 +352,12 @@ bool LinkDesk::has_news(Wish wish, std::uint64_t bytes) const {
 
 bool LinkDesk::rest(std::uint64_t before_ns) noexcept {
   if (is_under_way()) return false;
-  if (used_ns_ <= before_ns) drop_ends();
-  return !reader_ && !writer_ && !stream_reader_ && !stream_writer_;
+  if (used_ns_ <= before_ns) {
+    drop_ends();
+    // A failure leaves a name that `slipring reap` finds.
+    if (is_lane_set(shape_)) static_cast<void>(remove_if_idle(*directory_, name_));
+  }
+  return !reader_ && !lanes_ && !writer_ && !stream_reader_ && !stream_writer_;
 }
 
 }  // namespace slipring::http

@@ -5,6 +5,8 @@
 //
 // Records and slots: messages are handed to any number of takers (delivery_window.h).  A message
 // stays in the ring, where its bytes are sent from, until its taker has confirmed it.
+// Lane sets: likewise, of all lanes; what is put goes into one lane, the server's.  A set that was
+// made in passing goes when the server was its last user.
 // Streams: one taker at a time, and one putter: bytes of two would mix.
 //
 // One thread.
@@ -21,6 +23,7 @@
 
 #include "pipelines/http/delivery_window.h"
 #include "pipelines/http/request_parser.h"
+#include "pipelines/link/lane_reader.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
 #include "pipelines/link/stream_link.h"
@@ -109,6 +112,7 @@ class LinkDesk {
   [[nodiscard]] DeskAnswer need_reader();
   [[nodiscard]] DeskAnswer need_writer();
   [[nodiscard]] DeskAnswer take_message(Taken& taken);
+  [[nodiscard]] Transfer peek(LaneMessage& next) noexcept;
   void drop_ends() noexcept;
   [[nodiscard]] bool is_under_way() const noexcept {
     return window_.has_under_way() || has_taker_ || has_putter_;
@@ -121,10 +125,11 @@ class LinkDesk {
   LinkShape shape_;
   std::uint64_t inode_ = 0;  // of a named link that we hold an end of
   std::optional<LinkReader> reader_;
+  std::optional<LaneReader> lanes_;
   std::optional<LinkWriter> writer_;
   std::optional<StreamReader> stream_reader_;
   std::optional<StreamWriter> stream_writer_;
-  DeliveryWindow<Message> window_{kUnconfirmedMax};
+  DeliveryWindow<LaneMessage> window_{kUnconfirmedMax};
   bool has_taker_ = false;  // of a stream
   bool has_putter_ = false;
   std::uint64_t piece_bytes_ = 0;    // under way to the taker
