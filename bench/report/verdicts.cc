@@ -37,6 +37,9 @@ bool is_raw(const Contender& contender) {
 bool is_whole_pipe(const Contender& contender) {
   return std::strcmp(contender.id, "pipe") == 0;
 }
+Choice is(std::string_view id) {
+  return [id](const Contender& contender) { return contender.id == id; };
+}
 bool is_vyukov(const Contender& contender) {
   return std::strcmp(contender.id, "vyukov") == 0;
 }
@@ -89,8 +92,8 @@ class Judge {
     compare(title, goal, workload, workload, rivals, wanted, false);
   }
   void at_most(const char* title, const char* goal, const char* workload, const Choice& rivals,
-               double wanted) {
-    compare(title, goal, workload, workload, rivals, wanted, true);
+               double wanted, const Choice& chosen = is_ours) {
+    compare(title, goal, workload, workload, rivals, wanted, true, chosen);
   }
 
   // Their time over that of those of ours that `chosen` finds.
@@ -110,9 +113,6 @@ class Judge {
   void of_ours(const char* title, const char* goal, const char* workload, std::string_view one,
                std::string_view other, double wanted) {
     Verdict verdict = begin(title, goal, wanted, false);
-    const auto is = [](std::string_view id) {
-      return [id](const Contender& contender) { return contender.id == id; };
-    };
     const Measured* const ours = best_of(outcome_, workload, is(one));
     const Measured* const theirs = best_of(outcome_, workload, is(other));
     if (ours != nullptr) verdict.ours = named(*ours);
@@ -285,12 +285,17 @@ void judge_adapters(Judge& judge) {
 }
 
 void judge_links(Judge& judge) {
+  const Choice in_a_ring = is("slipring.abort");  // its requests lie in the ring itself
   judge.at_least_as_quick("Abort with 256 MiB queued",
-                          "ahead of a pipe whose sender drops the rest", "abort256m", is_rival);
+                          "ahead of a pipe whose sender drops the rest", "abort256m", is_rival,
+                          in_a_ring);
+  judge.at_least_as_quick("Abort with 256 MiB queued by handle",
+                          "ahead of a pipe whose sender drops the rest", "abort256m", is_rival,
+                          is("slipring.abort-pool"));
   judge.at_most("Abort with 256 MiB queued", "≤ 1/50 of playing the queue out", "abort256m", is_raw,
-                0.02);
+                0.02, in_a_ring);
   judge.at_most("Abort with 256 MiB queued", "≤ 1/50 of reading it out of a pipe", "abort256m",
-                is_whole_pipe, 0.02);
+                is_whole_pipe, 0.02, in_a_ring);
   judge.between("A look at the control lane at every record", "within 3 % of never", "look.1",
                 "look.never", 0.97, false);
   judge.between("A look at every 16th record", "within 1 % of never", "look.16", "look.never", 0.99,

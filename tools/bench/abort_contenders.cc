@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <optional>
 #include <span>
 #include <utility>
@@ -136,6 +137,73 @@ class RingQueue {
   }
 
   Way way_;
+  LinkPlace place_;
+  std::optional<SegmentDirectory> directory_;
+  std::optional<LinkWriter> writer_;
+  std::optional<LinkCommander> commander_;
+};
+
+// 1,024 buffers of 256 KiB, the most that a pool has, and their handles in a ring.  A request is a
+// buffer's first 4 KiB.
+class PoolQueue {
+ public:
+  explicit PoolQueue(Way) : place_(shape(), false) {}
+  [[nodiscard]] bool is_there() const { return place_.is_there(); }
+
+  void consume(AbortBoard& board) {
+    LinkReader reader =
+        LinkReader::attach(place_.directory(), LinkPlace::kName, MemoryLock::kOff).value();
+    Progress progress(board);
+    for (std::uint64_t round = 1; await(board, round); ++round) {
+      for (bool is_fresh = false; !is_fresh && board.is_over.look() == 0;) {
+        slipring::Message message;
+        if (reader.try_peek(message) != Transfer::kDone) {
+          relax();
+          continue;
+        }
+        BufferHandle buffer{};
+        std::memcpy(&buffer, message.bytes.data(), sizeof buffer);
+        is_fresh = progress.process(reader.pool()->bytes(buffer).first(kRequestBytes));
+        reader.give_back(buffer);
+        reader.release(message);
+      }
+    }
+  }
+  void open_producer() {
+    directory_.emplace(place_.directory());
+    writer_.emplace(LinkWriter::attach(*directory_, LinkPlace::kName, MemoryLock::kOff).value());
+    commander_.emplace(LinkCommander::attach(*directory_, LinkPlace::kName).value());
+  }
+  void close_producer() {}
+  void fill(std::uint64_t& sequence, AbortBoard&) {
+    while (push(first_word(sequence))) ++sequence;
+  }
+  [[nodiscard]] std::uint64_t start_ns() { return monotonic_ns(); }
+  void command() { static_cast<void>(commander_->abort()); }
+  bool push(std::uint64_t first) {
+    std::span<std::byte> place;
+    std::uint32_t slot = 0;
+    if (writer_->try_reserve(sizeof(BufferHandle), place) != Transfer::kDone) return false;
+    if (writer_->pool()->try_acquire(slot) != Transfer::kDone) return false;
+    set_bytes(writer_->pool()->bytes(slot).first(kRequestBytes), first);
+    const BufferHandle lent = writer_->pool()->lend(slot);
+    std::memcpy(place.data(), &lent, sizeof lent);
+    writer_->commit(sizeof lent);
+    writer_->pool()->drop(slot);
+    return true;
+  }
+
+ private:
+  [[nodiscard]] static LinkShape shape() {
+    LinkShape shape;
+    shape.kind = SegmentKind::kSlotLink;
+    shape.slot_bytes = sizeof(BufferHandle);
+    shape.slot_count = 2 * kMaxPoolBuffers;
+    shape.pool_buffer_count = kMaxPoolBuffers;
+    shape.pool_buffer_bytes = kQueueBytes / kMaxPoolBuffers;
+    return shape;
+  }
+
   LinkPlace place_;
   std::optional<SegmentDirectory> directory_;
   std::optional<LinkWriter> writer_;
@@ -294,6 +362,8 @@ CellResult run_abort(const CellSettings& settings) {
 
 const Contender kAbort{"slipring.abort", "slipring abort", Family::kOurs,
                        "the command's system calls included"};
+const Contender kAbortPool{"slipring.abort-pool", "slipring abort, 1,024 buffers by handle",
+                           Family::kOurs, "each queued buffer is given back"};
 const Contender kPlayOut{"slipring.play-out", "the same ring, played out", Family::kRaw, ""};
 const Contender kPipe{"pipe", "pipe of 1 MiB, all of it read", Family::kKernel, ""};
 const Contender kPipeDropped{"pipe.dropped", "pipe of 1 MiB, the sender drops the rest",
@@ -303,6 +373,7 @@ const Contender kPipeDropped{"pipe.dropped", "pipe of 1 MiB, the sender drops th
 
 void add_abort(Registry& registry) {
   registry.add("abort256m", kAbort, run_abort<RingQueue, Way::kAborts>);
+  registry.add("abort256m", kAbortPool, run_abort<PoolQueue, Way::kAborts>);
   registry.add("abort256m", kPlayOut, run_abort<RingQueue, Way::kPlaysOut>);
   registry.add("abort256m", kPipe, run_abort<PipeQueue, Way::kPlaysOut>);
   registry.add("abort256m", kPipeDropped, run_abort<PipeQueue, Way::kDropsUpstream>);
