@@ -17,6 +17,7 @@
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
 #include "pipelines/link/stream_link.h"
+#include "pipelines/link/value_link.h"
 #include "tests/pipelines/http/http_fixture.h"
 
 namespace slipring::http {
@@ -52,6 +53,12 @@ std::vector<Row> rows() {
       {get("/v1/links/a?wait=soon"), 400},
       {get("/v1/links/a?follow=1"), 422},
       {put("/v1/links/pool", "x"), 422},
+      {put("/v1/links/values", "12345678"), 204},
+      {put("/v1/links/values", "1234567"), 422},
+      {put("/v1/links/values", "123456789"), 413},
+      {put("/v1/links/values", ""), 422},
+      {get("/v1/links/values"), 200},
+      {get("/v1/links/values"), 204},
       {put("/v1/links/box", "mail"), 204},
       {get("/v1/links/box"), 200},
       {get("/v1/links/box"), 204},
@@ -91,6 +98,7 @@ TEST_CASE("http: every call has its status, and every fault its words in JSON") 
   pool.pool_buffer_bytes = 4096;
   REQUIRE(create_link(fixture.directory(), "pool", pool).ok());
   REQUIRE(create_link(fixture.directory(), "box", lane_set_shape(2, 4096)).ok());
+  REQUIRE(create_link(fixture.directory(), "values", value_link_shape<std::uint64_t>(4)).ok());
   for (const Row& row : rows()) {
     CAPTURE(row.request.substr(0, 80));
     RawClient client = fixture.client();
@@ -145,6 +153,25 @@ TEST_CASE("http: a lane set takes mail of all, gives each message once, and is n
   const RawClient::Answer again = client.ask(get("/v1/links/box?wait=60&keep=1"));
   CHECK(again.body == "once");
   CHECK(again.has("Slipring-Redelivered: 1"));
+}
+
+TEST_CASE("http: values go through whole, one a request, in order") {
+  HttpFixture fixture;
+  REQUIRE(create_link(fixture.directory(), "v", value_link_shape<std::uint64_t>(4)).ok());
+  const auto bytes_of = [](std::uint64_t value) {
+    return std::string(reinterpret_cast<const char*>(&value), sizeof value);
+  };
+  RawClient client = fixture.client();
+  for (std::uint64_t round = 0; round < 20; ++round) {  // many times around the ring
+    for (std::uint64_t i = 0; i < 4; ++i) {
+      CHECK(client.ask(put("/v1/links/v", bytes_of(4 * round + i))).status == 204);
+    }
+    CHECK(client.ask(put("/v1/links/v", bytes_of(0))).status == 503);  // full
+    for (std::uint64_t i = 0; i < 4; ++i) {
+      CHECK(client.ask(get("/v1/links/v?keep=1")).body == bytes_of(4 * round + i));
+    }
+    CHECK(client.ask(get("/v1/links/v?keep=1")).status == 204);
+  }
 }
 
 TEST_CASE("http: a message goes through whole, in order, and says where it stood") {
