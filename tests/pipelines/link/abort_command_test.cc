@@ -53,7 +53,8 @@ TEST_CASE("abort: while the reader is dead, what is dropped is what its successo
 TEST_CASE("abort: a successor counts by the mark that holds, whatever stands in the other") {
   int wrong_count = 0;
   for (const bool spoils_other : {true, false}) {
-    for (const std::uint64_t value : {std::uint64_t{0}, UINT64_MAX, 0x1234'5678'9abc'def0}) {
+    for (const std::uint64_t value :
+         {std::uint64_t{0}, UINT64_MAX, std::uint64_t{0x1234'5678'9abc'def0}}) {
       CAPTURE(value);
       Directory folder;
       SegmentDirectory directory = folder.open();
