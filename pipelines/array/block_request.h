@@ -58,7 +58,7 @@ enum class BlockOperation : std::uint8_t {
 inline constexpr std::uint8_t kForceUnitAccess = 1U << 0;
 // kWriteZeroes: the range stays allocated.
 inline constexpr std::uint8_t kNoHole = 1U << 1;
-// kWriteZeroes: ENOTSUP at once where it would be no faster than writing.
+// kWriteZeroes: ENOTSUP at once, and nothing changed, where it would be no faster than writing.
 inline constexpr std::uint8_t kFastZero = 1U << 2;
 // kBlockStatus: one extent is enough.
 inline constexpr std::uint8_t kOneExtent = 1U << 3;
@@ -125,7 +125,9 @@ struct BlockExport {
   std::uint32_t block_bytes_min;  // a power of two, 1 to 64 KiB: what requests are multiples of
   std::uint32_t block_bytes_preferred;  // a power of two, from block_bytes_min: what is fastest
   std::uint32_t flags;
-  std::uint32_t reserved;  // 0
+  // kExportCanFastZero: that many bytes, at a multiple of as many, are zeroed without being
+  // written; of a range that holds none kFastZero is refused.  0: any are.
+  std::uint32_t fast_zero_bytes;
 };
 static_assert(sizeof(BlockExport) == 24);
 

@@ -21,4 +21,12 @@ struct PooledLinkNeeds {
 [[nodiscard]] bool have_pools(const Stage& stage, const LinkShape& requests,
                               const LinkShape& replies, const PooledLinkNeeds& needs);
 
+// Whether the link at this port has such slots, and such a pool; says what it must have otherwise.
+[[nodiscard]] bool has_pool(const Stage& stage, const char* port, const LinkShape& shape,
+                            std::size_t message_bytes, std::uint64_t buffer_bytes);
+// Whether the link at this port has such slots; says on the stage's log what it must have
+// otherwise.
+[[nodiscard]] bool has_slots(const Stage& stage, const char* port, const LinkShape& shape,
+                             std::size_t message_bytes);
+
 }  // namespace slipring::array

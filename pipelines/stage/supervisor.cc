@@ -11,15 +11,13 @@
 #include <utility>
 
 #include "pipelines/stage/error_text.h"
-#include "pipelines/stage/quantity.h"
-#include "pipelines/stage/stage.h"
+#include "pipelines/stage/stage_arguments.h"
 #include "platform/process/child.h"
 #include "platform/wait/clock.h"
 
 namespace slipring {
 namespace {
 
-constexpr int kExitRefusedConfiguration = 2;
 constexpr std::size_t kMaxLineBytes = 4096;
 constexpr int kMaxEvents = 32;
 // A stage that writes without end is read again at the next turn, so that the others get theirs.
@@ -32,75 +30,7 @@ std::uint64_t tag_of(Source source, std::size_t index) {
   return static_cast<std::uint64_t>(source) << 32 | static_cast<std::uint32_t>(index);
 }
 
-std::uint64_t quick_failure_delay_ns(std::uint32_t failure_count) {
-  if (failure_count <= kFreeQuickFailures) return 0;
-  const std::uint32_t doublings = failure_count - kFreeQuickFailures - 1;
-  if (doublings >= 16) return kMaxRestartDelayNs;
-  return std::min(kFirstRestartDelayNs << doublings, kMaxRestartDelayNs);
-}
-
 }  // namespace
-
-std::vector<std::string> stage_arguments(const PipelinePlan& plan, std::size_t stage_index) {
-  const StagePlan& stage = plan.stages[stage_index];
-  std::vector<std::string> words;
-  words.push_back("--stage=" + stage.name);
-  words.push_back("--board=" + board_name(plan, stage.name));
-  for (const LinkPlan& link : plan.links) {
-    const std::string segment = segment_name(plan, link.name);
-    if (link.to.stage_index == stage_index) {
-      words.push_back("--in=" + link.to.port + ":" + segment);
-    }
-    if (link.from.stage_index == stage_index) {
-      words.push_back("--out=" + link.from.port + ":" + segment);
-    }
-  }
-  for (const OobPlan& oob : plan.oobs) {
-    if (oob.to.stage_index != stage_index) continue;
-    words.push_back("--oob=" + oob.to.port + ":" + segment_name(plan, oob.name));
-  }
-  words.push_back(std::string("--memlock=") + name_of(plan.memlock));
-  words.push_back(std::string("--wait=") + name_of(stage.wait));
-  if (plan.sandbox == Sandbox::kOn) words.push_back("--sandbox=on");
-  words.push_back("--");
-  for (const OptionPlan& option : stage.options) {
-    words.push_back("--" + option.key + "=" + option.value);
-  }
-  return words;
-}
-
-RestartJudge::Verdict RestartJudge::judge(const ExitStatus& status, std::uint64_t started_ns,
-                                          std::uint64_t now_ns) {
-  using Kind = Verdict::Kind;
-  if (status.is_success() && stage_->restart != RestartPolicy::kAlways) {
-    return {Kind::kFinished, 0, ""};
-  }
-  const std::string how = "it ended by " + words_of(status);
-  if (!status.by_signal && status.value == kExitRefusedConfiguration) {
-    return {Kind::kGiveUp, 0, how + ", which says that it refuses its configuration"};
-  }
-  if (stage_->restart == RestartPolicy::kNever) {
-    return {Kind::kGiveUp, 0, how + ", and restart = \"never\""};
-  }
-  const std::uint64_t window_ns = stage_->restart_window_ns;
-  while (!restarts_ns_.empty() && restarts_ns_.front() + window_ns <= now_ns) {
-    restarts_ns_.pop_front();
-  }
-  if (restarts_ns_.size() >= stage_->restart_limit) {
-    return {Kind::kGiveUp, 0,
-            how + " after " + std::to_string(restarts_ns_.size()) + " restarts within " +
-                format_duration(window_ns) +
-                " (restart_limit = " + std::to_string(stage_->restart_limit) + ")"};
-  }
-  restarts_ns_.push_back(now_ns);
-  const bool was_killed = status.by_signal && status.value == SIGKILL;
-  if (was_killed || now_ns - started_ns >= kQuickFailureNs) {
-    quick_failure_count_ = 0;
-    return {Kind::kRestart, 0, ""};
-  }
-  ++quick_failure_count_;
-  return {Kind::kRestart, quick_failure_delay_ns(quick_failure_count_), ""};
-}
 
 Result<Supervisor> Supervisor::open(const PipelinePlan& plan, RunReport& report) {
   Descriptor epoll(epoll_create1(EPOLL_CLOEXEC));

@@ -4,12 +4,8 @@
 // go to; the owner sleeps on poll_fd() until next_deadline_ns() and then calls turn().  Between
 // events nothing is done.
 //
-// Restart.  A death that the policy answers with a restart is answered at once, unless the stage
-// has failed by itself several times in a row within kQuickFailureNs of its start: then the restart
-// waits, twice as long each time, up to kMaxRestartDelayNs.  A stage that was killed from outside
-// (SIGKILL) did not fail by itself.  More than restart_limit restarts within restart_window, exit
-// status 2 (the stage refuses its configuration), or a program that cannot be executed any more end
-// the stage for good.
+// Restart.  A death that the policy answers with a restart is answered at once, or after a delay,
+// as restart_judge.h has it.  A program that cannot be executed any more ends the stage for good.
 //
 // What a stage keeps beyond its process's life is here as well: its descriptor store, and the event
 // bell that the stages around it ring.
@@ -21,10 +17,8 @@
 #include <sys/types.h>
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -32,6 +26,7 @@
 #include "pipelines/stage/descriptor_store.h"
 #include "pipelines/stage/live_state.h"
 #include "pipelines/stage/pipeline_plan.h"
+#include "pipelines/stage/restart_judge.h"
 #include "pipelines/stage/run_report.h"
 #include "platform/process/descriptor.h"
 #include "platform/process/peer.h"
@@ -41,35 +36,6 @@ namespace slipring {
 
 // From the request to stop until a stage is killed.
 inline constexpr std::uint64_t kStopGraceNs = 5'000'000'000;
-inline constexpr std::uint64_t kQuickFailureNs = 1'000'000'000;
-inline constexpr std::uint32_t kFreeQuickFailures = 2;  // in a row, without delay
-inline constexpr std::uint64_t kFirstRestartDelayNs = 100'000'000;
-inline constexpr std::uint64_t kMaxRestartDelayNs = 1'000'000'000;
-
-// The words that a stage's program is started with; see pipelines/stage/stage.h.
-[[nodiscard]] std::vector<std::string> stage_arguments(const PipelinePlan& plan,
-                                                       std::size_t stage_index);
-
-// When and whether a stage is started again.  Holds no process; times come from the caller.
-class RestartJudge {
- public:
-  struct Verdict {
-    enum class Kind : std::uint8_t { kFinished, kRestart, kGiveUp } kind;
-    std::uint64_t delay_ns = 0;  // of a restart
-    std::string why;             // of giving up
-  };
-
-  explicit RestartJudge(const StagePlan& stage) : stage_(&stage) {}
-
-  // The stage ran from `started_ns` to `now_ns` and ended so.
-  [[nodiscard]] Verdict judge(const ExitStatus& status, std::uint64_t started_ns,
-                              std::uint64_t now_ns);
-
- private:
-  const StagePlan* stage_;
-  std::deque<std::uint64_t> restarts_ns_;  // within the window
-  std::uint32_t quick_failure_count_ = 0;  // in a row
-};
 
 // Requires: SIGCHLD is not ignored, and nobody else reaps; the thread lives as long as the stages.
 class Supervisor {

@@ -4,15 +4,19 @@ namespace slipring::tools {
 namespace {
 
 // "-i,--interval" as a help shows it.
-std::string spaced(std::string names) {
-  if (const std::size_t comma = names.find(','); comma != std::string::npos) {
-    names.insert(comma + 1, " ");
+std::string spaced(const char* names) {
+  std::string text;
+  for (; *names != '\0'; ++names) {
+    text += *names;
+    if (*names == ',') text += ' ';
   }
-  return names;
+  return text;
 }
 
-std::string behind_names(std::string value) {
-  return value.empty() || value.front() == '[' ? value : " " + value;
+std::string behind_names(const char* value) {
+  std::string text;
+  if (*value != '\0' && *value != '[') text += ' ';
+  return text += value;
 }
 
 }  // namespace

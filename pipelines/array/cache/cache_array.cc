@@ -74,6 +74,8 @@ void CacheStage::take_fill(const Fill& fill, const BlockReply& reply) {
     BlockExport description{};
     if (has_bytes) std::memcpy(&description, bytes, sizeof description);
     size_bytes_ = description.size_bytes;
+    fast_zero_bytes_ =
+        (description.flags & kExportCanFastZero) != 0 ? description.fast_zero_bytes : 0;
     if (size_bytes_ == 0 || size_bytes_ >> 60 != 0) {
       stage_.log(Severity::kError, "the RAID stage says that its array has %llu bytes",
                  static_cast<unsigned long long>(size_bytes_));
@@ -131,7 +133,7 @@ bool CacheStage::wants_writing() {
 
 bool CacheStage::write_back() {
   // A block that was dirty before must not come after the zeroes.
-  if (direct_) return false;
+  if (direct_ && options_.planted != CacheFault::kWritesDuringZeroes) return false;
   std::uint64_t under_way = 0;
   for (const WriteBack& write : writes_) under_way += write.blocks.size();
   bool has_moved = false;

@@ -151,8 +151,10 @@ bool CacheStage::start_other(Pending& pending) {
   if (brings_data && pending.error == 0) {
     std::byte* place = replies_.pool()->bytes(*pending.slot).data();
     if (request.operation == BlockOperation::kDescribe) {
+      const std::uint32_t fast = fast_zero_bytes_ != 0 ? kExportCanFastZero : 0;
       const BlockExport description{volumes_[request.export_number].size_bytes, 1, kBlockBytes,
-                                    kExportCanTrim | kExportCanWriteZeroes, 0};
+                                    kExportCanTrim | kExportCanWriteZeroes | fast,
+                                    static_cast<std::uint32_t>(fast_zero_bytes_)};
       std::memcpy(place, &description, sizeof description);
     } else if (request.length == 0) {
       pending.error = EINVAL;

@@ -35,6 +35,7 @@ enum class CacheFault : std::uint8_t {
   kFlushForgetsDirty,      // a flush asks the array for its own, and does not wait for dirty blocks
   kIgnoresFua,             // a durable write is answered as any other
   kForgetsMemory,          // a successor begins with an empty cache
+  kWritesDuringZeroes,     // dirty blocks are written while zeroes go past the cache
 };
 
 struct CacheOptions {
@@ -115,6 +116,8 @@ class CacheStage {
   // Of start_zeroes(): the next block, or the next many.  False: not now.
   bool zero_block(Pending& pending, std::uint64_t block);
   bool zero_directly(Pending& pending, std::uint64_t block, std::uint64_t count);
+  // Whether less is written than by a write of as many bytes.
+  [[nodiscard]] bool is_fast(const BlockRequest& request) const;
   bool start_status(Pending& pending);
   void take_status(const Fill& fill, const BlockReply& reply);
   bool begin_durable(Pending& pending);
@@ -158,6 +161,7 @@ class CacheStage {
   LinkReader* aborts_;  // nullptr: nobody aborts
   CacheReport report_;
   std::uint64_t size_bytes_ = 0;
+  std::uint64_t fast_zero_bytes_ = 0;  // as the array says; 0: no zeroes are fast
   std::vector<Volume> volumes_;
   std::deque<Pending> pending_;
   std::deque<Fill> fills_;

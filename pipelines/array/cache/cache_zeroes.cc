@@ -26,11 +26,19 @@ constexpr std::byte kZeroBlock[kBlockBytes] = {};
 
 }  // namespace
 
+// Whole stripes become holes; what is left of less is written as any other bytes.
+bool CacheStage::is_fast(const BlockRequest& request) const {
+  if (fast_zero_bytes_ == 0 || (request.flags & kNoHole) != 0) return false;
+  const std::uint64_t first = (request.offset + fast_zero_bytes_ - 1) / fast_zero_bytes_;
+  return first < (request.offset + request.length) / fast_zero_bytes_;
+}
+
 bool CacheStage::start_zeroes(Pending& pending) {
   const BlockRequest& request = pending.request;
   pending.error = pending.fault;
-  // Few zeros are written as any other bytes: no faster.
-  if (pending.error == 0 && (request.flags & kFastZero) != 0) pending.error = ENOTSUP;
+  if (pending.error == 0 && (request.flags & kFastZero) != 0 && !is_fast(request)) {
+    pending.error = ENOTSUP;
+  }
   const bool is_durable = (request.flags & kForceUnitAccess) != 0;
   const bool is_applied = was_applied(request);
   if (is_edge_lost_ && pending.error == 0) pending.error = EIO;

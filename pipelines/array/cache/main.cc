@@ -1,6 +1,5 @@
 // The write-back cache's program: its memory, its links, its options.
 #include <array>
-#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -8,8 +7,10 @@
 
 #include "pipelines/array/cache/cache_stage.h"
 #include "pipelines/array/planted_option.h"
+#include "pipelines/array/pooled_links.h"
 #include "pipelines/link/link_layout.h"
 #include "pipelines/stage/error_text.h"
+#include "pipelines/stage/stage_program.h"
 
 namespace slipring::array {
 namespace {
@@ -39,45 +40,27 @@ StageDescription describe() {
       {"volumes", "rest", "sizes of the exports, in their order, e.g. 10GiB,4GiB,rest"},
       {"planted", "none",
        "a deliberate fault, for tests: none, replay, flush-no-wait, "
-       "flush-forgets, no-fua, forget"},
+       "flush-forgets, no-fua, forget, write-during-zeroes"},
   };
   description.keeps_descriptors = true;
   description.bell_order = BellOrder::kFence;
   return description;
 }
 
-bool has_pool(const LinkShape& shape, std::uint64_t buffer_bytes) {
-  return shape.kind == SegmentKind::kSlotLink && shape.pool_buffer_count != 0 &&
-         shape.pool_buffer_bytes >= buffer_bytes;
-}
-
 bool are_links_fit(Stage& stage) {
   const LinkReader* aborts = stage.input("aborts");
-  if (aborts != nullptr && aborts->shape().slot_bytes < sizeof(BlockAbort)) {
-    stage.log(Severity::kError, "aborts wants slots of at least %zu bytes", sizeof(BlockAbort));
+  if (aborts != nullptr && !has_slots(stage, "aborts", aborts->shape(), sizeof(BlockAbort))) {
     return false;
   }
-  const LinkShape& requests = stage.input("requests")->shape();
-  const LinkShape& replies = stage.output("replies")->shape();
-  const LinkShape& reads = stage.output("array_reads")->shape();
-  const LinkShape& data = stage.input("read_data")->shape();
-  const LinkShape& writes = stage.output("array_writes")->shape();
-  const LinkShape& acks = stage.input("write_acks")->shape();
-  const bool has_slots =
-      requests.slot_bytes >= sizeof(BlockRequest) && reads.slot_bytes >= sizeof(BlockRequest) &&
-      writes.slot_bytes >= sizeof(BlockRequest) && replies.slot_bytes >= sizeof(BlockReply) &&
-      data.slot_bytes >= sizeof(BlockReply) && acks.slot_bytes >= sizeof(BlockReply);
-  if (has_slots && has_pool(requests, kBlockBufferBytes) && has_pool(replies, kBlockBufferBytes) &&
-      has_pool(data, kBlockBufferBytes) && has_pool(writes, kBlockBytes)) {
-    return true;
-  }
-  stage.log(
-      Severity::kError,
-      "requests, array_reads and array_writes want slots of at least %zu bytes, the others of "
-      "%zu; requests, replies and read_data want pools of buffers of at least %u bytes, "
-      "array_writes of %u",
-      sizeof(BlockRequest), sizeof(BlockReply), kBlockBufferBytes, kBlockBytes);
-  return false;
+  return have_pools(stage, stage.input("requests")->shape(), stage.output("replies")->shape(),
+                    {sizeof(BlockRequest), sizeof(BlockReply), kBlockBufferBytes}) &&
+         has_slots(stage, "array_reads", stage.output("array_reads")->shape(),
+                   sizeof(BlockRequest)) &&
+         has_pool(stage, "read_data", stage.input("read_data")->shape(), sizeof(BlockReply),
+                  kBlockBufferBytes) &&
+         has_pool(stage, "array_writes", stage.output("array_writes")->shape(),
+                  sizeof(BlockRequest), kBlockBytes) &&
+         has_slots(stage, "write_acks", stage.input("write_acks")->shape(), sizeof(BlockReply));
 }
 
 Result<CacheMemory> take_memory(Stage& stage, CacheFault planted) {
@@ -104,6 +87,7 @@ constexpr std::array kFaults{
     std::pair{"flush-forgets", CacheFault::kFlushForgetsDirty},
     std::pair{"no-fua", CacheFault::kIgnoresFua},
     std::pair{"forget", CacheFault::kForgetsMemory},
+    std::pair{"write-during-zeroes", CacheFault::kWritesDuringZeroes},
 };
 
 int serve(Stage& stage) {
@@ -150,9 +134,5 @@ int serve(Stage& stage) {
 }  // namespace slipring::array
 
 int main(int argc, char** argv) {
-  int exit_status = 0;
-  const std::unique_ptr<slipring::Stage> stage =
-      slipring::Stage::start(argc, argv, slipring::array::describe(), exit_status);
-  if (stage == nullptr) return exit_status;
-  return slipring::array::serve(*stage);
+  return slipring::run_stage(argc, argv, slipring::array::describe(), slipring::array::serve);
 }

@@ -1,7 +1,8 @@
 // A file, or block device, as a row of blocks.
 //
 // Every call blocks.  Short transfers are carried on, interrupted ones repeated; what the file
-// system cannot do otherwise (zeroing a range, say) is done by writing.
+// system cannot do otherwise (zeroing a range, say) is done by writing, unless that was forbidden
+// (kFastZero).
 #pragma once
 
 #include <cstddef>
@@ -38,8 +39,16 @@ class FileExport {
                                     std::span<BlockExtent> extents) const noexcept;
 
  private:
-  FileExport(Descriptor file, std::uint64_t size_bytes, bool is_read_only) noexcept
-      : file_(std::move(file)), size_bytes_(size_bytes), is_read_only_(is_read_only) {}
+  FileExport(Descriptor file, std::uint64_t size_bytes, bool is_read_only, bool is_device) noexcept
+      : file_(std::move(file)),
+        size_bytes_(size_bytes),
+        is_read_only_(is_read_only),
+        is_device_(is_device) {}
+  // fallocate() in this mode; 0, EOPNOTSUPP where it cannot be, or another errno.
+  [[nodiscard]] int ask(int mode, std::uint64_t offset, std::uint32_t length) const noexcept;
+  // Zeroes without writing them; EOPNOTSUPP where it cannot be.
+  [[nodiscard]] int zero_unwritten(std::uint64_t offset, std::uint32_t length,
+                                   std::uint8_t flags) const noexcept;
   [[nodiscard]] bool is_within(std::uint64_t offset, std::uint64_t length) const noexcept {
     return offset <= size_bytes_ && length <= size_bytes_ - offset;
   }
@@ -47,6 +56,7 @@ class FileExport {
   Descriptor file_;
   std::uint64_t size_bytes_;
   bool is_read_only_;
+  bool is_device_;  // a block device
 };
 
 }  // namespace slipring::array

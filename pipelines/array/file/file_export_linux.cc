@@ -27,15 +27,16 @@ Error failed(const char* doing) noexcept {
 }
 
 // Of a file or a block device; false for what is neither.
-bool size_of(int file, std::uint64_t& size_bytes) noexcept {
+bool size_of(int file, std::uint64_t& size_bytes, bool& is_device) noexcept {
   struct stat found = {};
   if (::fstat(file, &found) != 0) return false;
+  is_device = S_ISBLK(found.st_mode);
   if (S_ISREG(found.st_mode)) {
     size_bytes = static_cast<std::uint64_t>(found.st_size);
     return true;
   }
   errno = EINVAL;
-  return S_ISBLK(found.st_mode) && ::ioctl(file, BLKGETSIZE64, &size_bytes) == 0;
+  return is_device && ::ioctl(file, BLKGETSIZE64, &size_bytes) == 0;
 }
 
 constexpr BlockExtent extent(std::uint64_t length, std::uint32_t flags) noexcept {
@@ -59,8 +60,9 @@ Result<FileExport> FileExport::open(const std::string& path, std::uint64_t creat
   }
   if (!file.is_open()) return failed("open a file to serve");
   std::uint64_t size_bytes = 0;
-  if (!size_of(file.get(), size_bytes)) return failed("find out how large a file is");
-  return FileExport(std::move(file), size_bytes, is_read_only);
+  bool is_device = false;
+  if (!size_of(file.get(), size_bytes, is_device)) return failed("find out how large a file is");
+  return FileExport(std::move(file), size_bytes, is_read_only, is_device);
 }
 
 BlockExport FileExport::description() const noexcept {
@@ -105,31 +107,45 @@ int FileExport::flush() const noexcept {
 
 int FileExport::trim(std::uint64_t offset, std::uint32_t length, bool is_durable) const noexcept {
   if (!is_within(offset, length)) return EINVAL;
-  const int punched = ::fallocate(file_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                  static_cast<off_t>(offset), static_cast<off_t>(length));
   // Trimming is advice: a file system that cannot has taken note.
-  if (punched != 0 && errno != EOPNOTSUPP) return errno;
+  const int error = ask(FALLOC_FL_PUNCH_HOLE, offset, length);
+  if (error != 0 && error != EOPNOTSUPP) return error;
   return is_durable ? flush() : 0;
+}
+
+int FileExport::ask(int mode, std::uint64_t offset, std::uint32_t length) const noexcept {
+  if (::fallocate(file_.get(), mode | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                  static_cast<off_t>(length)) == 0) {
+    return 0;
+  }
+  // Block devices are asked for whole sectors alone.
+  return is_device_ && errno == EINVAL ? EOPNOTSUPP : errno;
+}
+
+int FileExport::zero_unwritten(std::uint64_t offset, std::uint32_t length,
+                               std::uint8_t flags) const noexcept {
+  const bool keeps_room = (flags & kNoHole) != 0;
+  int error = keeps_room ? EOPNOTSUPP : ask(FALLOC_FL_PUNCH_HOLE, offset, length);
+  // Of a device that cannot, the kernel would write the zeros.
+  const bool is_unwritten = !is_device_ || (flags & kFastZero) == 0;
+  if (error == EOPNOTSUPP && is_unwritten) error = ask(FALLOC_FL_ZERO_RANGE, offset, length);
+  if (error != EOPNOTSUPP || !keeps_room || is_device_) return error;
+  error = ask(FALLOC_FL_PUNCH_HOLE, offset, length);
+  return error != 0 ? error : ask(0, offset, length);
 }
 
 int FileExport::write_zeroes(std::uint64_t offset, std::uint32_t length,
                              std::uint8_t flags) const noexcept {
   if (!is_within(offset, length)) return ENOSPC;
   const bool is_durable = (flags & kForceUnitAccess) != 0;
-  const int mode = (flags & kNoHole) != 0 ? FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE
-                                          : FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-  if (::fallocate(file_.get(), mode, static_cast<off_t>(offset), static_cast<off_t>(length)) == 0) {
-    return is_durable ? flush() : 0;
-  }
-  if (errno != EOPNOTSUPP) return errno;
-  if ((flags & kFastZero) != 0) return ENOTSUP;
+  const int error = zero_unwritten(offset, length, flags);
+  if (error == 0) return is_durable ? flush() : 0;
+  if (error != EOPNOTSUPP || (flags & kFastZero) != 0) return error;
   static constexpr std::array<std::byte, kZeroBytes> kZeroes{};
   for (std::uint64_t done = 0; done < length;) {
     const std::size_t count = std::min<std::uint64_t>(length - done, kZeroes.size());
-    if (const int error = write(offset + done, std::span(kZeroes).first(count), false);
-        error != 0) {
-      return error;
-    }
+    const int written = write(offset + done, std::span(kZeroes).first(count), false);
+    if (written != 0) return written;
     done += count;
   }
   return is_durable ? flush() : 0;

@@ -7,16 +7,17 @@
 #include <errno.h>
 
 #include <cstring>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "pipelines/array/block_request.h"
+#include "pipelines/array/file/aborted_requests.h"
 #include "pipelines/array/file/file_export.h"
-#include "pipelines/stage/error_text.h"
 #include "pipelines/array/pooled_links.h"
+#include "pipelines/stage/error_text.h"
 #include "pipelines/stage/stage.h"
+#include "pipelines/stage/stage_program.h"
 
 namespace slipring::array {
 namespace {
@@ -28,6 +29,7 @@ StageDescription describe() {
   description.ports = {
       {"requests", PortKind::kInput, true, "BlockRequests, slots, with a pool"},
       {"replies", PortKind::kOutput, true, "BlockReplies, slots, with a pool"},
+      {"aborts", PortKind::kInput, false, "BlockAborts, slots"},
   };
   description.options = {
       {"paths", "disk.img", "files or block devices, parted by commas, one an export"},
@@ -43,10 +45,12 @@ class FileBackEnd {
       : stage_(stage),
         requests_(*stage.input("requests")),
         replies_(*stage.output("replies")),
+        aborted_(stage.input("aborts")),
         reads_(stage.counter("reads")),
         writes_(stage.counter("writes")),
         others_(stage.counter("others")),
         errors_(stage.counter("errors")),
+        aborted_requests_(stage.counter("aborted_requests")),
         read_bytes_(stage.counter("read_bytes")),
         written_bytes_(stage.counter("written_bytes")) {}
 
@@ -54,17 +58,19 @@ class FileBackEnd {
     if (!open_files()) return 1;
     while (!stage_.stop_requested()) {
       Message message;
+      if (aborted_.hear() == Transfer::kCorruptPeer) return give_up();
       switch (requests_.try_peek(message)) {
         case Transfer::kDone:
           if (!answer(message)) return failed_ ? 1 : stage_.finish();
           break;
         case Transfer::kCorruptPeer:
-          stage_.log(Severity::kError, "the front wrote impossible values into its page: %s",
-                     offender_text(requests_.offender()).c_str());
-          return 1;
+          return give_up();
         case Transfer::kBlocked:
+          aborted_.passed(UINT64_MAX);
           if (requests_.is_finished()) return stage_.finish();
-          stage_.wait([this] { return requests_.has_message() || requests_.is_finished(); });
+          stage_.wait([this] {
+            return requests_.has_message() || requests_.is_finished() || aborted_.has_message();
+          });
           break;
       }
     }
@@ -101,22 +107,28 @@ class FileBackEnd {
     // Its data went back after its reply was published.
     const bool is_answered =
         message.redelivered && !has_data && request.operation == BlockOperation::kWrite;
-    if (!is_answered && !execute(request, data, has_data)) return false;
+    // What a predecessor had taken it may have begun.
+    const bool is_dropped = !message.redelivered && aborted_.covers(request);
+    if (is_dropped) aborted_requests_.add();
+    if (!is_answered && !execute(request, data, has_data, is_dropped)) return false;
     if (has_data) requests_.give_back(data);
     requests_.release(message);
+    aborted_.passed(request.sequence);
     return true;
   }
 
-  bool execute(const BlockRequest& request, const BufferHandle& data, bool has_data) {
+  bool execute(const BlockRequest& request, const BufferHandle& data, bool has_data,
+               bool is_dropped) {
     std::span<std::byte> place;
     if (!reserve(place)) return false;
     BlockReply reply{kNoBufferSlot, 0, request.id, 0, 0};
     std::optional<std::uint32_t> slot;
-    if (brings_data(request.operation)) {
+    if (brings_data(request.operation) && !is_dropped) {
       slot = acquire();
       if (!slot) return false;
     }
-    reply.error = static_cast<std::uint32_t>(perform(request, data, has_data, slot, reply.length));
+    const int error = is_dropped ? ESHUTDOWN : perform(request, data, has_data, slot, reply.length);
+    reply.error = static_cast<std::uint32_t>(error);
     if (reply.error != 0) {
       errors_.add();
       reply.length = 0;
@@ -156,6 +168,12 @@ class FileBackEnd {
                offender_text(replies_.offender()).c_str());
     failed_ = true;
     return false;
+  }
+
+  int give_up() {
+    stage_.log(Severity::kError, "the front wrote impossible values into its page: %s",
+               offender_text(requests_.offender()).c_str());
+    return 1;
   }
 
   // A buffer for a reply's data; nothing when the run is over.
@@ -240,17 +258,23 @@ class FileBackEnd {
   Stage& stage_;
   LinkReader& requests_;
   LinkWriter& replies_;
+  AbortedRequests aborted_;
   std::vector<FileExport> exports_;
   Board::Number reads_;
   Board::Number writes_;
   Board::Number others_;
   Board::Number errors_;
+  Board::Number aborted_requests_;
   Board::Number read_bytes_;
   Board::Number written_bytes_;
   bool failed_ = false;
 };
 
 int serve(Stage& stage) {
+  const LinkReader* aborts = stage.input("aborts");
+  if (aborts != nullptr && !has_slots(stage, "aborts", aborts->shape(), sizeof(BlockAbort))) {
+    return 2;
+  }
   const bool is_fit =
       have_pools(stage, stage.input("requests")->shape(), stage.output("replies")->shape(),
                  {sizeof(BlockRequest), sizeof(BlockReply), kBlockBufferBytes});
@@ -261,9 +285,5 @@ int serve(Stage& stage) {
 }  // namespace slipring::array
 
 int main(int argc, char** argv) {
-  int exit_status = 0;
-  const std::unique_ptr<slipring::Stage> stage =
-      slipring::Stage::start(argc, argv, slipring::array::describe(), exit_status);
-  if (stage == nullptr) return exit_status;
-  return slipring::array::serve(*stage);
+  return slipring::run_stage(argc, argv, slipring::array::describe(), slipring::array::serve);
 }

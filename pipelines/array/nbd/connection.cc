@@ -116,7 +116,7 @@ Progress Connection::receive(int socket, EncryptedStream* stream) {
   SocketTransfer& transfer = memory_->receive;
   std::size_t part_count = 0;
   transfer.payload_bytes_max = 0;
-  if (now.payload_request != kNoIndex) {
+  if (now.payload_request != kNoIndex && !discards_payload()) {
     // What came before is copied first, and without a buffer nothing more is taken.
     if (input_size() != 0 || !has_filling()) return Progress::kWaits;
     const PieceMemory& piece = context_->pieces.at(filling_);

@@ -82,11 +82,15 @@ class Connection {
   // Parses what came and cuts requests into pieces, as far as it goes now: kSome or kEnded; else
   // kNone, be it for want of input or of anything else.
   Progress work();
-  // What was accepted and is not on the ring is answered with NBD_ESHUTDOWN; not a write whose data
-  // are still coming, nor a simple read that has begun.  Answers how many requests.
+  // What was accepted and is not on the ring is answered with NBD_ESHUTDOWN, a write whose data are
+  // still coming once they are in; not a simple read that has begun.  Answers how many requests.
   std::uint32_t abort_queued();
   // A piece of this connection is kAnswered.
   void take_answer(std::uint32_t piece);
+
+  // The rest of a handshake, a request, or its data has not come, though nobody but the client is
+  // waited for.
+  [[nodiscard]] bool owes_bytes() const noexcept;
 
   // Answered everything that it was asked, and the client wants no more.
   [[nodiscard]] bool is_finished() const noexcept {
@@ -118,6 +122,9 @@ class Connection {
   Progress take_option();
   Progress take_request();
   Progress take_payload();
+  // The data that come next are of a write that has failed already.
+  [[nodiscard]] bool discards_payload() const noexcept;
+  Progress discard_payload();
   [[nodiscard]] bool has_filling();
   void refuse(const NbdRequest& request, NbdError error);
   void accept(const NbdRequest& request);
@@ -137,6 +144,8 @@ class Connection {
   [[nodiscard]] bool is_whole_issued(const RequestMemory& request) const noexcept;
   [[nodiscard]] bool is_live(const RequestMemory& request) const noexcept;
   [[nodiscard]] bool belongs(const PieceMemory& piece) const noexcept;
+  // A part of a failed request that nobody has: it stays undone.
+  [[nodiscard]] bool is_given_up(const PieceMemory& piece) const noexcept;
   void revive_piece(std::uint32_t piece);
 
   ConnectionMemory* memory_;

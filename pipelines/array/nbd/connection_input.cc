@@ -46,6 +46,23 @@ Progress Connection::work() {
   return is_broken_ ? Progress::kEnded : all;
 }
 
+bool Connection::owes_bytes() const noexcept {
+  switch (phase()) {
+    case Phase::kClientFlags:
+    case Phase::kOptions:
+    case Phase::kStartTls:
+      return true;
+    case Phase::kTransmission:
+      return state().skip_bytes != 0 || state().payload_request != kNoIndex ||
+             (input_size() != 0 && input_size() < kRequestBytes);
+    case Phase::kFinishing:
+    case Phase::kFree:
+    case Phase::kClosed:
+      break;
+  }
+  return false;
+}
+
 Progress Connection::skip() {
   ConnectionState next = state();
   const std::uint64_t count = std::min(next.skip_bytes, input_size());
@@ -212,7 +229,32 @@ bool Connection::has_filling() {
   return cut(request, done, length, PieceState::kFilling, filling_);
 }
 
+bool Connection::discards_payload() const noexcept {
+  const std::uint32_t request = state().payload_request;
+  return request != kNoIndex && filling_ == kNoIndex &&
+         settled(memory_->requests[request].error) != 0;
+}
+
+Progress Connection::discard_payload() {
+  ConnectionState next = state();
+  const std::uint32_t request = next.payload_request;
+  const std::uint32_t rest = memory_->requests[request].length - next.payload_bytes;
+  const auto count = static_cast<std::uint32_t>(std::min<std::uint64_t>(input_size(), rest));
+  if (count == 0) return Progress::kNone;
+  next.input_head += count;
+  next.payload_bytes += count;
+  const bool is_last = count == rest;
+  if (is_last) {
+    next.payload_request = kNoIndex;
+    next.payload_bytes = 0;
+  }
+  commit(next);
+  if (is_last) settle_request(request);
+  return Progress::kSome;
+}
+
 Progress Connection::take_payload() {
+  if (discards_payload()) return discard_payload();
   if (input_size() == 0 || !has_filling()) return Progress::kNone;
   const PieceMemory& piece = context_->pieces.at(filling_);
   ConnectionState next = state();

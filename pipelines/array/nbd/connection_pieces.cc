@@ -124,14 +124,21 @@ void Connection::take_answer(std::uint32_t piece) {
 
 std::uint32_t Connection::abort_queued() {
   const std::uint32_t before = live_request_count_;
+  const std::uint32_t cut_short = state().payload_request;
+  if (cut_short != kNoIndex && settled(memory_->requests[cut_short].error) == 0) {
+    // From now on its data are discarded.
+    settle(memory_->requests[cut_short].error, static_cast<std::uint32_t>(NbdError::kShutdown));
+  }
+  filling_ = kNoIndex;
   for (std::uint32_t i = 0; i < kPieceCountMax; ++i) {
     PieceMemory& piece = context_->pieces.at(i);
-    if (piece.connection != index_ || settled(piece.state) != PieceState::kReady ||
-        piece.request == state().payload_request || !belongs(piece)) {
-      continue;
-    }
+    const PieceState piece_state = settled(piece.state);
+    const bool is_here = piece_state == PieceState::kReady || piece_state == PieceState::kFilling;
+    if (piece.connection != index_ || !is_here || !belongs(piece)) continue;
     const RequestMemory& request = memory_->requests[piece.request];
-    if (piece.request_offset != 0 && !has_chunks(request.command, state())) continue;
+    const bool is_simple_read =
+        piece.operation == BlockOperation::kRead && !has_chunks(request.command, state());
+    if (piece.request_offset != 0 && is_simple_read) continue;
     piece.error = ESHUTDOWN;
     take_answer(i);
   }
@@ -147,7 +154,7 @@ std::uint32_t Connection::abort_queued() {
     // What is under way of it concludes it.
     if (pending_[index] == 0 && is_live(request)) conclude(index);
   }
-  return before - live_request_count_;
+  return before - live_request_count_ + (cut_short != kNoIndex ? 1U : 0U);
 }
 
 // Puts a piece's data in line to be sent.
@@ -179,17 +186,19 @@ void Connection::put_data(std::uint32_t piece) {
 
 // After a piece without data to send: the request may be complete.
 void Connection::settle_request(std::uint32_t index) {
+  // However it fails, its data come first.
+  if (state().payload_request == index) return;
   const RequestMemory& request = memory_->requests[index];
   const bool has_failed = settled(request.error) != 0;
   const bool is_read = request.command == static_cast<std::uint16_t>(NbdCommand::kRead);
   if (has_failed && is_read && !has_chunks(request.command, state())) {
     // A simple reply that has begun cannot be taken back.
     if (settled(request.issued_bytes) > kBlockBufferBytes) return hang_up();
-  } else if (!is_whole_issued(request) && !(has_failed && is_read)) {
+  } else if (!is_whole_issued(request) && !has_failed) {
     return;
   }
   if (pending_[index] != 0) return;
-  // What was not asked for yet of a read that has failed is not asked for any more.
+  // What was not asked for yet of a request that has failed is not asked for any more.
   unissued_.erase(std::remove(unissued_.begin(), unissued_.end(), index), unissued_.end());
   conclude(index);
 }

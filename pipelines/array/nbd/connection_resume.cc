@@ -82,11 +82,17 @@ void Connection::adopt_piece(std::uint32_t index) {
   } else if (piece_state == PieceState::kSubmitted) {
     ++piece_count_;
     if (belongs(piece)) ++pending_[piece.request];
-  } else if (was_in_line || !belongs(piece)) {
+  } else if (was_in_line || !belongs(piece) || is_given_up(piece)) {
     context_->pieces.forget(index);
   } else {
     revive_piece(index);
   }
+}
+
+bool Connection::is_given_up(const PieceMemory& piece) const noexcept {
+  const PieceState piece_state = settled(piece.state);
+  const bool is_here = piece_state == PieceState::kReady || piece_state == PieceState::kFilling;
+  return is_here && settled(memory_->requests[piece.request].error) != 0;
 }
 
 void Connection::revive_piece(std::uint32_t index) {
@@ -145,7 +151,8 @@ void Connection::finish_resume() {
   for (const std::uint32_t i : live) {
     const RequestMemory& request = memory_->requests[i];
     const bool has_nothing_under_way = is_live(request) && pending_[i] == 0;
-    if (has_nothing_under_way && settled(request.issued_bytes) != 0) settle_request(i);
+    const bool has_begun = settled(request.issued_bytes) != 0 || settled(request.error) != 0;
+    if (has_nothing_under_way && has_begun) settle_request(i);
   }
 }
 

@@ -11,6 +11,7 @@
 
 #include "core/cpu/relax.h"
 #include "pipelines/stage/error_text.h"
+#include "platform/wait/clock.h"
 
 namespace slipring::array {
 namespace {
@@ -159,17 +160,24 @@ void Front::wait(bool is_busy) {
   } else {
     count = stage_.wait_in_epoll(epoll_.get(), events, has_work, bound_ms);
   }
+  const std::uint64_t now_ns = count > 0 ? monotonic_ns() : 0;
+  bool have_some_come = false;
   for (int i = 0; i < count; ++i) {
     const epoll_event& event = events[static_cast<std::size_t>(i)];
-    if (event.data.u64 == kKeeperTag) take_accepted();
+    if (event.data.u64 == kKeeperTag) have_some_come = true;
     if (event.data.u64 >= kConnectionCountMax) continue;
     Client& client = clients_[event.data.u64];
-    if ((event.events & ~std::uint32_t{EPOLLOUT}) != 0) client.is_readable = true;
+    if ((event.events & ~std::uint32_t{EPOLLOUT}) != 0) {
+      client.is_readable = true;
+      client.heard_ns = now_ns;
+    }
     if ((event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) client.is_ending = true;
     if ((event.events & EPOLLOUT) != 0) client.is_writable = true;
     // TLS may have to write before it reads, or the other way round.
     if (client.stream) client.is_readable = client.is_writable = true;
   }
+  // Last, so that whoever has said something is not taken for silent.
+  if (have_some_come) take_accepted();
 }
 
 int Front::run() {

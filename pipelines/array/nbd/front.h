@@ -29,7 +29,8 @@ struct FrontOptions {
   std::string tcp_address;           // empty: none
   std::vector<std::string> exports;  // names; the index is the export's number
   TlsPolicy tls = TlsPolicy::kOff;
-  std::optional<TlsContext> tls_context;  // unless kOff
+  std::optional<TlsContext> tls_context;     // unless kOff
+  std::uint64_t stalled_ns = 5'000'000'000;  // see make_room()
 };
 
 // A client that has not chosen an export by then is hung up on.
@@ -55,6 +56,7 @@ class Front {
     bool is_ending = false;  // the client has finished, or is gone
     bool waits = false;      // for a place, a buffer, or the client's reading
     std::uint64_t haggles_until_ns = 0;
+    std::uint64_t heard_ns = 0;  // when bytes came last
   };
 
   // Tags of epoll events that are no client's index.
@@ -72,6 +74,10 @@ class Front {
 
   void take_accepted();
   void admit(KeptDescriptor accepted);
+  // A place for a newcomer, when all are taken: whoever has said half of something, and no more for
+  // the longest, gives way.  kConnectionCountMax: nobody has for as long as options_.stalled_ns.
+  [[nodiscard]] std::uint32_t make_room();
+  [[nodiscard]] bool has_stalled(std::uint32_t index) const;
   void attach_socket(std::uint32_t index, Descriptor socket);
   void share_out();
   [[nodiscard]] bool shake_hands(std::uint32_t index);
@@ -117,6 +123,8 @@ class Front {
   Board::Number encrypted_number_;
   Board::Number failed_handshakes_number_;
   Board::Number resumed_number_;
+  Board::Number gave_way_number_;
+  Board::Number turned_away_number_;
 };
 
 }  // namespace slipring::array

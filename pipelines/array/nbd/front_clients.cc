@@ -41,6 +41,7 @@ void Front::attach_socket(std::uint32_t index, Descriptor socket) {
   client.socket = std::move(socket);
   client.is_readable = true;
   client.is_writable = true;
+  client.heard_ns = monotonic_ns();
   client.haggles_until_ns = deadline_after(kHagglingNs);
   set_up_client_socket(client.socket.get());
   const bool is_watched =
@@ -55,9 +56,52 @@ void Front::admit(KeptDescriptor accepted) {
     clients_[i].connection->open(accepted.name);
     return attach_socket(i, std::move(accepted.descriptor));
   }
+  if (const std::uint32_t place = make_room(); place != kConnectionCountMax) {
+    clients_[place].connection->open(accepted.name);
+    return attach_socket(place, std::move(accepted.descriptor));
+  }
+  turned_away_number_.add();
   stage_.log(Severity::kWarning, "a client is turned away: %u are connected", kConnectionCountMax);
   shutdown(accepted.descriptor.get(), SHUT_RDWR);
   static_cast<void>(stage_.keeper().drop(accepted.name));
+}
+
+// What is waited for is the client's, and nothing of it is at the back end: its place is free at
+// once.
+bool Front::has_stalled(std::uint32_t index) const {
+  const Client& client = clients_[index];
+  if (!client.socket.is_open() || client.is_readable || client.waits ||
+      !context_->are_exports_known() || !client.connection->owes_bytes()) {
+    return false;
+  }
+  for (std::uint32_t i = 0; i < kPieceCountMax; ++i) {
+    const PieceMemory& piece = file_->memory().pieces[i];
+    if (piece.connection == index && settled(piece.state) == PieceState::kSubmitted) return false;
+  }
+  return true;
+}
+
+std::uint32_t Front::make_room() {
+  const std::uint64_t now_ns = monotonic_ns();
+  std::uint32_t longest = kConnectionCountMax;
+  for (std::uint32_t i = 0; i < kConnectionCountMax; ++i) {
+    if (now_ns - clients_[i].heard_ns < options_.stalled_ns || !has_stalled(i)) continue;
+    if (longest == kConnectionCountMax || clients_[i].heard_ns < clients_[longest].heard_ns) {
+      longest = i;
+    }
+  }
+  if (longest == kConnectionCountMax) return longest;
+  const Client& client = clients_[longest];
+  const bool is_in = client.connection->phase() == Phase::kTransmission;
+  stage_.log(Severity::kWarning,
+             "client %s gives way to another: all %u places are taken, and of a %s it has sent a "
+             "part, and nothing for %llu ms",
+             std::string(client.connection->name()).c_str(), kConnectionCountMax,
+             is_in ? "request" : "handshake",
+             static_cast<unsigned long long>((now_ns - client.heard_ns) / 1'000'000));
+  gave_way_number_.add();
+  close_client(longest);
+  return clients_[longest].connection->phase() == Phase::kFree ? longest : kConnectionCountMax;
 }
 
 void Front::take_accepted() {

@@ -48,7 +48,9 @@ Front::Front(Stage& stage, FrontOptions options)
       under_way_number_(stage.gauge("under_way")),
       encrypted_number_(stage.counter("tls_connections")),
       failed_handshakes_number_(stage.counter("tls_refused")),
-      resumed_number_(stage.counter("connections_resumed")) {}
+      resumed_number_(stage.counter("connections_resumed")),
+      gave_way_number_(stage.counter("gave_way")),
+      turned_away_number_(stage.counter("turned_away")) {}
 
 void Front::fail(const char* what) {
   stage_.log(Severity::kError, "%s", what);

@@ -10,6 +10,7 @@
 #include "pipelines/array/nbd/option_haggling.h"
 #include "pipelines/array/pooled_links.h"
 #include "pipelines/stage/stage.h"
+#include "pipelines/stage/stage_program.h"
 
 namespace slipring::array {
 namespace {
@@ -33,6 +34,9 @@ StageDescription describe() {
       {"tls_certificate", "", "PEM file of the server's certificate, and those that vouch for it"},
       {"tls_key", "", "PEM file of its key, without a pass phrase"},
       {"tls_authority", "", "PEM file of who vouches for clients; empty: they need no certificate"},
+      {"stalled_ms", "5000",
+       "when all places are taken, a newcomer has that of a client who has sent half a request or "
+       "handshake and nothing for so long, 0 to 3600000"},
       {"exports", "disk", "names, parted by commas; the first is the default"},
   };
   description.keeps_descriptors = true;
@@ -82,6 +86,8 @@ bool take_tls(Stage& stage, FrontOptions& options) {
 int serve(Stage& stage) {
   FrontOptions options{stage.option("unix"), stage.option("tcp"),
                        export_names(stage.option("exports")), TlsPolicy::kOff, std::nullopt};
+  options.stalled_ns =
+      static_cast<std::uint64_t>(stage.option_number("stalled_ms", 0, 3'600'000)) * 1'000'000;
   if (!take_tls(stage, options)) return 2;
   if (options.exports.empty()) {
     stage.log(
@@ -96,8 +102,7 @@ int serve(Stage& stage) {
     return 2;
   }
   const LinkWriter* aborts = stage.output("aborts");
-  if (aborts != nullptr && aborts->shape().slot_bytes < sizeof(BlockAbort)) {
-    stage.log(Severity::kError, "aborts wants slots of at least %zu bytes", sizeof(BlockAbort));
+  if (aborts != nullptr && !has_slots(stage, "aborts", aborts->shape(), sizeof(BlockAbort))) {
     return 2;
   }
   if (!have_pools(stage, stage.output("requests")->shape(), stage.input("replies")->shape(),
@@ -112,9 +117,5 @@ int serve(Stage& stage) {
 }  // namespace slipring::array
 
 int main(int argc, char** argv) {
-  int exit_status = 0;
-  const std::unique_ptr<slipring::Stage> stage =
-      slipring::Stage::start(argc, argv, slipring::array::describe(), exit_status);
-  if (stage == nullptr) return exit_status;
-  return slipring::array::serve(*stage);
+  return slipring::run_stage(argc, argv, slipring::array::describe(), slipring::array::serve);
 }

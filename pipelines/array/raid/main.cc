@@ -5,19 +5,20 @@
 
 #include <array>
 #include <cstring>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "pipelines/array/block_request.h"
 #include "pipelines/array/planted_option.h"
+#include "pipelines/array/pooled_links.h"
 #include "pipelines/array/raid/link_disks.h"
 #include "pipelines/array/raid/raid_array.h"
 #include "pipelines/array/raid/raid_stage.h"
 #include "pipelines/link/link_layout.h"
 #include "pipelines/stage/error_text.h"
 #include "pipelines/stage/stage.h"
+#include "pipelines/stage/stage_program.h"
 
 namespace slipring::array {
 namespace {
@@ -70,25 +71,13 @@ StageDescription describe() {
   return description;
 }
 
-bool has_pool(const LinkShape& shape, std::uint64_t buffer_bytes) {
-  return shape.pool_buffer_count != 0 && shape.pool_buffer_bytes >= buffer_bytes;
-}
-
 bool are_links_fit(Stage& stage) {
-  const LinkShape& reads = stage.input("reads")->shape();
-  const LinkShape& writes = stage.input("writes")->shape();
-  const LinkShape& data = stage.output("read_data")->shape();
-  const LinkShape& acks = stage.output("write_acks")->shape();
-  if (reads.slot_bytes >= sizeof(BlockRequest) && writes.slot_bytes >= sizeof(BlockRequest) &&
-      data.slot_bytes >= sizeof(BlockReply) && acks.slot_bytes >= sizeof(BlockReply) &&
-      has_pool(writes, kBlockBytes) && has_pool(data, kBlockBufferBytes)) {
-    return true;
-  }
-  stage.log(Severity::kError,
-            "the links reads and writes must have slots of at least %zu bytes, read_data and "
-            "write_acks of %zu; writes needs a pool, and read_data one of buffers of %u bytes",
-            sizeof(BlockRequest), sizeof(BlockReply), kBlockBufferBytes);
-  return false;
+  return has_slots(stage, "reads", stage.input("reads")->shape(), sizeof(BlockRequest)) &&
+         has_pool(stage, "read_data", stage.output("read_data")->shape(), sizeof(BlockReply),
+                  kBlockBufferBytes) &&
+         has_pool(stage, "writes", stage.input("writes")->shape(), sizeof(BlockRequest),
+                  kBlockBytes) &&
+         has_slots(stage, "write_acks", stage.output("write_acks")->shape(), sizeof(BlockReply));
 }
 
 // False when a disk's links do not fit.
@@ -97,15 +86,17 @@ bool add_disks(Stage& stage, LinkDisks& disks) {
     LinkWriter* requests = stage.output(disk_ports().requests[i]);
     LinkReader* replies = stage.input(disk_ports().replies[i]);
     if (requests == nullptr && replies == nullptr) continue;
-    if (requests == nullptr || replies == nullptr || disks.count() != i ||
-        !has_pool(requests->shape(), kDiskBufferBytesMin) ||
-        !has_pool(replies->shape(), kDiskBufferBytesMin) ||
-        requests->shape().slot_bytes < sizeof(DiskRequest) ||
-        replies->shape().slot_bytes < sizeof(DiskReply)) {
+    if (requests == nullptr || replies == nullptr || disks.count() != i) {
       stage.log(Severity::kError,
-                "disk %u: the ports disk%u and disk%u_replies want links with pools, and disks are "
-                "numbered from 0 without gaps",
+                "disk %u: it wants links at both disk%u and disk%u_replies, and disks are numbered "
+                "from 0 without gaps",
                 i, i, i);
+      return false;
+    }
+    if (!has_pool(stage, disk_ports().requests[i].c_str(), requests->shape(), sizeof(DiskRequest),
+                  kDiskBufferBytesMin) ||
+        !has_pool(stage, disk_ports().replies[i].c_str(), replies->shape(), sizeof(DiskReply),
+                  kDiskBufferBytesMin)) {
       return false;
     }
     disks.add(*requests, *replies);
@@ -174,9 +165,5 @@ int serve(Stage& stage) {
 }  // namespace slipring::array
 
 int main(int argc, char** argv) {
-  int exit_status = 0;
-  const std::unique_ptr<slipring::Stage> stage =
-      slipring::Stage::start(argc, argv, slipring::array::describe(), exit_status);
-  if (stage == nullptr) return exit_status;
-  return slipring::array::serve(*stage);
+  return slipring::run_stage(argc, argv, slipring::array::describe(), slipring::array::serve);
 }

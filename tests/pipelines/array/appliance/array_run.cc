@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <sstream>
 #include <utility>
 
@@ -90,9 +91,12 @@ std::string ArrayRun::pipeline(const ArrayRunOptions& options) const {
                  "seed = " + std::to_string(options.seed) + "\nstate = \"" + path("load.state") +
                      "\"\nverify_only = " + (options.verifies_only ? "true" : "false") +
                      "\narea_kib = " + std::to_string(options.area_kib));
+  const std::uint32_t parities = options.level == 6 ? 2 : options.level == 5 ? 1 : 0;
   // Smaller than what the load uses, so that blocks come and go.
   text += stage_text("cache", "cache",
-                     "memory_mib = 8\nidle_write_ms = 50\nplanted = \"" + options.planted + "\"");
+                     "memory_mib = 8\nidle_write_ms = 50\nstripe_kib = " +
+                         std::to_string(64 * (options.disks - parities)) + "\nplanted = \"" +
+                         options.planted + "\"");
   text += stage_text("raid", "raid", "level = " + std::to_string(options.level) + "\nlog_mib = 4");
   text += link_text("requests", "load.requests", "cache.requests", kPool + kCredit);
   text += link_text("replies", "cache.replies", "load.replies", kPool);
@@ -179,6 +183,11 @@ pid_t ArrayRun::pid_of(const std::string& stage) const {
   return board && board->is_held() ? static_cast<pid_t>(board->process_id()) : 0;
 }
 
+std::uint32_t ArrayRun::life_of(const std::string& stage) const {
+  Result<BoardObserver> board = BoardObserver::attach(*directory_, "array." + stage + ".board");
+  return board ? board->incarnation() : 0;
+}
+
 bool ArrayRun::kill_stage(const std::string& stage) {
   pid_t killed = 0;
   const bool is_killed = eventually([&] {
@@ -204,6 +213,11 @@ bool ArrayRun::wait_for(const std::string& stage, const std::string& name,
   return eventually([&] { return number(stage, name) >= value; });
 }
 
+bool ArrayRun::wait_until(const std::string& stage, const std::string& name,
+                          std::uint64_t value) const {
+  return eventually([&] { return number(stage, name) == value; });
+}
+
 std::string ArrayRun::log() const {
   std::ifstream file(path("run.log"));
   std::ostringstream text;
@@ -224,14 +238,17 @@ KillReport run_kills(const ArrayRunOptions& options, std::uint64_t kills) {
   std::vector<std::string> stages = {"cache", "cache", "raid", "raid"};
   for (std::uint32_t i = 0; i < options.disks; ++i) stages.push_back("disk" + std::to_string(i));
   if (options.kills_cache_alone) stages = {"cache"};
+  std::map<std::string, std::uint32_t> killed;
   while (report.kills < kills && report.problem.empty()) {
     const std::uint64_t until = run.number("load", "answered") + random() % 150;
     if (!run.wait_for("load", "answered", until)) {
       report.problem = "nothing is answered any more: " + run.log();
-    } else if (!run.kill_stage(stages[random() % stages.size()])) {
+    } else if (const std::string& stage = stages[random() % stages.size()];
+               !run.kill_stage(stage)) {
       report.problem = "a stage does not come back: " + run.log();
     } else {
       ++report.kills;
+      ++killed[stage];
     }
     if (run.number("load", "violations") != 0) report.problem = run.log();
   }
@@ -241,6 +258,11 @@ KillReport run_kills(const ArrayRunOptions& options, std::uint64_t kills) {
   report.large_zeroes = run.number("load", "large_zeroes");
   report.zeroed_rows = run.number("raid", "zeroed_rows");
   report.violations = run.number("load", "violations");
+  for (const std::string& stage : stages) {
+    if (report.problem.empty() && run.life_of(stage) != killed[stage] + 1) {
+      report.problem = stage + " died by itself: " + run.log();
+    }
+  }
   if (!report.problem.empty()) return report;
   if (!run.tell("load", "stop")) report.problem = "the load cannot be told";
   if (const std::optional<int> status = run.end_by_itself(); status != 0) {

@@ -44,10 +44,14 @@ class ArrayRun {
   bool kill_stage(const std::string& stage);
   // 0 while nobody is it.
   [[nodiscard]] pid_t pid_of(const std::string& stage) const;
+  // How often the stage has been started; 0 when it is not there.
+  [[nodiscard]] std::uint32_t life_of(const std::string& stage) const;
   // A number of a stage's board; 0 when it is not there.
   [[nodiscard]] std::uint64_t number(const std::string& stage, const std::string& name) const;
   // Waits until the number has come so far.
   bool wait_for(const std::string& stage, const std::string& name, std::uint64_t value) const;
+  // Until it is this, and neither less nor more.
+  bool wait_until(const std::string& stage, const std::string& name, std::uint64_t value) const;
 
   [[nodiscard]] std::string log() const;
   [[nodiscard]] const std::string& problem() const { return problem_; }
@@ -73,7 +77,8 @@ struct KillReport {
   std::string problem;  // empty: all went well
 };
 
-// Kills any stage behind the load, again and again, then ends the run and verifies it in another.
+// Kills any stage behind the load, again and again, then ends the run and verifies it in another. A
+// stage that dies without having been killed is a problem.
 KillReport run_kills(const ArrayRunOptions& options, std::uint64_t kills);
 
 }  // namespace slipring::array::test

@@ -17,10 +17,6 @@ struct Said {
   std::string text;
 };
 
-// Blocks of small disks: the whole array with RAID-5 over four of them.
-[[nodiscard]] std::vector<std::pair<std::string, std::string>> small_disks(
-    const SocketFolder& folder, int level = 5, int disks = 4);
-
 class GoldenServers {
  public:
   // "plain", "array", "nbdkit".

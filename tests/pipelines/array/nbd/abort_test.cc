@@ -2,9 +2,12 @@
 // is not, nor what others have queued.
 #include <doctest/doctest.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 
 #include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "pipelines/array/nbd/nbd_protocol.h"
 #include "tests/pipelines/array/nbd/nbd_client.h"
@@ -39,10 +42,27 @@ bool log_says(const ServedArray& array, const std::string& words, std::size_t ti
   return eventually([&] { return count() >= times; }, 60);
 }
 
+// What is served, and the stage behind the front.
+struct Kind {
+  const char* pipeline;
+  const char* back;
+};
+constexpr Kind kWhole{"array.toml", "cache"};
+constexpr Kind kPlain{"plain.toml", "file"};
+
+struct Served {
+  explicit Served(const Kind& kind)
+      : array(kind.pipeline, std::string_view(kind.back) == kWhole.back
+                                 ? small_disks(disks)
+                                 : std::vector<std::pair<std::string, std::string>>()) {}
+  SocketFolder disks;
+  ServedArray array;
+};
+
 NbdClient enter(const ServedArray& array) {
   std::optional<NbdClient> client = NbdClient::connect(array.socket());
   REQUIRE(client.has_value());
-  REQUIRE(client->enter("array", true));
+  REQUIRE(client->enter("", true));
   return std::move(*client);
 }
 
@@ -75,9 +95,18 @@ std::string name_of_only_client(const ServedArray& array) {
   return log.substr(log.rfind(' ') + 1);
 }
 
-// The client under test, and what it is told; `wakes` lets the stopped cache go on, or dies.
-void expect_dropped(void (*wakes)(const ServedArray&, pid_t)) {
-  const ServedArray array("array.toml");
+void go_on(const ServedArray&, const Kind&, pid_t back) {
+  REQUIRE(kill(back, SIGCONT) == 0);
+}
+
+void die(const ServedArray& array, const Kind& kind, pid_t) {
+  array.kill_stage(kind.back);
+}
+
+// The client under test, and what it is told; `wakes` lets the stopped stage go on, or die.
+void expect_dropped(const Kind& kind, void (*wakes)(const ServedArray&, const Kind&, pid_t)) {
+  const Served served(kind);
+  const ServedArray& array = served.array;
   NbdClient client = enter(array);
   const std::string old_data(kBlock, 'o');
   const std::string new_data(kBlock, 'n');
@@ -88,8 +117,8 @@ void expect_dropped(void (*wakes)(const ServedArray&, pid_t)) {
   for (const auto& [cookie, error] : replies_of(client, kWrites)) CHECK(error == 0);
   const std::string name = name_of_only_client(array);
   NbdClient other = enter(array);
-  const pid_t cache = array.pid_of("cache");
-  REQUIRE(kill(cache, SIGSTOP) == 0);
+  const pid_t back = array.pid_of(kind.back);
+  REQUIRE(kill(back, SIGSTOP) == 0);
   const std::uint64_t before = array.number("nbd", "requests");
   for (std::uint32_t i = 0; i < kWrites; ++i) {
     REQUIRE(
@@ -110,7 +139,7 @@ void expect_dropped(void (*wakes)(const ServedArray&, pid_t)) {
     REQUIRE(client.request(number_of(array::NbdCommand::kWrite), 0, 5000 + i, (600 + i) * kBlock,
                            kBlock, new_data));
   }
-  wakes(array, cache);
+  wakes(array, kind, back);
   std::uint32_t dropped = 0;
   for (const auto& [cookie, error] : replies_of(client, kWrites + kReads + 5)) {
     if (error == kShutdown) ++dropped;
@@ -121,8 +150,8 @@ void expect_dropped(void (*wakes)(const ServedArray&, pid_t)) {
   for (std::uint32_t i = 0; i < kWrites; ++i) CHECK(read_block(client, i) == old_data);
   for (std::uint32_t i = 0; i < 5; ++i) CHECK(read_block(client, 600 + i) == new_data);
   for (std::uint32_t i = 0; i < 8; ++i) CHECK(read_block(client, 500 + i) == new_data);
-  CHECK(array.number("cache", "aborted_requests") > 0);
-  CHECK(array.number("cache", "aborted_requests") < kWrites + kReads);  // some never got there
+  CHECK(array.number(kind.back, "aborted_requests") > 0);
+  CHECK(array.number(kind.back, "aborted_requests") < kWrites + kReads);  // some never got there
   // Nothing is held any more: more than all buffers there are go through, several times.
   for (int round = 0; round < 20; ++round) {
     for (std::uint32_t i = 0; i < kWrites; ++i) {
@@ -137,18 +166,58 @@ void expect_dropped(void (*wakes)(const ServedArray&, pid_t)) {
 }  // namespace
 
 TEST_CASE("abort: what a client has queued is answered with an error, and not done") {
-  expect_dropped([](const ServedArray&, pid_t cache) { REQUIRE(kill(cache, SIGCONT) == 0); });
+  expect_dropped(kWhole, go_on);
+  expect_dropped(kPlain, go_on);
 }
 
-TEST_CASE("abort: a cache that dies before it hears of it has a successor that does") {
-  expect_dropped([](const ServedArray& array, pid_t cache) {
-    array.kill_stage("cache");
-    static_cast<void>(cache);
-  });
+TEST_CASE("abort: a stage that dies before it hears of it has a successor that does") {
+  expect_dropped(kWhole, die);
+  expect_dropped(kPlain, die);
+}
+
+TEST_CASE("abort: a write whose data are still coming is not done, and answered once they are in") {
+  for (const Kind& kind : {kWhole, kPlain}) {
+    const Served served(kind);
+    const ServedArray& array = served.array;
+    NbdClient client = enter(array);
+    for (const bool front_dies : {false, true}) {
+      CAPTURE(kind.pipeline);
+      CAPTURE(front_dies);
+      constexpr std::uint32_t kLong = 1U << 20;
+      constexpr std::size_t kFirst = 600'000;  // two pieces and a part of the third
+      const std::string old_data(kLong, 'o');
+      const std::string new_data(kLong, 'n');
+      const std::uint16_t write = number_of(array::NbdCommand::kWrite);
+      REQUIRE(client.request(write, 0, 1, 0, kLong, old_data));
+      for (const auto& [cookie, error] : replies_of(client, 1)) CHECK(error == 0);
+      const pid_t back = array.pid_of(kind.back);
+      REQUIRE(kill(back, SIGSTOP) == 0);
+      REQUIRE(client.request(write, 0, 2, 0, kLong, new_data.substr(0, kFirst)));
+      REQUIRE(eventually([&] { return array.number("nbd", "under_way") == 3; }, 60));
+      oob(array, "nbd", "abort all");
+      REQUIRE(log_says(array, "aborted up to sequence", front_dies ? 2 : 1));
+      REQUIRE(kill(back, SIGCONT) == 0);
+      if (front_dies) array.kill_stage("nbd");
+      REQUIRE(eventually([&] { return array.number("nbd", "under_way") == 0; }, 60));
+      int answered_bytes = 0;
+      REQUIRE(ioctl(client.fd(), FIONREAD, &answered_bytes) == 0);
+      CHECK(answered_bytes == 0);
+      REQUIRE(client.send(new_data.substr(kFirst)));
+      REQUIRE(client.request(write, 0, 3, 2 * kLong, kBlock, new_data.substr(0, kBlock)));
+      const auto errors = replies_of(client, 2);
+      CHECK(errors.at(2) == kShutdown);
+      CHECK(errors.at(3) == 0);
+      for (const std::uint32_t at : {0U, 262'144U, 524'288U, kLong - kBlock}) {
+        CHECK(read_block(client, at / kBlock) == old_data.substr(0, kBlock));
+      }
+      CHECK(read_block(client, 2 * kLong / kBlock) == new_data.substr(0, kBlock));
+    }
+  }
 }
 
 TEST_CASE("abort: fio goes on beside a client that is aborted again and again, and verifies") {
-  const ServedArray array("array.toml");
+  const Served served(kWhole);
+  const ServedArray& array = served.array;
   NbdClient client = enter(array);
   const std::string name = name_of_only_client(array);
   const std::string over = array.file("over");

@@ -105,6 +105,8 @@ TEST_CASE("crowd: a client gone at every byte of what it is answered leaves noth
     // Not a farewell but a reset, where the transport knows one.
     const linger none{1, 0};
     REQUIRE(setsockopt(client.fd(), SOL_SOCKET, SO_LINGER, &none, sizeof none) == 0);
+    // Those before may not have been seen to go yet, and there are only so many places.
+    REQUIRE(eventually([&] { return array.number("nbd", "clients") < 32; }, 60));
     ++places;
   }
   before.check_all();
@@ -192,7 +194,8 @@ std::string half_of(std::size_t number) {
 }
 
 TEST_CASE("crowd: hundreds of connections that hold half requests hold up nobody") {
-  const ServedArray array;
+  // None of them is taken for one that will say no more.
+  const ServedArray array("plain.toml", {{"nbd.stalled_ms", "3600000"}});
   const Holdings before(array);
   // More than all the buffers' bytes would be asked for; a place is left for who means well.
   constexpr std::size_t kPlaces = 64;
@@ -232,7 +235,76 @@ TEST_CASE("crowd: hundreds of connections that hold half requests hold up nobody
   CHECK(eventually([&] { return array.number("nbd", "under_way") == 0; }, 60));
   before.check_memory();
   check_service(array, 'g');
+  CHECK(array.number("nbd", "gave_way") == 0);
+  CHECK(array.number("nbd", "turned_away") == kTurnedAway);
   MESSAGE(kHalf, " hold half requests, ", kTurnedAway, " turned away");
+}
+
+// As much of it as the front takes.
+void send_half(NbdClient& client, std::size_t number) {
+  const std::string half = half_of(number);
+  never_wait(client);
+  static_cast<void>(send(client.fd(), half.data(), half.size(), MSG_NOSIGNAL));
+}
+
+TEST_CASE(
+    "crowd: when all places are taken, whoever holds half of something the longest gives way") {
+  const ServedArray array("plain.toml", {{"nbd.stalled_ms", "0"}});
+  constexpr std::size_t kLiving = 8;
+  constexpr std::size_t kHalf = 55;
+  constexpr std::size_t kNewcomers = 150;
+  const std::string bytes(3000, 'l');
+  const auto write = [&](NbdClient& client) {
+    REQUIRE(client.request(1, 0, 1, 0, 3000, bytes));
+    const std::optional<NbdReply> reply = client.next_reply();
+    REQUIRE(reply.has_value());
+    CHECK(reply->error == 0);
+  };
+  // Who owes nothing, however long he says nothing.
+  std::vector<NbdClient> living;
+  for (std::size_t i = 0; i < kLiving; ++i) {
+    living.push_back(connect_to(array));
+    REQUIRE(living.back().enter("", i % 2 == 0));
+    write(living.back());
+  }
+  // Who says little, but goes on.
+  NbdClient slow = connect_to(array);
+  REQUIRE(slow.enter("", true));
+  REQUIRE(slow.request(1, 0, 2, 8192, 3000, ""));
+  std::vector<NbdClient> crowd;
+  for (std::size_t i = 0; i < kHalf; ++i) {
+    crowd.push_back(connect_to(array));
+    REQUIRE(crowd.back().enter("", true));
+    send_half(crowd.back(), i);
+  }
+  REQUIRE(eventually([&] { return array.number("nbd", "clients") == 64; }, 60));
+  for (std::size_t i = 0; i < kNewcomers; ++i) {
+    REQUIRE(slow.send("s"));
+    crowd.push_back(connect_to(array));
+    REQUIRE_MESSAGE(crowd.back().enter("", true), i, ": ", array.log());
+    send_half(crowd.back(), i);
+    if (i == 0) CHECK(crowd.front().is_hung_up_on());
+  }
+  CHECK(array.number("nbd", "gave_way") == kNewcomers);
+  CHECK(array.number("nbd", "turned_away") == 0);
+  CHECK(array.number("nbd", "clients") == 64);
+  REQUIRE(slow.send(std::string(3000 - kNewcomers, 's')));
+  const std::optional<NbdReply> reply = slow.next_reply();
+  REQUIRE(reply.has_value());
+  CHECK(reply->error == 0);
+  for (NbdClient& client : living) write(client);
+  // With all places those of the living, it is the newcomer who goes.
+  crowd.clear();
+  REQUIRE(eventually([&] { return array.number("nbd", "clients") == kLiving + 1; }, 60));
+  while (living.size() < 63) {
+    living.push_back(connect_to(array));
+    REQUIRE(living.back().enter("", true));
+  }
+  CHECK(connect_to(array).is_hung_up_on());
+  CHECK(array.number("nbd", "turned_away") == 1);
+  for (NbdClient& client : living) write(client);
+  CHECK(array.number("nbd", "gave_way") == kNewcomers);
+  MESSAGE(kNewcomers, " newcomers, each in the place of who was silent longest");
 }
 
 }  // namespace

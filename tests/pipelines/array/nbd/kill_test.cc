@@ -126,13 +126,7 @@ TEST_CASE("nbd: stages killed under clients who compare every byte cost a pause 
 
 TEST_CASE("array: any stage killed under clients who compare every byte costs a pause") {
   const SocketFolder folder;
-  std::vector<std::pair<std::string, std::string>> settings = {{"cache.memory_mib", "32"},
-                                                               {"raid.log_mib", "8"}};
-  for (const char* disk : {"disk0", "disk1", "disk2", "disk3"}) {
-    settings.emplace_back(std::string(disk) + ".path", folder.file(disk));
-    settings.emplace_back(std::string(disk) + ".create_mib", "40");
-  }
-  kill_under_clients("array.toml", std::move(settings),
+  kill_under_clients("array.toml", small_disks(folder),
                      {"nbd", "cache", "raid", "disk0", "disk1", "disk2", "disk3"});
 }
 

@@ -69,6 +69,18 @@ SocketFolder::~SocketFolder() {
   std::filesystem::remove_all(path_);
 }
 
+std::vector<std::pair<std::string, std::string>> small_disks(const SocketFolder& folder, int level,
+                                                             int disks) {
+  std::vector<std::pair<std::string, std::string>> settings = {
+      {"cache.memory_mib", "32"}, {"raid.log_mib", "8"}, {"raid.level", std::to_string(level)}};
+  for (int i = 0; i < disks; ++i) {
+    const std::string disk = "disk" + std::to_string(i);
+    settings.emplace_back(disk + ".path", folder.file(disk));
+    settings.emplace_back(disk + ".create_mib", "40");
+  }
+  return settings;
+}
+
 ServedArray::ServedArray(const std::string& pipeline,
                          std::vector<std::pair<std::string, std::string>> settings,
                          const std::string& own_programs)

@@ -27,6 +27,10 @@ class SocketFolder {
   std::string path_;
 };
 
+// Blocks of small disks: the whole array with RAID-5 over four of them.
+[[nodiscard]] std::vector<std::pair<std::string, std::string>> small_disks(
+    const SocketFolder& folder, int level = 5, int disks = 4);
+
 class ServedArray {
  public:
   // Runs the pipeline file of that name in pipelines/array with these options set and without its

@@ -10,162 +10,19 @@
 // kernel, and its successor goes on with the very same socket.
 
 #include <doctest/doctest.h>
-#include <errno.h>
-#include <poll.h>
 #include <signal.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/ptrace.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <functional>
 #include <map>
-#include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "pipelines/array/nbd/connection.h"
-#include "pipelines/array/nbd/piece_table.h"
-#include "pipelines/array/nbd/surviving_word.h"
-#include "tests/pipelines/array/nbd/fake_back_end.h"
-#include "tests/pipelines/array/nbd/nbd_client.h"
+#include "tests/pipelines/array/nbd/survival_fixture.h"
 
 namespace slipring::test {
 namespace {
-
-using array::Connection;
-using array::FrontContext;
-using array::FrontMemory;
-using array::PieceTable;
-
-struct World {
-  FrontMemory front;
-  FakeBackEnd back;
-};
-
-// Memory that is the same in a forked child.
-class SharedWorld {
- public:
-  SharedWorld() {
-    void* memory =
-        mmap(nullptr, sizeof(World), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    REQUIRE(memory != MAP_FAILED);
-    world_ = new (memory) World;
-    clear();
-  }
-  ~SharedWorld() { munmap(world_, sizeof(World)); }
-  SharedWorld(const SharedWorld&) = delete;
-  SharedWorld& operator=(const SharedWorld&) = delete;
-  void clear() {
-    std::memset(static_cast<void*>(world_), 0, sizeof(World));
-    array::settle(world_->front.submission.piece, array::kNoIndex);
-  }
-  World& operator*() const { return *world_; }
-  World* operator->() const { return world_; }
-
- private:
-  World* world_;
-};
-
-// What a session can change: all that the script below reaches, and a margin.
-class Image {
- public:
-  static std::vector<std::span<std::byte>> parts_of(World& world) {
-    const auto part = [](auto& what, std::size_t count) {
-      return std::as_writable_bytes(std::span(what).first(count));
-    };
-    array::ConnectionMemory& connection = world.front.connections[0];
-    auto* header = reinterpret_cast<std::byte*>(&world.front);
-    auto* first = reinterpret_cast<std::byte*>(&connection);
-    auto* back = reinterpret_cast<std::byte*>(&world.back);
-    return {{header, offsetof(FrontMemory, pieces)},
-            part(world.front.pieces, 16),
-            {first, offsetof(array::ConnectionMemory, requests)},
-            part(connection.requests, 16),
-            part(connection.items, 32),
-            part(connection.input, 1024),
-            part(connection.text, 1024),
-            {back, offsetof(FakeBackEnd, log)},
-            part(world.back.log, 16),
-            part(world.back.generations, kFakeBufferCount),
-            part(world.back.filling, 2),
-            part(world.back.replies, 16)};
-  }
-  explicit Image(World& world) {
-    for (const auto part : parts_of(world)) bytes_.emplace_back(part.begin(), part.end());
-  }
-  [[nodiscard]] bool is_of(World& world) const {
-    const auto parts = parts_of(world);
-    for (std::size_t i = 0; i < parts.size(); ++i) {
-      if (std::memcmp(bytes_[i].data(), parts[i].data(), parts[i].size()) != 0) return false;
-    }
-    return true;
-  }
-  void put_into(World& world) const {
-    const auto parts = parts_of(world);
-    for (std::size_t i = 0; i < parts.size(); ++i) {
-      std::copy(bytes_[i].begin(), bytes_[i].end(), parts[i].begin());
-    }
-  }
-
- private:
-  std::vector<std::vector<std::byte>> bytes_;
-};
-
-// A process's life: takes over what is there, and serves until the session is over.
-struct Life {
-  explicit Life(World& of)
-      : world(of),
-        port(of.back),
-        pieces(of.front, port),
-        context{pieces, port, {}},
-        connection(of.front.connections[0], 0, context) {
-    context.exports.push_back(
-        {"disk", 0, array::BlockExport{kFakeDiskBytes, 1, 512, array::kExportCanWriteZeroes, 0}});
-  }
-  void serve(int socket);
-
-  World& world;
-  FakeBlockPort port;
-  PieceTable pieces;
-  FrontContext context;
-  Connection connection;
-};
-
-void Life::serve(int socket) {
-  pieces.resume();
-  connection.resume();
-  for (std::uint32_t i = 0; i < array::kPieceCountMax; ++i) {
-    if (array::settled(pieces.at(i).state) != array::PieceState::kFree) connection.adopt_piece(i);
-  }
-  connection.finish_resume();
-  if (connection.phase() == array::Phase::kFree) connection.open("client");
-  for (;;) {
-    array::BlockReply reply;
-    array::ReplyTicket ticket;
-    while (port.next_reply(reply, ticket) == Transfer::kDone) {
-      const auto piece = pieces.take_reply(reply, ticket);
-      if (piece) connection.take_answer(*piece);
-    }
-    const array::Progress worked = connection.work();
-    const array::Progress received = connection.receive(socket);
-    static_cast<void>(pieces.submit_ready());
-    const array::Progress sent = connection.send(socket);
-    if (worked == array::Progress::kEnded || received == array::Progress::kEnded ||
-        sent == array::Progress::kEnded || connection.is_finished()) {
-      break;
-    }
-  }
-  shutdown(socket, SHUT_RDWR);
-}
-
-void serve(World& world, int socket) {
-  Life(world).serve(socket);
-}
 
 constexpr std::uint64_t kRequestCount = 9;  // of the script, that reach the back end
 
@@ -191,83 +48,13 @@ std::string script() {
   return all + request_text(2, 0, 11, 0, 0);
 }
 
-// A client who says what it has to say, and reads at the end.
-struct Session {
-  explicit Session(std::string words) : says(std::move(words)) {
-    int ends[2];
-    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
-    client = Descriptor(ends[0]);
-    server = Descriptor(ends[1]);
-  }
-  void say_all() {
-    if (said == says.size()) return;
-    const std::string_view rest = std::string_view(says).substr(said);
-    REQUIRE(send(client.get(), rest.data(), rest.size(), 0) == static_cast<ssize_t>(rest.size()));
-    said = says.size();
-  }
-  // Some bytes more, once all that was said has been taken; no multiple of anything.
-  void say_more() {
-    if (unread(server.get()) != 0 || said == says.size()) return;
-    const std::string_view next = std::string_view(says).substr(said, 23);
-    REQUIRE(send(client.get(), next.data(), next.size(), 0) == static_cast<ssize_t>(next.size()));
-    said += next.size();
-  }
-  [[nodiscard]] std::size_t taken() const { return said - unread(server.get()); }
-  [[nodiscard]] static std::size_t unread(int fd) {
-    int count = 0;
-    REQUIRE(ioctl(fd, FIONREAD, &count) == 0);
-    return static_cast<std::size_t>(count);
-  }
-  // What the client has got, which stays there.
-  [[nodiscard]] std::string heard() const {
-    std::string bytes(unread(client.get()), '\0');
-    if (!bytes.empty()) {
-      REQUIRE(recv(client.get(), bytes.data(), bytes.size(), MSG_PEEK) ==
-              static_cast<ssize_t>(bytes.size()));
-    }
-    return bytes;
-  }
-  std::string says;
-  std::size_t said = 0;
-  Descriptor client;
-  Descriptor server;
-};
-
-// All that the server said, told apart: the haggling as it was, and each reply by its cookie.
-struct Heard {
-  std::string haggling;
-  std::map<std::uint64_t, std::string> replies;
-  std::string fault;
-};
-
-Heard take_apart(std::string_view bytes, std::size_t haggling_bytes) {
-  Heard heard;
-  heard.haggling = bytes.substr(0, haggling_bytes);
-  bytes.remove_prefix(std::min(haggling_bytes, bytes.size()));
-  while (!bytes.empty() && heard.fault.empty()) {
-    const bool is_chunk = bytes.size() >= 20 && bytes.substr(0, 4) == "\x66\x8e\x33\xef";
-    const std::size_t size = is_chunk ? 20 + big_endian_number(bytes.substr(16, 4)) : 16;
-    const bool is_simple = bytes.size() >= 16 && bytes.substr(0, 4) == "\x67\x44\x66\x98";
-    if ((!is_chunk && !is_simple) || size > bytes.size()) {
-      heard.fault = "what is no reply, or a part of one";
-      break;
-    }
-    const std::uint64_t cookie = big_endian_number(bytes.substr(8, 8));
-    if (!heard.replies.emplace(cookie, bytes.substr(0, size)).second) {
-      heard.fault = "two replies to request " + std::to_string(cookie);
-    }
-    bytes.remove_prefix(size);
-  }
-  return heard;
-}
-
 // What an undisturbed session comes to.
 struct Truth {
   Truth() {
     SharedWorld world;
     Session session(script());
     session.say_all();
-    serve(*world, session.server.get());
+    Life(*world).serve(session.server.get());
     all = session.heard();
     // GO's last reply is an ACK without data; behind it the first reply has its magic.
     haggling_bytes = std::min(all.find("\x67\x44\x66\x98"), all.find("\x66\x8e\x33\xef"));
@@ -293,31 +80,6 @@ struct Truth {
   Heard heard;
 };
 
-// The pid of a process that serves the session, and has been stopped before its first step.
-pid_t start_traced(World& world, const Session& session) {
-  const pid_t child = fork();
-  REQUIRE(child >= 0);
-  if (child == 0) {
-    Life life(world);
-    ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
-    raise(SIGSTOP);
-    life.serve(session.server.get());
-    _exit(0);
-  }
-  int status = 0;
-  REQUIRE(waitpid(child, &status, 0) == child);
-  REQUIRE(WIFSTOPPED(status));
-  ptrace(PTRACE_SETOPTIONS, child, nullptr, PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD);
-  return child;
-}
-
-void kill_and_reap(pid_t child) {
-  kill(child, SIGKILL);
-  int status = 0;
-  while (waitpid(child, &status, 0) == child && !WIFSIGNALED(status) && !WIFEXITED(status)) {
-  }
-}
-
 // A moment of the session at which something had changed.
 struct Moment {
   Image image;
@@ -335,7 +97,8 @@ struct Walk {
 Walk walk(const Truth& truth) {
   SharedWorld world;
   Session session(script());
-  const pid_t child = start_traced(*world, session);
+  Life life(*world);
+  const pid_t child = start_traced([&] { life.serve(session.server.get()); });
   Walk all;
   for (;;) {
     session.say_more();
@@ -343,11 +106,7 @@ Walk walk(const Truth& truth) {
                         Session::unread(session.client.get()) != all.moments.back().heard.size() ||
                         !all.moments.back().image.is_of(*world);
     if (is_new) all.moments.push_back({Image(*world), all.steps, session.taken(), session.heard()});
-    REQUIRE(ptrace(PTRACE_SINGLESTEP, child, nullptr, nullptr) == 0);
-    int status = 0;
-    REQUIRE(waitpid(child, &status, 0) == child);
-    if (WIFEXITED(status)) break;
-    REQUIRE_MESSAGE(WIFSTOPPED(status), "the stepped process ended by ", status);
+    if (!step(child)) break;
     ++all.steps;
   }
   const std::string fault = truth.judge(session.heard(), *world);
@@ -361,24 +120,6 @@ struct Verdict {
   std::uint64_t wrong = 0;
   std::string first;
 };
-
-// Whether a successor serves to the end, in a process of its own: a planted one may crash, or wait
-// for what never comes.
-bool succeed(World& world, const Session& session) {
-  const pid_t child = fork();
-  REQUIRE(child >= 0);
-  if (child == 0) {
-    // A crash is an answer here, and not a failure of the test.
-    for (const int number : {SIGILL, SIGABRT, SIGSEGV, SIGFPE, SIGBUS}) signal(number, SIG_DFL);
-    const rlimit seconds{2, 2};
-    setrlimit(RLIMIT_CPU, &seconds);
-    serve(world, session.server.get());
-    _exit(0);
-  }
-  int status = 0;
-  REQUIRE(waitpid(child, &status, 0) == child);
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
 
 // A death at each moment.  `plant` spoils what the successor finds; the first `wrong_enough` wrong
 // ones are enough.
@@ -440,7 +181,8 @@ TEST_CASE("nbd: killed at any system call, entered or left, the successor goes o
   for (std::uint64_t kill_at = 0;; ++kill_at) {
     SharedWorld world;
     Session session(script());
-    const pid_t child = start_traced(*world, session);
+    Life life(*world);
+    const pid_t child = start_traced([&] { life.serve(session.server.get()); });
     bool is_over = false;
     for (std::uint64_t stops = 0; stops <= kill_at && !is_over; ++stops) {
       session.say_more();
@@ -453,7 +195,7 @@ TEST_CASE("nbd: killed at any system call, entered or left, the successor goes o
     kill_and_reap(child);
     ++kills;
     session.say_all();
-    serve(*world, session.server.get());
+    Life(*world).serve(session.server.get());
     const std::string fault = truth.judge(session.heard(), *world);
     CHECK_MESSAGE(fault.empty(), fault, ", killed at the system call's stop ", kill_at);
   }

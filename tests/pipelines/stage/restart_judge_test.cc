@@ -1,10 +1,12 @@
-#include "pipelines/stage/supervisor.h"
+#include "pipelines/stage/restart_judge.h"
 
 #include <doctest/doctest.h>
 #include <signal.h>
 
 #include <string>
 #include <vector>
+
+#include "pipelines/stage/run_report.h"
 
 namespace slipring {
 namespace {
@@ -28,7 +30,7 @@ StagePlan stage_with(RestartPolicy policy, std::uint32_t limit = 10) {
 
 }  // namespace
 
-TEST_CASE("supervisor: the policy decides what an end means") {
+TEST_CASE("restart_judge: the policy decides what an end means") {
   struct Case {
     RestartPolicy policy;
     ExitStatus status;
@@ -53,7 +55,7 @@ TEST_CASE("supervisor: the policy decides what an end means") {
   }
 }
 
-TEST_CASE("supervisor: quick failures in a row wait longer and longer") {
+TEST_CASE("restart_judge: quick failures in a row wait longer and longer") {
   const StagePlan stage = stage_with(RestartPolicy::kOnFailure, 100);
   RestartJudge judge(stage);
   std::vector<std::uint64_t> delays_ms;
@@ -66,7 +68,7 @@ TEST_CASE("supervisor: quick failures in a row wait longer and longer") {
   CHECK(judge.judge(kCrash, 2 * kSecondNs, 2 * kSecondNs + 1).delay_ns == 0);
 }
 
-TEST_CASE("supervisor: a killed stage is started again at once, however often") {
+TEST_CASE("restart_judge: a killed stage is started again at once, however often") {
   const StagePlan stage = stage_with(RestartPolicy::kOnFailure, 100);
   RestartJudge judge(stage);
   for (std::uint64_t i = 0; i < 50; ++i) {
@@ -76,7 +78,7 @@ TEST_CASE("supervisor: a killed stage is started again at once, however often") 
   }
 }
 
-TEST_CASE("supervisor: more restarts than the limit within the window end the stage") {
+TEST_CASE("restart_judge: more restarts than the limit within the window end the stage") {
   const StagePlan stage = stage_with(RestartPolicy::kOnFailure, 3);
   RestartJudge judge(stage);
   for (std::uint64_t second = 0; second < 3; ++second) {
@@ -93,37 +95,7 @@ TEST_CASE("supervisor: more restarts than the limit within the window end the st
   CHECK(RestartJudge(none).judge(kKilled, 0, 0).kind == Kind::kGiveUp);
 }
 
-TEST_CASE("supervisor: a stage is started with its ends, its board and its options") {
-  PipelinePlan plan;
-  plan.name = "box";
-  plan.memlock = MemlockPolicy::kRequire;
-  StagePlan source = stage_with(RestartPolicy::kOnFailure);
-  source.name = "source";
-  source.wait = WaitPolicy::kSleep;
-  source.options = {{"url", "a b=c", 1}, {"empty", "", 2}};
-  plan.stages = {source, stage_with(RestartPolicy::kOnFailure)};
-  LinkPlan ts;
-  ts.name = "ts";
-  ts.from = {0, "out", 1};
-  ts.to = {1, "in", 1};
-  LinkPlan back;
-  back.name = "back";
-  back.from = {1, "back", 1};
-  back.to = {0, "again", 1};
-  plan.links = {ts, back};
-  plan.oobs = {{"channel", {0, "commands", 1}, 1}};
-  CHECK(stage_arguments(plan, 0) ==
-        std::vector<std::string>{"--stage=source", "--board=box.source.board", "--out=out:box.ts",
-                                 "--in=again:box.back", "--oob=commands:box.channel",
-                                 "--memlock=require", "--wait=sleep", "--sandbox=on", "--",
-                                 "--url=a b=c", "--empty="});
-  CHECK(stage_arguments(plan, 1) ==
-        std::vector<std::string>{"--stage=demux", "--board=box.demux.board", "--in=in:box.ts",
-                                 "--out=back:box.back", "--memlock=require", "--wait=adaptive",
-                                 "--sandbox=on", "--"});
-}
-
-TEST_CASE("supervisor: an end is told in words") {
+TEST_CASE("restart_judge: an end is told in words") {
   CHECK(words_of(kFailure) == "exit status 1");
   CHECK(words_of(kKilled) == "signal 9 (Killed)");
   CHECK(words_of(kCrash) == "signal 11 (Segmentation fault), core dumped");
