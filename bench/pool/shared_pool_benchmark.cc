@@ -5,9 +5,8 @@
 
 #include <atomic>
 #include <cstring>
-#include <memory>
-#include <new>
 
+#include "bench/ring/heap_bytes.h"
 #include "bench/ring/thread_pair.h"
 #include "core/cpu/cache_line.h"
 #include "core/cpu/relax.h"
@@ -23,23 +22,6 @@ constexpr std::uint64_t kRingSlots = 64;
 // Sent by one thread and taken by another for each time that is taken; the time is one message's.
 constexpr std::uint64_t kPairMessages = 500'000;
 constexpr const char* kWrong = "a buffer was lost, refused, or not the one that was sent";
-
-// Zeroed, page-aligned bytes.
-class PageBytes {
- public:
-  explicit PageBytes(std::uint64_t size_bytes)
-      : bytes_(static_cast<std::byte*>(
-            ::operator new (static_cast<std::size_t>(size_bytes), std::align_val_t{4096}))) {
-    std::memset(bytes_.get(), 0, static_cast<std::size_t>(size_bytes));
-  }
-  [[nodiscard]] std::byte* data() const { return bytes_.get(); }
-
- private:
-  struct Free {
-    void operator()(std::byte* bytes) const { ::operator delete (bytes, std::align_val_t{4096}); }
-  };
-  std::unique_ptr<std::byte, Free> bytes_;
-};
 
 struct HeapPool {
   explicit HeapPool(const SharedPoolGeometry& shape)
@@ -57,9 +39,9 @@ struct HeapPool {
   }
 
   SharedPoolGeometry geometry;
-  PageBytes words;
-  PageBytes pages;
-  PageBytes buffers;
+  HeapBytes words;
+  HeapBytes pages;
+  HeapBytes buffers;
 };
 
 // A ring of handles.
@@ -78,7 +60,7 @@ struct HandleRing {
   static constexpr SlotGeometry kGeometry{kRingSlots, sizeof(PoolHandle), 0};
   ProducerPage producer_page{};
   ConsumerPage consumer_page{};
-  PageBytes slots{slot_slots_bytes(kGeometry)};
+  HeapBytes slots{slot_slots_bytes(kGeometry)};
   alignas(kAbiLineBytes) SlotProducer producer =
       SlotProducer::attach(producer_page, slots.data(), consumer_page, kGeometry).value();
   alignas(kAbiLineBytes) SlotConsumer consumer =
@@ -231,8 +213,8 @@ void BM_SharedPool_Recover(benchmark::State& state) {
 void BM_Raw_CopyInOut(benchmark::State& state) {
   const auto size = static_cast<std::size_t>(state.range(0));
   constexpr std::size_t kSlots = 4;
-  PageBytes slots(kSlots * size);
-  PageBytes message(size);
+  HeapBytes slots(kSlots * size);
+  HeapBytes message(size);
   std::size_t number = 0;
   for (auto _ : state) {
     std::byte* slot = slots.data() + number++ % kSlots * size;

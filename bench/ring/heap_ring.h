@@ -5,33 +5,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <memory>
-#include <new>
 #include <span>
 
+#include "bench/ring/heap_bytes.h"
 #include "core/cpu/cache_line.h"
 #include "core/cpu/relax.h"
 #include "core/ring/record_ring.h"
 #include "core/ring/slot_ring.h"
 
 namespace slipring {
-
-// Zeroed, line-aligned bytes.
-class HeapBytes {
- public:
-  explicit HeapBytes(std::uint64_t size_bytes)
-      : bytes_(static_cast<std::byte*>(
-            ::operator new (static_cast<std::size_t>(size_bytes), std::align_val_t{4096}))) {
-    std::memset(bytes_.get(), 0, static_cast<std::size_t>(size_bytes));
-  }
-  [[nodiscard]] std::byte* data() const { return bytes_.get(); }
-
- private:
-  struct Free {
-    void operator()(std::byte* bytes) const { ::operator delete (bytes, std::align_val_t{4096}); }
-  };
-  std::unique_ptr<std::byte, Free> bytes_;
-};
 
 struct HeapSlotRing {
   explicit HeapSlotRing(const SlotGeometry& geometry)

@@ -88,6 +88,7 @@ Transfer LaneReader::peek_at(Lane& lane, LaneMessage& message) noexcept {
   if (answer == Transfer::kDone) {
     name_sender(lane);
     message.sender = lane.sender;
+    message.origin = lane.reader->writer_origin();
   } else if (answer == Transfer::kCorruptPeer) {
     lane.is_cut = true;
     message.sender = lane.reader->offender().value_or(LinkPeer{});

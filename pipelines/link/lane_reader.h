@@ -36,6 +36,7 @@
 
 #include "core/error/result.h"
 #include "core/ring/transfer.h"
+#include "pipelines/link/lane_words.h"
 #include "pipelines/link/link_reader.h"
 #include "platform/memory/segment_directory.h"
 #include "platform/wait/doorbell.h"
@@ -60,6 +61,9 @@ struct LaneMessage {
   // the lane was got, on a named one that of the lane's lock.  Otherwise the writer of a named lane
   // died before anybody looked, and this is what it said itself.
   LinkPeer sender;
+  // On whose behalf it writes, where it says so: a wire names the other machine, and the process
+  // there that it was told of.  No more than the sender's word.
+  std::optional<LaneOrigin> origin;
 };
 
 class LaneReader {

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "pipelines/link/lane_words.h"
+
 namespace slipring {
 namespace {
 
@@ -150,6 +152,23 @@ EndReport LinkObserver::report_end(std::uint32_t lane, Role role) const noexcept
     if (probe->pid != 0) report.process_id = probe->pid;
   }
   return report;
+}
+
+std::optional<std::uint64_t> LinkObserver::end_of_writer(std::uint32_t lane,
+                                                         std::uint32_t incarnation) const noexcept {
+  const std::byte* const region = lanes_[lane].region(Role::kWriter).bytes().data();
+  const auto& producer = *reinterpret_cast<const ProducerPage*>(region);
+  const EndPage& end = end_page(lanes_[lane].region(Role::kWriter));
+  const std::uint64_t tail =
+      producer.tail.load(std::memory_order_acquire);  // record.B pairs with record.A
+  // relaxed: a successor's tail shows its incarnation.
+  if (end.incarnation.load(std::memory_order_relaxed) == incarnation) return tail;
+  return attachment_of(lane_words_of(region), incarnation + 1);
+}
+
+std::uint64_t LinkObserver::done(std::uint32_t lane) const noexcept {
+  return reinterpret_cast<const ConsumerPage*>(lanes_[lane].region(Role::kReader).bytes().data())
+      ->done.load(std::memory_order_acquire);  // cursor.D pairs with cursor.C
 }
 
 DropReport LinkObserver::drops(std::uint32_t lane) const noexcept {

@@ -13,6 +13,7 @@
 
 #include "core/error/result.h"
 #include "core/ring/transfer.h"
+#include "pipelines/link/lane_words.h"
 #include "pipelines/link/link_end.h"
 #include "pipelines/link/link_segment.h"
 #include "platform/wait/doorbell.h"
@@ -122,6 +123,11 @@ class LinkReader {
   // Who holds the writing role, or held it last: on a named link by its lock, if `is_known`, and
   // otherwise as it said itself.  Asks the kernel.
   [[nodiscard]] LinkPeer look_at_writer() const noexcept { return end_.look_at_peer(); }
+  // Of a lane: on whose behalf its writer writes, as it says; see lane_words.h.
+  [[nodiscard]] std::optional<LaneOrigin> writer_origin() const noexcept {
+    if (!is_lane_set(shape())) return std::nullopt;
+    return read_origin(lane_words_of(end_.peer_bytes()));
+  }
   // Whether a living process holds the writing role.  Asks the kernel, or a guarded link's broker
   // what it has noticed.  Errors: kSystem.
   [[nodiscard]] Result<bool> has_writer() const noexcept { return end_.is_peer_held(); }

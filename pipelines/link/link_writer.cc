@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "core/error/check.h"
+#include "pipelines/link/lane_words.h"
 #include "pipelines/link/message_mark.h"
 
 namespace slipring {
@@ -17,8 +19,28 @@ Result<LinkWriter> LinkWriter::attach(const SegmentDirectory& directory, std::st
   if (Status attached = writer.attach_ring(); !attached) return attached.error();
   if (Status attached = writer.attach_pool(); !attached) return attached.error();
   writer.restore_count();
+  writer.begin_lane();
   writer.end_.open();
   return writer;
+}
+
+// All of our predecessor's has been read: what it said of itself goes with it.
+void LinkWriter::begin_lane() noexcept {
+  if (!is_lane_set(shape())) return;
+  LaneWords& words = lane_words_of(end_.own_bytes());
+  note_attachment(words, end_.incarnation() + 1, position());
+  slipring::tell_origin(words, {});
+  tell_process(words, 0, 0);
+}
+
+void LinkWriter::tell_origin(std::string_view text) noexcept {
+  check(is_lane_set(shape()), "an origin of what is no lane");
+  slipring::tell_origin(lane_words_of(end_.own_bytes()), text);
+}
+
+void LinkWriter::tell_origin_process(std::uint32_t process_id, std::uint32_t user) noexcept {
+  check(is_lane_set(shape()), "an origin of what is no lane");
+  tell_process(lane_words_of(end_.own_bytes()), process_id, user);
 }
 
 Status LinkWriter::attach_ring() noexcept {

@@ -84,6 +84,10 @@ class LinkWriter {
   [[nodiscard]] std::uint32_t reader_incarnation() const noexcept {
     return end_.peer_incarnation();
   }
+  // Of a lane: whose the messages are that follow, where they are not our own; see lane_words.h.
+  // The first before anything of theirs is published.
+  void tell_origin(std::string_view text) noexcept;
+  void tell_origin_process(std::uint32_t process_id, std::uint32_t user) noexcept;
   // Which lane of its set; 0 on a link of one writer.
   [[nodiscard]] std::uint32_t lane() const noexcept { return end_.lane(); }
   // Who made try_reserve() answer kCorruptPeer; nothing before that.
@@ -121,6 +125,7 @@ class LinkWriter {
  private:
   LinkWriter(LinkHold hold, BellOrder order) noexcept : end_(std::move(hold), order) {}
   Status attach_ring() noexcept;
+  void begin_lane() noexcept;
   Status attach_pool() noexcept;
   void restore_count() noexcept;
   void show_mark() noexcept;

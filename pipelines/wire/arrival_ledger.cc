@@ -1,16 +1,29 @@
 #include "pipelines/wire/arrival_ledger.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
 namespace slipring::wire {
+namespace {
 
-Result<ArrivalLedger> ArrivalLedger::open(const SegmentDirectory& directory,
-                                          std::string_view link) noexcept {
-  const std::string name = std::string(link) + ".wire-in";
+std::string name_for(std::string_view link, std::optional<std::uint32_t> seat) {
+  return std::string(link) + (seat ? "." + std::to_string(*seat) : std::string()) + ".wire-in";
+}
+
+}  // namespace
+
+Result<ArrivalLedger> ArrivalLedger::open(const SegmentDirectory& directory, std::string_view link,
+                                          std::optional<std::uint32_t> seat) noexcept {
+  const std::string name = name_for(link, seat);
   const Status made = create_board(directory, name);
   if (!made && made.error().code != ErrorCode::kExists) return made.error();
-  Result<Board> board = Board::attach(directory, name);
+  return find(directory, link, seat);
+}
+
+Result<ArrivalLedger> ArrivalLedger::find(const SegmentDirectory& directory, std::string_view link,
+                                          std::optional<std::uint32_t> seat) noexcept {
+  Result<Board> board = Board::attach(directory, name_for(link, seat));
   if (!board) return board.error();
   return ArrivalLedger(std::move(board).value());
 }
@@ -19,6 +32,8 @@ ArrivalLedger::ArrivalLedger(Board board) noexcept : board_(std::move(board)) {
   ring_created_ = board_.number(".ring_created_ns", BoardKind::kGauge);
   next_parked_ = board_.number(".next_parked", BoardKind::kGauge);
   forgotten_ = board_.number(".forgotten_count", BoardKind::kCounter);
+  lane_ = board_.number(".lane", BoardKind::kGauge);
+  lane_incarnation_ = board_.number(".lane_incarnation", BoardKind::kGauge);
   for (std::size_t i = 0; i < entries_.size(); ++i) entries_[i] = entry("now", i);
   for (std::size_t i = 0; i < parked_.size(); ++i) parked_[i] = entry("parked", i);
 }
@@ -31,20 +46,67 @@ ArrivalLedger::Entry ArrivalLedger::entry(std::string_view kind, std::size_t ind
   return {number("a"), number("b"), number("arrived"), number("ring_position")};
 }
 
-Status ArrivalLedger::bind(std::uint64_t ring_created_ns, std::uint64_t ring_position) noexcept {
-  if (ring_created_.get() != ring_created_ns) {
-    ring_created_.set(0);  // a death from here on begins anew, too
-    for (Entry& some : entries_) {
-      for (Board::Number* word : {&some.a, &some.b, &some.arrived, &some.ring_position}) {
-        word->set(0);
-      }
+// Of another ring, if that is what is noted.
+void ArrivalLedger::begin_anew(std::uint64_t ring_created_ns) noexcept {
+  if (ring_created_.get() == ring_created_ns) return;
+  ring_created_.set(0);  // a death from here on begins anew, too
+  for (Entry& some : entries_) some.clear();
+  for (Entry& some : parked_) some.clear();
+  forgotten_.set(0);
+  lane_incarnation_.set(0);
+  ring_created_.set(ring_created_ns);
+}
+
+Status ArrivalLedger::bind_lane(const LinkObserver& set, std::uint64_t ring_created_ns,
+                                const LinkSink::Lane& lane, std::uint64_t ring_position) noexcept {
+  begin_anew(ring_created_ns);
+  const auto before = static_cast<std::uint32_t>(lane_incarnation_.get());
+  if (before != 0 && lane_.get() < set.lane_count()) {
+    const auto at = static_cast<std::uint32_t>(lane_.get());
+    const std::optional<std::uint64_t> ended = set.end_of_writer(at, before);
+    // Nothing at all was noted there where the ring began.
+    if (Status bound = bind(ring_created_ns, ended.value_or(UINT64_MAX)); !bound) return bound;
+    // Between lanes there is no order.
+    if (ended && set.done(at) < *ended) {
+      return Error{ErrorCode::kNoSpace, 0, "go on in a lane before the last one is read",
+                   *ended - set.done(at)};
     }
-    for (Entry& some : parked_) {
-      for (Board::Number* word : {&some.a, &some.b, &some.arrived}) word->set(0);
-    }
-    forgotten_.set(0);
-    ring_created_.set(ring_created_ns);
+    leave_lane();
   }
+  lane_incarnation_.set(0);
+  lane_.set(lane.lane);
+  lane_incarnation_.set(lane.incarnation);
+  return bind(ring_created_ns, ring_position);
+}
+
+// What is true is parked; what is not goes first.
+void ArrivalLedger::leave_lane() noexcept {
+  if (true_entry_) {
+    park(entries_[*true_entry_]);
+    entries_[1 - *true_entry_].clear();
+    entries_[*true_entry_].clear();
+  } else {
+    // The first was noted, and never published: the rest is parked already.
+    for (Entry& some : entries_) some.clear();
+  }
+  true_entry_.reset();
+}
+
+bool ArrivalLedger::mentions(const SessionId& session) const noexcept {
+  if (session.is_none()) return false;
+  return find_parked(session) != nullptr ||
+         std::any_of(entries_.begin(), entries_.end(),
+                     [&](const Entry& some) { return some.session() == session; });
+}
+
+bool ArrivalLedger::is_blank() const noexcept {
+  const auto is_none = [](const Entry& some) { return some.session().is_none(); };
+  return std::all_of(entries_.begin(), entries_.end(), is_none) &&
+         std::all_of(parked_.begin(), parked_.end(), is_none);
+}
+
+Status ArrivalLedger::bind(std::uint64_t ring_created_ns, std::uint64_t ring_position) noexcept {
+  begin_anew(ring_created_ns);
   true_entry_.reset();
   std::uint64_t last = 0;
   bool is_used = false;

@@ -16,6 +16,11 @@
 // entries of their own, and come back exact; of one beyond that nothing is known, and one that
 // says that it resumes is refused rather than believed.
 //
+// Lanes.  A sender into a lane set has a seat, with a ledger of its own, and gets whichever lane is
+// free.  Where its predecessor's publishing ended in the lane that it had is told by that lane
+// (pipelines/link/lane_words.h), whoever has written there since.  What that proves is parked; then
+// the entries are emptied, the true one last; then the new lane is noted.
+//
 // Crash.  As above.  Parking writes a place that counts only when its session is no entry's.  A
 // link that is made anew under the name has another time of creation: then the ledger begins anew.
 //
@@ -33,7 +38,9 @@
 
 #include "core/error/result.h"
 #include "pipelines/link/board.h"
+#include "pipelines/link/link_observer.h"
 #include "pipelines/wire/frame.h"
+#include "pipelines/wire/link_sink.h"
 #include "platform/memory/segment_directory.h"
 
 namespace slipring::wire {
@@ -45,13 +52,29 @@ class ArrivalLedger {
  public:
   // Makes the board if there is none, and takes it.
   // Errors: as create_board(), Board::attach().
-  static Result<ArrivalLedger> open(const SegmentDirectory& directory,
-                                    std::string_view link) noexcept;
+  // `seat`: of a lane set, whose senders have a ledger each, NAME.SEAT.wire-in.
+  static Result<ArrivalLedger> open(const SegmentDirectory& directory, std::string_view link,
+                                    std::optional<std::uint32_t> seat = std::nullopt) noexcept;
+
+  // One that is there.  Errors: as Board::attach().
+  static Result<ArrivalLedger> find(const SegmentDirectory& directory, std::string_view link,
+                                    std::optional<std::uint32_t> seat) noexcept;
 
   // Finds what is true.  Requires: the caller holds the link's writing role, and the link was made
   // at `ring_created_ns` and stands at `ring_position`.
   // Errors: kCorruptPeer (somebody else has published into the link since).
   Status bind(std::uint64_t ring_created_ns, std::uint64_t ring_position) noexcept;
+
+  // The same of a set, whose lanes may have changed hands since: looks where what was noted last
+  // went, and goes on in `lane`, which is ours now and stands at `ring_position`.
+  // Errors: kCorruptPeer (the lane has had so many writers since that nobody knows any more);
+  // kNoSpace (what it published in the lane before is not read: it would be overtaken).
+  Status bind_lane(const LinkObserver& set, std::uint64_t ring_created_ns,
+                   const LinkSink::Lane& lane, std::uint64_t ring_position) noexcept;
+  // Whether anything is noted of the session, bound or not.
+  [[nodiscard]] bool mentions(const SessionId& session) const noexcept;
+  // Nothing is noted of any.
+  [[nodiscard]] bool is_blank() const noexcept;
 
   // How far the session has arrived; nothing if it is unknown here.
   [[nodiscard]] std::optional<std::uint64_t> arrived(const SessionId& session) const noexcept;
@@ -72,16 +95,24 @@ class ArrivalLedger {
     Board::Number ring_position;
 
     [[nodiscard]] SessionId session() const noexcept { return {a.get(), b.get()}; }
+    // The position first: without it nothing of the entry counts.
+    void clear() noexcept {
+      for (Board::Number* word : {&ring_position, &a, &b, &arrived}) word->set(0);
+    }
   };
   explicit ArrivalLedger(Board board) noexcept;
   [[nodiscard]] Entry entry(std::string_view kind, std::size_t index) noexcept;
   [[nodiscard]] const Entry* find_parked(const SessionId& session) const noexcept;
   void park(const Entry& last) noexcept;
+  void begin_anew(std::uint64_t ring_created_ns) noexcept;
+  void leave_lane() noexcept;
 
   Board board_;
   Board::Number ring_created_;
   Board::Number next_parked_;
   Board::Number forgotten_;
+  Board::Number lane_;              // of a set: where the entries' positions are,
+  Board::Number lane_incarnation_;  // and as whose writer; 0: nowhere yet
   std::array<Entry, 2> entries_;
   std::array<Entry, kParkedSessions> parked_;
   std::optional<std::size_t> true_entry_;

@@ -31,6 +31,9 @@ class ByteChannel {
 
   // Received, and not told of by poll.
   [[nodiscard]] bool has_buffered() const noexcept { return tls_ && tls_->has_buffered(); }
+  // Who is at the other end: to whom its certificate is made out, and its address, without the port
+  // that it calls from; of a unix socket the process, by the kernel's word.  After the handshake.
+  [[nodiscard]] std::string peer_name() const;
   [[nodiscard]] const Descriptor& socket() const noexcept { return socket_; }
   // Why the last answer was kFailed.
   [[nodiscard]] const std::string& fault() const noexcept { return tls_ ? tls_->fault() : fault_; }

@@ -5,6 +5,8 @@
 
 #include <cstring>
 
+#include "pipelines/wire/wire_address.h"
+
 namespace slipring::wire {
 
 TlsAnswer ByteChannel::answer_of_errno(TlsAnswer again) noexcept {
@@ -39,6 +41,12 @@ void ByteChannel::say_farewell() noexcept {
   // What cannot be said any more need not be.
   if (tls_) static_cast<void>(tls_->say_farewell());
   static_cast<void>(shutdown(socket_.get(), SHUT_WR));
+}
+
+std::string ByteChannel::peer_name() const {
+  std::string place = peer_name_of(socket_);
+  if (const std::size_t colon = place.rfind(':'); colon != std::string::npos) place.resize(colon);
+  return tls_ ? tls_->peer_subject() + " at " + place : place;
 }
 
 }  // namespace slipring::wire

@@ -18,10 +18,11 @@ constexpr std::size_t kLongOpenBytes = 48;
 constexpr std::size_t kWelcomeBytes = 8;
 constexpr std::size_t kAckBytes = 8;
 constexpr std::size_t kDroppedBytes = 32;
+constexpr std::size_t kWriterBytes = 8;
 
 bool is_known_type(std::uint8_t type) noexcept {
   return type >= static_cast<std::uint8_t>(FrameType::kHello) &&
-         type <= static_cast<std::uint8_t>(FrameType::kDropped);
+         type <= static_cast<std::uint8_t>(FrameType::kWriter);
 }
 
 std::uint8_t allowed_flags(FrameType type) noexcept {
@@ -60,6 +61,8 @@ bool fits(const FrameHeader& header) noexcept {
       return header.payload_bytes <= kAckBytes;
     case FrameType::kDropped:
       return header.payload_bytes <= kDroppedBytes;
+    case FrameType::kWriter:
+      return header.payload_bytes <= kWriterBytes;
     default:
       return header.payload_bytes == 0;
   }
@@ -298,6 +301,18 @@ std::optional<Dropped> decode_dropped(std::span<const std::byte> payload) noexce
                  load_little<std::uint64_t>(payload.data() + 8),
                  load_little<std::uint64_t>(payload.data() + 16),
                  load_little<std::uint64_t>(payload.data() + 24)};
+}
+
+std::size_t encode(const WriterName& name, std::span<std::byte, kControlBytesMax> place) noexcept {
+  store_little(place.data(), name.process_id);
+  store_little(place.data() + 4, name.user);
+  return kWriterBytes;
+}
+
+std::optional<WriterName> decode_writer(std::span<const std::byte> payload) noexcept {
+  if (payload.size() != kWriterBytes) return std::nullopt;
+  return WriterName{load_little<std::uint32_t>(payload.data()),
+                    load_little<std::uint32_t>(payload.data() + 4)};
 }
 
 }  // namespace slipring::wire

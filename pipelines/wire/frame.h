@@ -32,6 +32,7 @@ enum class FrameType : std::uint8_t {
   kPong = 9,      // answers kPing
   kError = 10,    // either: why the connection ends now
   kDropped = 11,  // receiver: how much of its link was dropped unread, if both can
+  kWriter = 12,   // sender: who writes its link, if both can
 };
 
 // Of kOpen.
@@ -44,9 +45,10 @@ inline constexpr std::uint8_t kAllArrived = 2;    // receiver: answers kEndOfStr
 inline constexpr std::uint8_t kReaderClosed = 4;  // receiver: the reader has closed
 
 // Of kHello, kWelcome.
-inline constexpr std::uint32_t kDataChecks = 1;  // kData frames carry a CRC, too
-inline constexpr std::uint32_t kTellsDrops = 2;  // a receiver says kDropped
-inline constexpr std::uint32_t kLongOpens = 4;   // kOpen may be the long one: values, pools
+inline constexpr std::uint32_t kDataChecks = 1;   // kData frames carry a CRC, too
+inline constexpr std::uint32_t kTellsDrops = 2;   // a receiver says kDropped
+inline constexpr std::uint32_t kLongOpens = 4;    // kOpen may be the long one: values, pools
+inline constexpr std::uint32_t kNamesWriter = 8;  // a sender says kWriter
 
 struct FrameHeader {
   FrameType type{};
@@ -143,6 +145,13 @@ struct Dropped {
   friend bool operator==(const Dropped&, const Dropped&) = default;
 };
 
+// Of kWriter: the process that writes the sender's link, as its kernel said.
+struct WriterName {
+  std::uint32_t process_id = 0;  // 0: not known
+  std::uint32_t user = 0;
+  friend bool operator==(const WriterName&, const WriterName&) = default;
+};
+
 using Preamble = std::array<std::byte, kPreambleBytes>;
 
 [[nodiscard]] Preamble encode_preamble() noexcept;
@@ -168,6 +177,7 @@ std::size_t encode_welcome(std::uint32_t features,
 std::size_t encode_ack(std::uint64_t credit_bytes,
                        std::span<std::byte, kControlBytesMax> place) noexcept;
 std::size_t encode(const Dropped& dropped, std::span<std::byte, kControlBytesMax> place) noexcept;
+std::size_t encode(const WriterName& name, std::span<std::byte, kControlBytesMax> place) noexcept;
 
 // Nothing for what is malformed.
 [[nodiscard]] std::optional<Hello> decode_hello(std::span<const std::byte> payload) noexcept;
@@ -176,5 +186,6 @@ std::size_t encode(const Dropped& dropped, std::span<std::byte, kControlBytesMax
     std::span<const std::byte> payload) noexcept;
 [[nodiscard]] std::optional<std::uint64_t> decode_ack(std::span<const std::byte> payload) noexcept;
 [[nodiscard]] std::optional<Dropped> decode_dropped(std::span<const std::byte> payload) noexcept;
+[[nodiscard]] std::optional<WriterName> decode_writer(std::span<const std::byte> payload) noexcept;
 
 }  // namespace slipring::wire

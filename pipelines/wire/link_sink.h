@@ -63,6 +63,16 @@ class LinkSink {
   // free.
   [[nodiscard]] virtual std::uint64_t credit(const WireForm& form) const noexcept = 0;
 
+  // Of a lane of a set: which, and our incarnation there.
+  struct Lane {
+    std::uint32_t lane = 0;
+    std::uint32_t incarnation = 0;
+  };
+  [[nodiscard]] virtual std::optional<Lane> lane() const noexcept { return std::nullopt; }
+  // Whose the messages are that follow: the reader is told, where it asks for that.
+  virtual void tell_origin(std::string_view) noexcept {}
+  virtual void tell_writer(const WriterName&) noexcept {}
+
   // The reader's event: see LinkWriter::attach_event().
   virtual void attach_event(int event_fd) noexcept = 0;
 

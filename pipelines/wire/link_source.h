@@ -87,6 +87,9 @@ class LinkSource {
   [[nodiscard]] virtual std::uint64_t settle_doomed(std::uint64_t aborted,
                                                     std::uint64_t arrived) noexcept = 0;
 
+  // Who writes the link, of the messages that come next; asks the kernel where that has changed.
+  [[nodiscard]] virtual WriterName writer() noexcept { return {}; }
+
   // Whether next() might not answer kBlocked, or something was aborted.
   [[nodiscard]] virtual bool has_more() const noexcept = 0;
   // The writer has closed, and everything was handed out.

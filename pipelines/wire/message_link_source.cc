@@ -119,6 +119,23 @@ std::uint64_t MessageLinkSource::settle_doomed(std::uint64_t aborted,
   return static_cast<std::uint64_t>(count);
 }
 
+WriterName MessageLinkSource::writer() noexcept {
+  const std::uint32_t incarnation = messages_.writer_incarnation();
+  // One that is just attaching is not known yet: asked for again with the next messages.
+  const bool is_new = incarnation != writer_incarnation_;
+  const bool may_show =
+      writer_ == WriterName{} && writer_tries_ != 0 && cursor_ != writer_asked_at_;
+  if (!is_new && !may_show) return writer_;
+  writer_tries_ = is_new ? kWriterTries : writer_tries_ - 1;
+  writer_asked_at_ = cursor_;
+  writer_incarnation_ = incarnation;
+  const LinkPeer known = messages_.sender();
+  const LinkPeer peer = known.is_known ? known : messages_.look_at_writer();
+  writer_ = {};
+  if (peer.is_known) writer_ = {static_cast<std::uint32_t>(peer.process_id), peer.user};
+  return writer_;
+}
+
 bool MessageLinkSource::has_more() const noexcept {
   if (has_abort() || handed_out_ < held_count_) return true;
   return held_count_ < held_.size() && messages_.has_message();

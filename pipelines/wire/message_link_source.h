@@ -32,6 +32,7 @@ class MessageLinkSource final : public LinkSource {
   [[nodiscard]] bool release(std::uint64_t position) noexcept override;
   [[nodiscard]] std::uint64_t settle_doomed(std::uint64_t aborted,
                                             std::uint64_t arrived) noexcept override;
+  [[nodiscard]] WriterName writer() noexcept override;
   [[nodiscard]] bool has_more() const noexcept override;
   [[nodiscard]] bool is_at_end() const noexcept override {
     // In this order: what was published before closing is seen now.
@@ -46,6 +47,7 @@ class MessageLinkSource final : public LinkSource {
   void close() noexcept override { messages_.close(); }
 
  private:
+  static constexpr std::uint32_t kWriterTries = 8;
   struct Held {
     Message message;
     BufferHandle handle{};  // of a pool; read once
@@ -61,6 +63,10 @@ class MessageLinkSource final : public LinkSource {
   void finish(std::size_t count) noexcept;
 
   LinkReader messages_;
+  WriterName writer_;
+  std::uint32_t writer_incarnation_ = 0;  // that it is of
+  std::uint32_t writer_tries_ = 0;        // left, while it is not known
+  std::uint64_t writer_asked_at_ = 0;
   bool is_corrupt_ = false;
   std::vector<Held> held_;  // a ring: released at held_first_, peeked behind the last
   std::size_t held_first_ = 0;

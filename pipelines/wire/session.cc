@@ -54,6 +54,9 @@ void Session::end(SessionEnd how) noexcept {
 
 void Session::cut(SessionEnd how) noexcept {
   error_due_ = false;
+  if (sending_ && state_ == State::kLeaving) {
+    words_ = "everything has arrived there; whether its end was heard is not known";
+  }
   end(how);
 }
 
@@ -141,6 +144,8 @@ void Session::on_frame() noexcept {
       return on_error();
     case FrameType::kDropped:
       return on_dropped();
+    case FrameType::kWriter:
+      return on_writer();
   }
 }
 
@@ -160,8 +165,9 @@ void Session::on_hello() noexcept {
   if (book_ == nullptr || port_ != nullptr) return fail("a hello out of turn");
   const std::optional<Hello> hello = decode_hello(parser_.control());
   if (!hello) return fail(name_of(Fault::kMalformed));
-  WirePort* const port = book_->find(hello->link, other(hello->side));
-  if (port == nullptr) return refuse(ErrorReason::kUnknownLink);
+  ErrorReason why = ErrorReason::kUnknownLink;
+  WirePort* const port = book_->find(hello->link, other(hello->side), hello->session, why);
+  if (port == nullptr) return refuse(why);
   if (!take_port(*port, hello->session)) return refuse(ErrorReason::kBusyLink);
   begin_sides();
   agree(hello->features & offered());
@@ -200,6 +206,7 @@ void Session::on_open() noexcept {
       receiving_->open(*open, header.position, (header.flags & kResumes) != 0);
   if (refused) return refuse(*refused);
   port_->opened(open->session);
+  port_->sink().tell_origin(peer_);
   first_ack_due_ = true;
   was_running_ = true;
   state_ = State::kRunning;
@@ -228,6 +235,14 @@ void Session::on_dropped() noexcept {
   port_->source_session().dropped_there(*dropped);
   port_->source_session().arrived_of_doomed(
       port_->source().settle_doomed(parser_.header().position, dropped->stood));
+}
+
+void Session::on_writer() noexcept {
+  const bool is_agreed = (features_ & kNamesWriter) != 0;
+  if (!receiving_ || !is_agreed || state_ != State::kRunning) return fail("a writer out of turn");
+  const std::optional<WriterName> name = decode_writer(parser_.control());
+  if (!name) return fail(name_of(Fault::kMalformed));
+  port_->sink().tell_writer(*name);
 }
 
 void Session::on_bye() noexcept {
@@ -301,7 +316,9 @@ bool Session::has_output() const noexcept {
   if (state_ == State::kGreeting || state_ == State::kOpening)
     return preamble_due_ && book_ == nullptr;
   if (first_ack_due_ || ping_due_ || pong_due_ || is_bye_due()) return true;
-  if (sending_) return state_ == State::kRunning && sending_->has_frames();
+  if (sending_) {
+    return state_ == State::kRunning && (sending_->has_frames() || has_other_writer());
+  }
   return state_ == State::kRunning &&
          (receiving_->has_news() || (tells_drops_ && receiving_->has_drops()));
 }
@@ -350,6 +367,12 @@ void Session::put_dropped(FrameWriter& out) noexcept {
   receiving_->told(dropped);
 }
 
+void Session::put_writer(FrameWriter& out) noexcept {
+  std::array<std::byte, kControlBytesMax> payload;
+  told_writer_ = port_->source().writer();
+  out.put(header_of(FrameType::kWriter), std::span(payload).first(encode(told_writer_, payload)));
+}
+
 void Session::put_greetings(FrameWriter& out) noexcept {
   if (hello_due_ && out.has_room_for(kControlBytesMax)) put_hello(out);
   if (welcome_due_ && out.has_room_for(kControlBytesMax)) {
@@ -391,6 +414,11 @@ void Session::put_running(FrameWriter& out) noexcept {
     return;
   }
   if (state_ != State::kRunning) return;
+  // Ahead of what it wrote.
+  if (has_other_writer()) {
+    if (!out.has_room_for(kControlBytesMax)) return;
+    put_writer(out);
+  }
   const bool is_sound = sending_->put_frames(out, checks_data_);
   port_->source_session().doomed(port_->source().take_doomed());
   if (!is_sound) return refuse(ErrorReason::kLink);

@@ -61,8 +61,10 @@ class PortBook {
   PortBook(const PortBook&) = delete;
   PortBook& operator=(const PortBook&) = delete;
   virtual ~PortBook() = default;
-  // nullptr if there is none of that name and side.
-  [[nodiscard]] virtual WirePort* find(std::string_view wire_name, LinkSide side) noexcept = 0;
+  // The port of that name and side; of several, the one that the session had, or a free one.
+  // nullptr if there is none, and `why`.
+  [[nodiscard]] virtual WirePort* find(std::string_view wire_name, LinkSide side,
+                                       const SessionId& session, ErrorReason& why) noexcept = 0;
 };
 
 class Session {
@@ -75,6 +77,10 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
   ~Session();
+
+  // Who is at the other end, by the word of whoever carries the bytes: its certificate's name, or
+  // its address.
+  void name_peer(std::string name) noexcept { peer_ = std::move(name); }
 
   // What the other side sent, in order.  Moves the front past what was taken; the rest waits until
   // the link has room (is_blocked()), or is not wanted any more.
@@ -112,7 +118,7 @@ class Session {
   friend class SessionTestAccess;
   [[nodiscard]] LinkSide side() const noexcept { return port_->side(); }
   [[nodiscard]] std::uint32_t offered() const noexcept {
-    return (options_.checks_data ? kDataChecks : 0) | kTellsDrops | kLongOpens;
+    return (options_.checks_data ? kDataChecks : 0) | kTellsDrops | kLongOpens | kNamesWriter;
   }
   void agree(std::uint32_t features) noexcept;
   [[nodiscard]] bool may_open() const noexcept;
@@ -131,6 +137,7 @@ class Session {
   void on_error() noexcept;
   void on_data() noexcept;
   void on_dropped() noexcept;
+  void on_writer() noexcept;
 
   void put_hello(FrameWriter& out) noexcept;
   void put_open(FrameWriter& out) noexcept;
@@ -138,6 +145,10 @@ class Session {
   void put_greetings(FrameWriter& out) noexcept;
   void put_ack(FrameWriter& out) noexcept;
   void put_dropped(FrameWriter& out) noexcept;
+  void put_writer(FrameWriter& out) noexcept;
+  [[nodiscard]] bool has_other_writer() const noexcept {
+    return (features_ & kNamesWriter) != 0 && port_->source().writer() != told_writer_;
+  }
   void put_running(FrameWriter& out) noexcept;
   [[nodiscard]] bool is_bye_due() const noexcept;
 
@@ -146,6 +157,8 @@ class Session {
   WirePort* port_ = nullptr;
   State state_ = State::kGreeting;
   SessionEnd outcome_ = SessionEnd::kNone;
+  std::string peer_;
+  WriterName told_writer_;
   std::string words_;
   std::optional<ErrorReason> refusal_;
   FrameParser parser_;

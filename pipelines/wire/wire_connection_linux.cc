@@ -33,6 +33,7 @@ bool WireConnection::shake_hands() noexcept {
   const TlsAnswer answer = channel_.shake_hands();
   handshake_writes_ = answer == TlsAnswer::kWantsWrite;
   if (answer == TlsAnswer::kDone) {
+    session_->name_peer(channel_.peer_name());
     step_ = Step::kTalking;
     return true;
   }

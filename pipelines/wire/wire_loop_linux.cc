@@ -73,7 +73,7 @@ Status WireLoop::listen(const WireAddress& address) noexcept {
 }
 
 void WireLoop::offer(std::string_view link, std::string_view wire_name, LinkSide side) {
-  offers_.push_back({std::string(link), std::string(wire_name), side, nullptr, false, {}});
+  offers_.push_back({std::string(link), std::string(wire_name), side, nullptr, false, {}, false});
 }
 
 Status WireLoop::offer_now(std::string_view link, std::string_view wire_name, LinkSide side,
@@ -83,7 +83,7 @@ Status WireLoop::offer_now(std::string_view link, std::string_view wire_name, Li
     return opened;
   }
   offers_.push_back(
-      {std::string(link), std::string(wire_name), side, std::move(port), false, options});
+      {std::string(link), std::string(wire_name), side, std::move(port), false, options, false});
   return {};
 }
 
@@ -94,8 +94,10 @@ Status WireLoop::dial(const WireAddress& address, std::string_view link, std::st
     tls = TlsContext::open(TlsSide::kClient, address.tls, tls_fault_);
     if (!tls) return kNoTls;
   }
+  WirePortOptions own = options;
+  own.seat = static_cast<std::uint32_t>(dials_.size());
   auto port = std::make_unique<WirePort>();
-  if (Status opened = port->open(directory_, link, wire_name, side, options); !opened) {
+  if (Status opened = port->open(directory_, link, wire_name, side, own); !opened) {
     return opened;
   }
   Dial& added = dials_.emplace_back();
@@ -113,23 +115,6 @@ Dropped WireLoop::dropped_there() const noexcept {
 void WireLoop::report(WireEvent::Kind kind, const std::string& link, std::string words,
                       bool is_final) const {
   if (listener_function_) listener_function_({kind, link, std::move(words), is_final});
-}
-
-WirePort* WireLoop::find(std::string_view wire_name, LinkSide side) noexcept {
-  for (Offer& offer : offers_) {
-    if (offer.wire_name != wire_name || offer.side != side) continue;
-    if (offer.port) return offer.port.get();
-    auto port = std::make_unique<WirePort>();
-    const Status opened = port->open(directory_, offer.link, offer.wire_name, side, offer.options);
-    if (!opened) {
-      report(WireEvent::Kind::kFailed, offer.link,
-             std::string(name_of(opened.error().code)) + ": " + opened.error().doing);
-      return nullptr;
-    }
-    offer.port = std::move(port);
-    return offer.port.get();
-  }
-  return nullptr;
 }
 
 // The oldest client that has not said which link it means.
@@ -370,8 +355,9 @@ bool WireLoop::is_finished() const noexcept {
       std::all_of(dials_.begin(), dials_.end(), [](const Dial& dial) { return dial.is_over; });
   if (!listener_.is_open()) return are_dials_over;
   return are_dials_over && options_.ends_with_offers &&
-         std::all_of(offers_.begin(), offers_.end(),
-                     [](const Offer& offer) { return offer.is_over; });
+         std::all_of(offers_.begin(), offers_.end(), [this](const Offer& offer) {
+           return offer.is_over || (offer.is_seat && !offer.port && has_served(offer.wire_name));
+         });
 }
 
 std::uint64_t WireLoop::next_due_ns(std::uint64_t now_ns) const noexcept {

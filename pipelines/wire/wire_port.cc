@@ -26,6 +26,9 @@ Status WirePort::open(const SegmentDirectory& directory, std::string_view link,
   }
   Result<LinkReport> before = look_at(directory, link);
   if (!before) return before.error();
+  if (before->is_guarded && is_lane_set(before->shape)) {
+    return Error{ErrorCode::kUnsupported, 0, "carry into a guarded lane set: make a named one"};
+  }
   const Status opened = side == LinkSide::kSender ? open_source(directory, *before, options)
                                                   : open_sink(directory, *before, options);
   if (!opened) return opened;
@@ -56,9 +59,16 @@ Status WirePort::open_sink(const SegmentDirectory& directory, const LinkReport& 
   if (!sink) return sink.error();
   sink_ = std::move(sink).value();
   if (options.peer_event_fd >= 0) sink_->attach_event(options.peer_event_fd);
-  Result<ArrivalLedger> ledger = ArrivalLedger::open(directory, link_);
+  const std::optional<LinkSink::Lane> lane = sink_->lane();
+  const auto seat = lane ? std::optional(options.seat) : std::nullopt;
+  Result<ArrivalLedger> ledger = ArrivalLedger::open(directory, link_, seat);
   if (!ledger) return ledger.error();
   ledger_.emplace(std::move(ledger).value());
+  if (lane) {
+    Result<LinkObserver> set = LinkObserver::attach(directory, link_);
+    if (!set) return set.error();
+    return ledger_->bind_lane(*set, link.created_ns, *lane, sink_->position());
+  }
   return ledger_->bind(link.created_ns, sink_->position());
 }
 

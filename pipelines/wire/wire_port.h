@@ -27,6 +27,8 @@ struct WirePortOptions {
   MemoryLock memory_lock = MemoryLock::kTry;
   // Of whoever is at the link's other end: signalled as its doorbell is rung.  -1: there is none.
   int peer_event_fd = -1;
+  // Of a lane set that is written: which of its senders from other machines.
+  std::uint32_t seat = 0;
 };
 
 // Addresses stay: sessions keep them.

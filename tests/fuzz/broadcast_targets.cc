@@ -49,8 +49,6 @@ struct BroadcastBlocks {
     return Reader::attach(reader_page(index), writer_page(), slots.data(), index, geometry);
   }
   static constexpr std::size_t kSceneCount = kStarts.size() * kPolicies.size() * kFills.size();
-  static constexpr std::uint64_t kMostAccesses = kFewAccesses;
-  static constexpr bool kStoresWithin = true;
 
   // Two members; five messages that both have read, and some that they have not.
   void build(std::size_t scene) {

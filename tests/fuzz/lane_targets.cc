@@ -192,9 +192,6 @@ class MergeWorld : public LaneWorld<MergeWorld, Merge> {
     note(message, tally);
     if (finish) ends.collector->release(message);
   }
-
- private:
-  std::array<bool, kLaneCount> has_left_{};
 };
 
 constexpr std::array<TargetInfo, 2> kTargets{{

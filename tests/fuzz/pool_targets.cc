@@ -287,7 +287,8 @@ class SharedWorld {
     if (way % 8 == 0) return hostile_value(input, {now, now, 1U << kPoolSlotBits});
     if (way % 8 == 1) return ends.known[way / 8 % kKnown].bits;
     const std::uint32_t operand = input.half();
-    const std::uint64_t generation = (now & ~kPoolSlotMask) + (way / 8 % 4 << kPoolSlotBits);
+    const std::uint64_t generation =
+        (now & ~kPoolSlotMask) + (std::uint64_t{way} / 8 % 4 << kPoolSlotBits);
     return generation | (operand % 8) << 8 | (operand / 8 % 5);
   }
   [[nodiscard]] PoolHandle handle_of(FuzzInput& input) const {

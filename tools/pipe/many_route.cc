@@ -87,6 +87,12 @@ void describe_letter(const LaneMessage& letter, JsonWriter& json) {
   json.member("lane", letter.lane);
   json.member("redelivered", letter.message.redelivered);
   describe_sender(letter.sender, json);
+  if (!letter.origin) return;
+  json.begin_object("on_behalf_of");
+  json.member("name", letter.origin->name());
+  json.member("pid", letter.origin->process_id);
+  json.member("uid", letter.origin->user);
+  json.end_object();
 }
 
 // Who or what is in the way, of an error that may pass.

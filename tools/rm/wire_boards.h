@@ -32,7 +32,12 @@ inline constexpr std::array<std::string_view, 2> kWireSuffixes = {".wire-out", "
 [[nodiscard]] inline std::optional<std::string> keeper_of(const std::vector<std::string>& names,
                                                           std::string_view name) {
   std::optional<std::string> link = link_of_wire_board(name);
-  return link && is_named(names, *link) ? link : std::nullopt;
+  if (!link || is_named(names, *link)) return link;
+  // Of a lane set, a board a seat: NAME.SEAT.wire-in.
+  const std::size_t dot = link->rfind('.');
+  if (dot == std::string::npos) return std::nullopt;
+  link->resize(dot);
+  return is_named(names, *link) ? link : std::nullopt;
 }
 
 }  // namespace slipring::tools

@@ -4,7 +4,6 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
-#include <chrono>
 #include <cstring>
 #include <string>
 #include <thread>
@@ -13,12 +12,14 @@
 #include "core/cpu/relax.h"
 #include "core/ring/broadcast_ring.h"
 #include "tests/core/ring/broadcast_memory.h"
+#include "tests/core/ring/patience.h"
 
 namespace slipring {
 namespace {
 
 constexpr std::uint64_t kMessageCount = 20'000;
 constexpr std::uint32_t kReaders = 2;
+constexpr std::uint64_t kTriesAYield = 64;  // there are more threads than processors
 constexpr std::uint64_t kStart = (std::uint64_t{1} << 32) - 1000;
 
 void fill_words(std::span<std::byte> message, std::uint64_t number) {
@@ -37,25 +38,6 @@ bool words_are(std::span<const std::byte> message, std::uint64_t number) {
   return true;
 }
 
-// Bounded retries: a ring that loses a message for good fails here instead of hanging.
-class Patience {
- public:
-  // False when nothing has moved for a minute.
-  [[nodiscard]] bool wait() {
-    relax();
-    if (++spin_count_ % 64 == 0) std::this_thread::yield();
-    return spin_count_ % 65536 != 0 || std::chrono::steady_clock::now() < deadline_;
-  }
-  void moved() {
-    if (spin_count_ != 0) *this = Patience();
-  }
-
- private:
-  std::uint64_t spin_count_ = 0;
-  std::chrono::steady_clock::time_point deadline_ =
-      std::chrono::steady_clock::now() + std::chrono::minutes(1);
-};
-
 // What a reader found.
 struct Outcome {
   std::uint64_t delivered = 0;
@@ -71,7 +53,7 @@ struct Outcome {
 void read_all(BroadcastReader& reader, bool is_in_place, Outcome& outcome) {
   std::vector<std::byte> message(reader.slot_bytes());
   std::uint64_t next = kStart;
-  Patience patience;
+  Patience patience(kTriesAYield);
   while (next != kStart + kMessageCount) {
     BroadcastView view;
     const Reception answer = is_in_place ? reader.try_peek(view) : reader.try_pop(message, view);
@@ -126,7 +108,7 @@ void stress(BroadcastPolicy policy, std::uint64_t slot_count, std::uint32_t slot
   std::vector<std::byte> message(slot_bytes);
   std::uint64_t blocked_count = 0;
   bool gave_up = false;
-  Patience patience;
+  Patience patience(kTriesAYield);
   for (std::uint64_t i = 0; i < kMessageCount && !gave_up;) {
     fill_words(message, i);
     const Transfer answer = writer.try_push(message);
@@ -181,7 +163,7 @@ TEST_CASE("broadcast stress: who is evicted counts its loss and goes on") {
 void come_and_go(BroadcastReader& reader, BroadcastJoin at, const std::atomic<bool>& stop,
                  std::atomic<std::uint32_t>& here_count, Outcome& outcome) {
   std::vector<std::byte> message(reader.slot_bytes());
-  Patience patience;
+  Patience patience(kTriesAYield);
   for (std::uint64_t round = 0; !stop.load(std::memory_order_relaxed); ++round) {
     if (!reader.join(at)) ++outcome.wrong;
     if (outcome.joined++ == 0) here_count.fetch_add(1, std::memory_order_relaxed);
@@ -224,7 +206,7 @@ TEST_CASE(
   std::vector<std::byte> message(16);
   std::uint64_t pushed = 0;
   std::uint64_t blocked = 0;
-  Patience patience;
+  Patience patience(kTriesAYield);
   while (here_count.load(std::memory_order_relaxed) < kReaders && patience.wait()) {
   }
   while (pushed < kMessageCount) {

@@ -5,40 +5,19 @@
 
 #include <array>
 #include <atomic>
-#include <chrono>
 #include <memory>
 #include <thread>
 #include <vector>
 
-#include "core/cpu/relax.h"
 #include "core/ring/byte_stream.h"
 #include "core/ring/mpsc_ring.h"
 #include "core/ring/record_ring.h"
 #include "tests/core/ring/byte_stream_memory.h"
+#include "tests/core/ring/patience.h"
 #include "tests/core/ring/ring_memory.h"
 
 namespace slipring {
 namespace {
-
-// Bounded retries: what loses a message fails here instead of hanging.
-class Patience {
- public:
-  // False when nothing has moved for a minute.
-  [[nodiscard]] bool wait() {
-    relax();
-    if (++spin_count_ % 256 == 0) std::this_thread::yield();
-    if (spin_count_ % 65536 != 0) return true;
-    return std::chrono::steady_clock::now() < deadline_;
-  }
-  void moved() {
-    if (spin_count_ != 0) *this = Patience();
-  }
-
- private:
-  std::uint64_t spin_count_ = 0;
-  std::chrono::steady_clock::time_point deadline_ =
-      std::chrono::steady_clock::now() + std::chrono::minutes(1);
-};
 
 void stress_stream(std::uint64_t capacity, std::size_t write_bytes, std::size_t read_bytes) {
   CAPTURE(capacity);

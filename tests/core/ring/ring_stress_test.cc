@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <chrono>
 #include <cstring>
 #include <string_view>
 #include <thread>
@@ -15,32 +14,13 @@
 #include "core/ring/record_ring.h"
 #include "core/ring/slot_ring.h"
 #include "core/ring/spsc_ring.h"
+#include "tests/core/ring/patience.h"
 #include "tests/core/ring/ring_memory.h"
 
 namespace slipring {
 namespace {
 
 constexpr std::uint64_t kMessageCount = 50'000;
-
-// Bounded retries: a ring that loses a wake-up or a credit fails here instead of hanging.
-class Patience {
- public:
-  // False when nothing has moved for a minute.
-  [[nodiscard]] bool wait() {
-    relax();
-    if (++spin_count_ % 256 == 0) std::this_thread::yield();
-    if (spin_count_ % 65536 != 0) return true;
-    return std::chrono::steady_clock::now() < deadline_;
-  }
-  void moved() {
-    if (spin_count_ != 0) *this = Patience();
-  }
-
- private:
-  std::uint64_t spin_count_ = 0;
-  std::chrono::steady_clock::time_point deadline_ =
-      std::chrono::steady_clock::now() + std::chrono::minutes(1);
-};
 
 // What a side found.
 struct Outcome {

@@ -23,6 +23,7 @@
 #include "core/ring/record_ring.h"
 #include "core/ring/slot_ring.h"
 #include "core/segment/segment_layout.h"
+#include "pipelines/link/lane_words.h"
 #include "tests/core/ring/broadcast_memory.h"
 #include "tests/core/ring/ring_memory.h"
 
@@ -169,6 +170,17 @@ TEST_CASE("LAYOUT.md: the record of a many-to-many ring is as described") {
                    {"banks[2][8]", offsetof(MpmcRecord, banks), 64},
                    {"evidence[64]", offsetof(MpmcRecord, evidence), 512}}));
   CHECK(sizeof(MpmcRecord) == 640);
+}
+
+TEST_CASE("LAYOUT.md: what a lane's writers leave is as described") {
+  Document document = layout();
+  CHECK(describes(document.rows["LaneWords"],
+                  {{"attachments[6]", offsetof(LaneWords, attachments), 96},
+                   {"origin_sequence", offsetof(LaneWords, origin_sequence), 4},
+                   {"origin_bytes", offsetof(LaneWords, origin_bytes), 4},
+                   {"told_process", offsetof(LaneWords, told_process), 8},
+                   {"origin[15]", offsetof(LaneWords, origin), 120}}));
+  CHECK(kLaneWordsOffset == 768);
 }
 
 TEST_CASE("LAYOUT.md: the worked segment header is the one that the code writes") {

@@ -136,6 +136,7 @@ void CutExchange::restart(Killed killed) {
     here_.start(LinkSide::kSender);
   }
   if (!kills_receiver) return;
+  if (programs_ && programs_->is_read_between()) read(false);
   there_.kill();
   if (while_dead) while_dead(there_.segments);
   there_.start(LinkSide::kReceiver);
@@ -200,8 +201,10 @@ CutExchange::Lengths CutExchange::measure() {
   return lengths;
 }
 
-void cut_everywhere(const CutScene& scene, LinkSide client, bool aborts) {
+void cut_everywhere(const CutScene& scene, LinkSide client, bool aborts,
+                    std::function<void(const SegmentDirectory& there)> while_dead) {
   CutExchange exchange(scene.here, scene.there, client);
+  exchange.while_dead = std::move(while_dead);
   const CutExchange::Lengths lengths = exchange.measure();
   std::size_t cuts = 0;
   std::size_t faults = 0;

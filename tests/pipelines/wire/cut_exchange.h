@@ -85,6 +85,8 @@ struct CutScene {
 };
 
 // Cuts it after every byte in either direction; a round that goes wrong fails the test.
-void cut_everywhere(const CutScene& scene, LinkSide client, bool aborts);
+// `while_dead`: what else happens while the receiver is.
+void cut_everywhere(const CutScene& scene, LinkSide client, bool aborts,
+                    std::function<void(const SegmentDirectory& there)> while_dead = {});
 
 }  // namespace slipring::wire

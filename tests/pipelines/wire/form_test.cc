@@ -102,9 +102,7 @@ TEST_CASE("form: a pool goes to a pool of the same lengths alone") {
 }
 
 TEST_CASE("form: where the other side does not know the kind, the sender says so") {
-  const auto forget = [](std::span<std::byte> features) {
-    features[0] &= ~std::byte{kLongOpens};
-  };
+  const auto forget = [](std::span<std::byte> features) { features[0] &= ~std::byte{kLongOpens}; };
   for (const LinkSide client : {LinkSide::kSender, LinkSide::kReceiver}) {
     Ends ends(text_values(8), text_values(8), client);
     Connection connection = ends.connect();

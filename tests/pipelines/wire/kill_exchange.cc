@@ -2,12 +2,15 @@
 
 #include <sched.h>
 
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <random>
 #include <span>
 #include <string>
 
+#include "pipelines/link/lane_reader.h"
+#include "pipelines/link/link_writer.h"
 #include "pipelines/link/stream_link.h"
 #include "platform/wait/clock.h"
 #include "tests/pipelines/link/link_fixture.h"
@@ -125,6 +128,17 @@ class Programs {
   std::uint64_t read_ = 0;
 };
 
+// If there is a lane that is free and read.
+void send_locally(const SegmentDirectory& there, std::size_t bytes) {
+  Result<LinkWriter> writer = LinkWriter::attach(there, kLink);
+  if (!writer) return;
+  const std::string text = std::string(kLocalText) + std::string(bytes, '.');
+  std::span<std::byte> place;
+  REQUIRE(writer->try_reserve(text.size(), place) == Transfer::kDone);
+  std::memcpy(place.data(), text.data(), text.size());
+  writer->commit(text.size());
+}
+
 }  // namespace
 
 KillReport run_kills(const KillOptions& options) {
@@ -133,7 +147,9 @@ KillReport run_kills(const KillOptions& options) {
   const SegmentDirectory here_segments = here.open();
   const SegmentDirectory there_segments = there.open();
   REQUIRE(create_link(here_segments, kLink, shape_of(options.kind)).ok());
-  REQUIRE(create_link(there_segments, kLink, shape_of(options.kind)).ok());
+  const LinkShape there_shape =
+      options.into_lanes ? lane_set_shape(3, 16384) : shape_of(options.kind);
+  REQUIRE(create_link(there_segments, kLink, there_shape).ok());
   Programs programs(options.kind, here_segments, there_segments);
   const std::string address = "unix://" + here.path() + ".socket";
   const bool sender_dials = options.dials == LinkSide::kSender;
@@ -171,6 +187,7 @@ KillReport run_kills(const KillOptions& options) {
     if (who != 0 && options.forgets) {
       static_cast<void>(remove_segment(there_segments, std::string(kLink) + ".wire-in"));
     }
+    if (who != 0 && options.into_lanes) send_locally(there_segments, draw() % 40);
     if (who != 0) receiver.start();
     if (who != 1) sender.start();
     report.kills += who == 2 ? 2 : 1;
@@ -179,7 +196,11 @@ KillReport run_kills(const KillOptions& options) {
   }
   const std::uint64_t last = programs.written_count();
   programs.close();
-  while (!programs.is_finished()) {
+  // The lanes of the killed were never closed.
+  const auto is_over = [&] {
+    return options.into_lanes ? programs.read_count() == last : programs.is_finished();
+  };
+  while (!is_over()) {
     if (!programs.read()) return fail("lost, repeated, or out of order");
     if (monotonic_ns() > until_ns) return fail("no end");
     sched_yield();

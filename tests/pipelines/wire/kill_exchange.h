@@ -14,6 +14,8 @@ struct KillOptions {
   std::uint64_t kill_count = 50;
   WireKind kind = WireKind::kRecords;
   LinkSide dials = LinkSide::kSender;
+  // Of records whose sender dials: into a lane set, a local sender of which takes lanes meanwhile.
+  bool into_lanes = false;
   // For planted mistakes: the receiver's ledger is thrown away with each of its deaths.
   bool forgets = false;
 };

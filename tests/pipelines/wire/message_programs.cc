@@ -1,8 +1,12 @@
 #include "tests/pipelines/wire/message_programs.h"
 
+#include <unistd.h>
+
 #include <cstring>
 #include <utility>
 
+#include "pipelines/link/lane_reader.h"
+#include "pipelines/link/link_observer.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
 #include "pipelines/link/value_link.h"
@@ -133,6 +137,50 @@ class Values final : public MessagePrograms {
   ValueReader<TextValue> reader_;
 };
 
+// Records here, a lane of a set there.  What a sender of that machine puts in between is counted.
+class Lanes final : public MessagePrograms {
+ public:
+  Lanes(LinkWriter writer, LaneReader reader)
+      : writer_(std::move(writer)), reader_(std::move(reader)) {}
+
+  [[nodiscard]] std::size_t length(std::uint64_t, std::size_t bytes) const override {
+    return bytes;
+  }
+  bool push(std::string_view text) override {
+    std::span<std::byte> place;
+    if (writer_.try_reserve(text.size(), place) != Transfer::kDone) return false;
+    std::memcpy(place.data(), text.data(), text.size());
+    writer_.commit(text.size());
+    return true;
+  }
+  std::vector<std::string> pop_all() override {
+    std::vector<std::string> all;
+    LaneMessage message;
+    while (reader_.try_peek(message) == Transfer::kDone) {
+      const auto bytes = message.message.bytes;
+      std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+      const bool is_local = text.starts_with(kLocalText);
+      REQUIRE(is_local != message.origin.has_value());
+      if (!is_local) {
+        REQUIRE(!message.origin->name().empty());
+        REQUIRE(message.origin->process_id == static_cast<std::uint32_t>(getpid()));
+        all.push_back(std::move(text));
+      }
+      reader_.release(message);
+    }
+    return all;
+  }
+  void abort() override { writer_.abort_published(); }
+  [[nodiscard]] DropCounts drops() const override { return writer_.drops().dropped; }
+  void close() override { writer_.close(); }
+  [[nodiscard]] bool is_finished() const override { return reader_.is_finished(); }
+  [[nodiscard]] bool is_read_between() const override { return true; }
+
+ private:
+  LinkWriter writer_;
+  LaneReader reader_;
+};
+
 }  // namespace
 
 LinkShape text_values(std::uint64_t value_count) {
@@ -155,6 +203,9 @@ std::unique_ptr<MessagePrograms> MessagePrograms::start(const SegmentDirectory& 
                                     must(ValueReader<TextValue>::attach(there, name)));
   }
   LinkWriter writer = must(LinkWriter::attach(here, name));
+  if (is_lane_set(must(LinkObserver::attach(there, name)).shape())) {
+    return std::make_unique<Lanes>(std::move(writer), must(LaneReader::attach(there, name)));
+  }
   LinkReader reader = must(LinkReader::attach(there, name));
   if (shape.pool_buffer_count != 0) {
     return std::make_unique<Pooled>(std::move(writer), std::move(reader));

@@ -22,6 +22,9 @@ struct TextValue {
   std::array<char, 24> text;
 };
 
+// How what a sender into a lane set begins that is on that set's machine.
+inline constexpr std::string_view kLocalText = "local ";
+
 inline constexpr std::uint32_t kPooledSlotBytes = 24;  // a handle, and 16 bytes of the text
 inline constexpr std::uint64_t kPooledBufferBytes = 64;
 
@@ -48,6 +51,8 @@ class MessagePrograms {
   [[nodiscard]] virtual bool is_finished() const = 0;
   // What was dropped of the writer's ring.
   [[nodiscard]] virtual DropCounts drops() const = 0;
+  // What has arrived has to be read before a successor carries on.
+  [[nodiscard]] virtual bool is_read_between() const { return false; }
   // Of a pool, here and there: buffers that somebody may still look at.
   [[nodiscard]] virtual std::uint32_t lent_here() const { return 0; }
 };

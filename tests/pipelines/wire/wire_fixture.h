@@ -24,6 +24,7 @@ using test::Directory;
 using test::must;
 
 inline constexpr const char* kLink = "line";
+inline constexpr const char* kTestPeer = "the other machine";
 
 // One machine's end: the directory stays when the process that carries the wire dies.
 struct Machine {
@@ -48,7 +49,8 @@ struct Machine {
 class OnePort : public PortBook {
  public:
   explicit OnePort(Machine& machine) : machine_(machine) {}
-  [[nodiscard]] WirePort* find(std::string_view wire_name, LinkSide side) noexcept override {
+  [[nodiscard]] WirePort* find(std::string_view wire_name, LinkSide side, const SessionId&,
+                               ErrorReason&) noexcept override {
     WirePort* port = machine_.port.get();
     return port != nullptr && port->wire_name() == wire_name && port->side() == side ? port
                                                                                      : nullptr;
@@ -68,7 +70,10 @@ struct Cut {
 class Connection {
  public:
   Connection(Machine& client, Machine& server, const SessionOptions& options = {}, Cut cut = {})
-      : book_(server), client_(*client.port, options, 0), server_(book_, options, 0), cut_(cut) {}
+      : book_(server), client_(*client.port, options, 0), server_(book_, options, 0), cut_(cut) {
+    client_.name_peer(kTestPeer);
+    server_.name_peer(kTestPeer);
+  }
 
   // Moves bytes until nothing more comes of it, or the connection is cut.
   void run() {

@@ -218,7 +218,8 @@ TEST_CASE("rm: --stale keeps a mailbox with unread mail, says so, and takes it w
 TEST_CASE("rm: what the wire keeps beside a link goes with the link, and not before") {
   const CommandFixture fixture;
   for (const char* name : {"link", "used"}) fixture.make_records(name);
-  for (const char* name : {"link.wire-in", "link.wire-out", "used.wire-in", "gone.wire-in"}) {
+  for (const char* name :
+       {"link.3.wire-in", "link.wire-in", "link.wire-out", "used.wire-in", "gone.wire-in"}) {
     REQUIRE(create_board(fixture.directory(), name).ok());
     REQUIRE(Board::attach(fixture.directory(), name, MemoryLock::kOff).ok());
   }
@@ -226,10 +227,11 @@ TEST_CASE("rm: what the wire keeps beside a link goes with the link, and not bef
   Result<LinkWriter> writer = LinkWriter::attach(fixture.directory(), "used", MemoryLock::kOff);
   REQUIRE(writer.ok());
   CHECK(fixture.call({"rm", "used"}).exit_status == 1);
-  CHECK(names_in(fixture).size() == 5);
+  CHECK(names_in(fixture).size() == 6);
   die_as_writer(fixture, "link");
   const Ending stale = fixture.call({"rm", "--stale"});
-  CHECK(stale.out == "removed link\nremoved link.wire-in\nremoved link.wire-out\n");
+  CHECK(stale.out ==
+        "removed link\nremoved link.3.wire-in\nremoved link.wire-in\nremoved link.wire-out\n");
   CHECK(fixture.call({"rm", "used.wire-in"}).out == "removed used.wire-in\n");
 }
 

@@ -1,0 +1,95 @@
+// The links that a loop offers: whose turn it is when a client asks for one.
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "pipelines/link/link_observer.h"
+#include "pipelines/wire/wire_loop.h"
+
+namespace slipring::wire {
+
+WirePort* WireLoop::find(std::string_view wire_name, LinkSide side, const SessionId& session,
+                         ErrorReason& why) noexcept {
+  make_seats(wire_name, side);
+  for (Offer& offer : offers_) {
+    if (offer.wire_name != wire_name || offer.side != side) continue;
+    if (!offer.is_seat) return offer.port ? offer.port.get() : open(offer, why);
+    Offer* const seat = seat_for(wire_name, session);
+    why = ErrorReason::kBusyLink;
+    if (seat == nullptr) return nullptr;
+    return seat->port ? seat->port.get() : open(*seat, why);
+  }
+  return nullptr;
+}
+
+// A lane set has a seat a lane.  Found out when somebody asks: the link may not be there before.
+void WireLoop::make_seats(std::string_view wire_name, LinkSide side) {
+  if (side != LinkSide::kReceiver) return;
+  for (std::size_t i = 0; i < offers_.size(); ++i) {
+    if (offers_[i].wire_name != wire_name || offers_[i].side != side) continue;
+    if (offers_[i].is_seat || offers_[i].port) return;
+    Result<LinkObserver> link = LinkObserver::attach(directory_, offers_[i].link);
+    if (!link || !is_lane_set(link->shape())) return;
+    offers_[i].is_seat = true;
+    for (std::uint32_t lane = 1; lane < link->lane_count(); ++lane) {
+      const Offer& first = offers_[i];
+      Offer seat{first.link, first.wire_name, first.side, nullptr, false, first.options, true};
+      seat.options.seat = lane;
+      offers_.push_back(std::move(seat));
+    }
+    return;
+  }
+}
+
+// The one that the session has, or had; a blank one; any that nobody has; and one whose sender is
+// away, once all of its messages are read: it then begins in another lane.
+WireLoop::Offer* WireLoop::seat_for(std::string_view wire_name, const SessionId& session) noexcept {
+  Offer* blank = nullptr;
+  Offer* free = nullptr;
+  Offer* away = nullptr;
+  for (Offer& offer : offers_) {
+    if (!offer.is_seat || offer.wire_name != wire_name) continue;
+    if (offer.port) {
+      if (!session.is_none() && offer.port->session_id() == session) return &offer;
+      const LinkSink& sink = offer.port->sink();
+      if (offer.port->user() == nullptr && sink.position() == sink.done()) away = &offer;
+      continue;
+    }
+    Result<ArrivalLedger> ledger = ArrivalLedger::find(directory_, offer.link, offer.options.seat);
+    if (ledger && ledger->mentions(session)) return &offer;
+    const bool is_blank = ledger ? ledger->is_blank() : true;
+    Offer*& place = is_blank ? blank : free;
+    if (place == nullptr) place = &offer;
+  }
+  if (blank != nullptr) return blank;
+  if (free != nullptr) return free;
+  if (away != nullptr) away->port.reset();
+  return away;
+}
+
+bool WireLoop::has_served(std::string_view wire_name) const noexcept {
+  return std::any_of(offers_.begin(), offers_.end(), [&](const Offer& offer) {
+    return offer.wire_name == wire_name && offer.is_over;
+  });
+}
+
+WirePort* WireLoop::open(Offer& offer, ErrorReason& why) noexcept {
+  auto port = std::make_unique<WirePort>();
+  const Status opened =
+      port->open(directory_, offer.link, offer.wire_name, offer.side, offer.options);
+  if (opened) {
+    offer.port = std::move(port);
+    return offer.port.get();
+  }
+  const ErrorCode code = opened.error().code;
+  // Lanes come free again.
+  const bool may_pass = offer.is_seat && (code == ErrorCode::kBusy || code == ErrorCode::kNoSpace);
+  why = may_pass                          ? ErrorReason::kBusyLink
+        : code == ErrorCode::kCorruptPeer ? ErrorReason::kForeignWriter
+                                          : ErrorReason::kUnknownLink;
+  report(WireEvent::Kind::kFailed, offer.link,
+         std::string(name_of(code)) + ": " + opened.error().doing);
+  return nullptr;
+}
+
+}  // namespace slipring::wire
