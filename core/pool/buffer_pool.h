@@ -10,6 +10,10 @@
 // equal and the owner does not use it itself: a decoder, for one, still refers to frames that have
 // been shown long ago.
 //
+// Which one.  Of those that the owner knows to be free it takes the first, so that a load that
+// needs few buffers goes through few, whose bytes stay in a cache.  Taken in turn, a pool as large
+// as the cache is fetched from memory, and written back, by a load that needs two of its buffers.
+//
 // Crash.  A dead owner's uses end with it.  What it lent and had not sent yet would be lost: its
 // successor gives recover() the handles that the ring still carries, and takes back the rest.  A
 // dead reader's successor is sent the unfinished handles again by the ring; one that had been given
@@ -22,6 +26,7 @@
 
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -34,6 +39,8 @@
 namespace slipring {
 
 inline constexpr std::uint32_t kMaxPoolBuffers = 1024;
+// More of them find what has come back sooner, and so keep fewer buffers in circulation.
+inline constexpr std::uint32_t kLooksAnAcquire = 4;
 
 // Names one filling of one buffer.  Travels in messages; every field is input to its receiver.
 struct BufferHandle {
@@ -116,16 +123,19 @@ class BasicPoolOwner {
   // Finds a buffer that neither a reader nor the owner uses, and marks it as used by the owner
   // until drop().  kBlocked when there is none; kCorruptPeer when a reader's table is impossible.
   [[nodiscard]] Transfer try_acquire(std::uint32_t& slot) noexcept {
-    for (std::uint32_t tried = 0; tried < count_; ++tried) {
-      const std::uint32_t candidate = search_;
-      search_ = search_ + 1 == count_ ? 0 : search_ + 1;
-      if (used_[candidate]) continue;
-      const std::uint64_t out = outstanding(candidate);
-      if (out > 1) return Transfer::kCorruptPeer;
-      if (out == 1) continue;
-      used_[candidate] = true;
-      slot = candidate;
-      return Transfer::kDone;
+    for (const std::uint32_t look_count : {kLooksAnAcquire, count_}) {
+      if (collect(look_count) == Transfer::kCorruptPeer) return Transfer::kCorruptPeer;
+      for (std::uint32_t found = first_free(); found < count_; found = first_free()) {
+        free_[found / 64] &= ~bit_of(found);
+        // It may have been taken by its number meanwhile, or be lent since before we attached.
+        const Transfer answer = look_at(found);
+        if (answer == Transfer::kBlocked) continue;
+        if (answer == Transfer::kDone) {
+          used_[found] = true;
+          slot = found;
+        }
+        return answer;
+      }
     }
     return Transfer::kBlocked;
   }
@@ -195,7 +205,55 @@ class BasicPoolOwner {
         returned_(returned),
         buffers_(buffers),
         count_(geometry.buffer_count),
-        buffer_bytes_(geometry.buffer_bytes) {}
+        buffer_bytes_(geometry.buffer_bytes) {
+    free_.fill(UINT64_MAX);
+  }
+
+  // kDone: free; kBlocked: somebody uses it; kCorruptPeer: the reader's word is impossible.
+  [[nodiscard]] Transfer look_at(std::uint32_t slot) const noexcept {
+    if (used_[slot]) return Transfer::kBlocked;
+    const std::uint64_t out = outstanding(slot);
+    if (out > 1) return Transfer::kCorruptPeer;
+    return out == 0 ? Transfer::kDone : Transfer::kBlocked;
+  }
+
+  // Looks at so many of the buffers that were in use, in turn, and notes which are free now.
+  [[nodiscard]] Transfer collect(std::uint32_t look_count) noexcept {
+    for (; look_count != 0; --look_count) {
+      const std::uint32_t slot = next_in_use();
+      if (slot >= count_) break;
+      const Transfer answer = look_at(slot);
+      if (answer == Transfer::kCorruptPeer) return answer;
+      if (answer == Transfer::kDone) free_[slot / 64] |= bit_of(slot);
+      next_look_ = slot + 1 < count_ ? slot + 1 : 0;
+    }
+    return Transfer::kDone;
+  }
+
+  [[nodiscard]] static constexpr std::uint64_t bit_of(std::uint32_t slot) noexcept {
+    return std::uint64_t{1} << slot % 64;
+  }
+  [[nodiscard]] std::uint32_t word_count() const noexcept { return (count_ + 63) / 64; }
+  // count_ or more when there is none; so does next_in_use().
+  [[nodiscard]] std::uint32_t first_free() const noexcept {
+    for (std::uint32_t word = 0; word < word_count(); ++word) {
+      if (free_[word] != 0) {
+        return word * 64 + static_cast<std::uint32_t>(std::countr_zero(free_[word]));
+      }
+    }
+    return UINT32_MAX;
+  }
+  // From next_look_ on, around.
+  [[nodiscard]] std::uint32_t next_in_use() const noexcept {
+    std::uint64_t wanted = UINT64_MAX << next_look_ % 64;
+    // The first word twice: its first bits come last.
+    for (std::uint32_t i = 0; i <= word_count(); ++i, wanted = UINT64_MAX) {
+      const std::uint32_t word = (next_look_ / 64 + i) % word_count();
+      const std::uint64_t in_use = ~free_[word] & wanted;
+      if (in_use != 0) return word * 64 + static_cast<std::uint32_t>(std::countr_zero(in_use));
+    }
+    return UINT32_MAX;
+  }
 
   // 0: free; 1: lent; more: the reader's word is impossible.
   [[nodiscard]] std::uint64_t outstanding(std::uint32_t slot) const noexcept {
@@ -213,7 +271,10 @@ class BasicPoolOwner {
   std::byte* buffers_;
   std::uint32_t count_;
   std::uint64_t buffer_bytes_;
-  std::uint32_t search_ = 0;  // where the last search ended: buffers are reused in turn
+  // A bit a buffer that was last seen free; of what lies beyond the last buffer, too, so that
+  // nobody looks there.
+  std::array<std::uint64_t, kMaxPoolBuffers / 64> free_;
+  std::uint32_t next_look_ = 0;  // where the next look at those in use begins
   std::array<bool, kMaxPoolBuffers> used_{};
 };
 

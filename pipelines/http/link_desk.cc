@@ -4,6 +4,7 @@
 
 #include "pipelines/adapter/link_meeting.h"
 #include "pipelines/link/link_observer.h"
+#include "pipelines/link/link_segment.h"
 #include "platform/memory/segment_file.h"
 #include "platform/wait/clock.h"
 
@@ -79,6 +80,9 @@ void LinkDesk::touch() noexcept {
 void LinkDesk::drop_ends() noexcept {
   window_.clear();
   reader_.reset();
+  lanes_.reset();
+  value_reader_.reset();
+  value_writer_.reset();
   writer_.reset();
   stream_reader_.reset();
   stream_writer_.reset();
@@ -88,7 +92,7 @@ void LinkDesk::drop_ends() noexcept {
 
 DeskAnswer LinkDesk::open() {
   touch();
-  const bool has_ends = reader_ || writer_ || stream_reader_ || stream_writer_;
+  const bool has_ends = has_reader() || has_writer();
   if (has_ends && is_under_way()) return DeskAnswer::kDone;
   Result<SegmentFile> file = SegmentFile::open(*directory_, name_);
   const std::uint64_t inode = file ? file->inode() : 0;
@@ -107,10 +111,12 @@ DeskAnswer LinkDesk::open() {
     case SegmentKind::kRecordLink:
     case SegmentKind::kSlotLink:
     case SegmentKind::kStreamLink:
+    case SegmentKind::kLaneSet:
+    case SegmentKind::kValueLink:
       return DeskAnswer::kDone;
     default:
-      return refuse(422, "HTTP carries records, slots and streams", name_of(segment_kind(shape_)),
-                    "make a link of one of these kinds");
+      return refuse(422, "HTTP carries records, slots, streams, values and lane sets",
+                    name_of(segment_kind(shape_)), "make a link of one of these kinds");
   }
 }
 
@@ -118,17 +124,27 @@ std::uint64_t LinkDesk::message_bytes_max() const noexcept {
   if (shape_.kind == SegmentKind::kRecordLink) {
     return record_max_payload_bytes(shape_.capacity_bytes);
   }
-  return shape_.kind == SegmentKind::kSlotLink ? shape_.slot_bytes : UINT64_MAX;
+  return shape_.kind == SegmentKind::kSlotLink || is_values() ? shape_.slot_bytes : UINT64_MAX;
 }
 
 DeskAnswer LinkDesk::need_reader() {
   touch();
-  if (reader_ || stream_reader_) return DeskAnswer::kDone;
+  if (has_reader()) return DeskAnswer::kDone;
   constexpr const char* kDoing = "its reading end cannot be taken";
   if (is_stream()) {
     Result<StreamReader> end = StreamReader::attach(*directory_, name_);
     if (!end) return refuse(kDoing, end.error());
     stream_reader_.emplace(std::move(end).value());
+  } else if (is_values()) {
+    Result<ValueBytesReader> end = ValueBytesReader::attach(*directory_, name_);
+    if (!end) return refuse(kDoing, end.error());
+    value_reader_.emplace(std::move(end).value());
+    value_reader_->obey_by_hand();
+    next_value_ = value_reader_->done();
+  } else if (is_lane_set(shape_)) {
+    Result<LaneReader> end = LaneReader::attach(*directory_, name_);
+    if (!end) return refuse(kDoing, end.error());
+    lanes_.emplace(std::move(end).value());
   } else {
     Result<LinkReader> end = LinkReader::attach(*directory_, name_);
     if (!end) return refuse(kDoing, end.error());
@@ -137,52 +153,65 @@ DeskAnswer LinkDesk::need_reader() {
   return DeskAnswer::kDone;
 }
 
-DeskAnswer LinkDesk::need_writer() {
-  touch();
-  if (!writer_ && !stream_writer_) {
-    constexpr const char* kDoing = "its writing end cannot be taken";
-    if (is_stream()) {
-      Result<StreamWriter> end = StreamWriter::attach(*directory_, name_);
-      if (!end) return refuse(kDoing, end.error());
-      stream_writer_.emplace(std::move(end).value());
-    } else {
-      Result<LinkWriter> end = LinkWriter::attach(*directory_, name_);
-      if (!end) return refuse(kDoing, end.error());
-      writer_.emplace(std::move(end).value());
-    }
+// A lane that has to be cut off is answered once; the others go on.
+Transfer LinkDesk::peek(LaneMessage& next) noexcept {
+  if (value_reader_) return peek_value(next.message);
+  if (!lanes_) return reader_->try_peek(next.message);
+  Transfer answer = Transfer::kCorruptPeer;
+  while (answer == Transfer::kCorruptPeer) answer = lanes_->try_peek(next);
+  return answer;
+}
+
+// What was aborted is dropped while nothing is under way; later it is left out one by one.
+Transfer LinkDesk::peek_value(Message& next) noexcept {
+  if (window_.is_empty()) {
+    value_reader_->skip_aborted();
+    next_value_ = std::max(next_value_, value_reader_->done());
   }
-  const bool is_closed = writer_ ? writer_->is_peer_closed() : stream_writer_->is_peer_closed();
-  if (!is_closed) return DeskAnswer::kDone;
-  return refuse(410, "its reader has closed", "nobody will read what is put",
-                "remove the link and make it anew");
+  StreamParts<const std::byte> value;
+  std::uint64_t count = 0;
+  const Transfer answer = value_reader_->try_peek(next_value_, 1, value, count);
+  if (answer != Transfer::kDone) return answer;
+  next = {};
+  next.bytes = value.first;
+  next.aborted = next_value_ < value_reader_->abort_before();
+  next.position = next_value_++;
+  return answer;
+}
+
+void LinkDesk::finish(const LaneMessage& message) noexcept {
+  if (value_reader_) return value_reader_->consume(1);
+  lanes_ ? lanes_->release(message) : reader_->release(message.message);
 }
 
 DeskAnswer LinkDesk::take_message(Taken& taken) {
   while (!window_.has_waiting() && !window_.is_full()) {
-    Message message;
-    const Transfer answer = reader_->try_peek(message);
-    if (answer == Transfer::kCorruptPeer) return refuse_corrupt("writer", reader_->offender());
+    LaneMessage next;
+    const Transfer answer = peek(next);
+    if (answer == Transfer::kCorruptPeer) {
+      return refuse_corrupt("writer", reader_ ? reader_->offender() : std::nullopt);
+    }
     if (answer == Transfer::kBlocked) break;
-    window_.add(message, message.redelivered);
-    if (!message.aborted) break;
+    window_.add(next, next.message.redelivered);
+    if (!next.message.aborted) break;
     // No longer wanted: finished in its turn, and delivered to nobody.
     confirm(window_.hand_out().number);
   }
   if (!window_.has_waiting()) {
-    const bool is_over = window_.is_empty() && reader_->is_finished();
+    // A mailbox is never over: another sender may come.
+    const bool is_over = window_.is_empty() &&
+                         ((reader_ && reader_->is_finished()) || (value_reader_ && is_value_end()));
     return is_over ? DeskAnswer::kOver : DeskAnswer::kBlocked;
   }
   const auto delivery = window_.hand_out();
-  taken = {delivery.number,
-           delivery.message.position,
-           {delivery.message.bytes, {}},
-           delivery.redelivered};
+  const Message& message = delivery.message.message;
+  taken = {delivery.number, message.position, {message.bytes, {}}, delivery.redelivered};
   return DeskAnswer::kDone;
 }
 
 DeskAnswer LinkDesk::take(std::uint64_t piece_bytes, Taken& taken) {
   if (const DeskAnswer answer = need_reader(); answer != DeskAnswer::kDone) return answer;
-  if (reader_) return take_message(taken);
+  if (!stream_reader_) return take_message(taken);
   if (has_taker_) return DeskAnswer::kBlocked;
   stream_reader_->skip_aborted();
   if (const DeskAnswer answer = follow(0, taken); answer != DeskAnswer::kDone) return answer;
@@ -202,7 +231,7 @@ void LinkDesk::confirm(std::uint64_t number) noexcept {
     return;
   }
   window_.confirm(number);
-  while (const std::optional<Message> finished = window_.finish_one()) reader_->release(*finished);
+  while (const std::optional<LaneMessage> finished = window_.finish_one()) finish(*finished);
 }
 
 void LinkDesk::give_back(std::uint64_t number) noexcept {
@@ -266,54 +295,15 @@ void LinkDesk::end_follow(bool to_its_end, std::uint64_t ahead_bytes) noexcept {
   if (inode_ != 0) static_cast<void>(remove_if_over(*directory_, name_, inode_));
 }
 
-DeskAnswer LinkDesk::put(std::span<const std::byte> message, std::uint64_t& position) {
-  if (const DeskAnswer answer = need_writer(); answer != DeskAnswer::kDone) return answer;
-  if (shape_.kind == SegmentKind::kSlotLink && message.size() != shape_.slot_bytes) {
-    return refuse(422, "a slot is filled whole", std::to_string(message.size()) + " bytes",
-                  "send " + std::to_string(shape_.slot_bytes) + " bytes");
-  }
-  std::span<std::byte> place;
-  const Transfer answer = writer_->try_reserve(message.size(), place);
-  if (answer == Transfer::kCorruptPeer) return refuse_corrupt("reader", writer_->offender());
-  if (answer == Transfer::kBlocked) return DeskAnswer::kBlocked;
-  std::copy(message.begin(), message.end(), place.begin());
-  position = writer_->position();
-  writer_->commit(message.size());
-  return DeskAnswer::kDone;
-}
-
-DeskAnswer LinkDesk::begin_stream_put() {
-  if (const DeskAnswer answer = need_writer(); answer != DeskAnswer::kDone) return answer;
-  if (has_putter_) return DeskAnswer::kBlocked;
-  has_putter_ = true;
-  return DeskAnswer::kDone;
-}
-
-DeskAnswer LinkDesk::put_some(std::span<const std::byte> bytes, std::size_t& count) {
-  count = 0;
-  if (const DeskAnswer answer = need_writer(); answer != DeskAnswer::kDone) return answer;
-  switch (stream_writer_->try_write(bytes, count)) {
-    case Transfer::kDone:
-      return DeskAnswer::kDone;
-    case Transfer::kBlocked:
-      return DeskAnswer::kBlocked;
-    case Transfer::kCorruptPeer:
-      break;
-  }
-  return refuse_corrupt("reader", std::nullopt);
-}
-
-void LinkDesk::close_writer() noexcept {
-  if (writer_) writer_->close();
-  if (stream_writer_) stream_writer_->close();
-  writer_.reset();
-  stream_writer_.reset();
-}
-
 bool LinkDesk::has_news(Wish wish, std::uint64_t bytes) const {
   switch (wish) {
     case Wish::kMessage:
       if (window_.has_waiting()) return true;
+      if (lanes_) return !window_.is_full() && lanes_->has_message();
+      if (value_reader_) {
+        return (!window_.is_full() && value_reader_->has_value(next_value_)) ||
+               (window_.is_empty() && is_value_end());
+      }
       if (reader_) {
         return (!window_.is_full() && reader_->has_message()) ||
                (window_.is_empty() && reader_->is_finished());
@@ -326,6 +316,7 @@ bool LinkDesk::has_news(Wish wish, std::uint64_t bytes) const {
               (bytes < shape_.capacity_bytes && stream_reader_->has_bytes(bytes + 1)));
     case Wish::kSpace:
       if (writer_) return writer_->has_space(bytes) || writer_->is_peer_closed();
+      if (value_writer_) return value_writer_->has_space(1) || value_writer_->is_peer_closed();
       return stream_writer_ && (stream_writer_->has_space() || stream_writer_->is_peer_closed());
     case Wish::kTurn:
       return !has_putter_;
@@ -335,8 +326,12 @@ bool LinkDesk::has_news(Wish wish, std::uint64_t bytes) const {
 
 bool LinkDesk::rest(std::uint64_t before_ns) noexcept {
   if (is_under_way()) return false;
-  if (used_ns_ <= before_ns) drop_ends();
-  return !reader_ && !writer_ && !stream_reader_ && !stream_writer_;
+  if (used_ns_ <= before_ns) {
+    drop_ends();
+    // A failure leaves a name that `slipring reap` finds.
+    if (is_lane_set(shape_)) static_cast<void>(remove_if_idle(*directory_, name_));
+  }
+  return !has_reader() && !has_writer();
 }
 
 }  // namespace slipring::http

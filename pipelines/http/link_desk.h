@@ -5,7 +5,10 @@
 //
 // Records and slots: messages are handed to any number of takers (delivery_window.h).  A message
 // stays in the ring, where its bytes are sent from, until its taker has confirmed it.
-// Streams: one taker at a time, and one putter: bytes of two would mix.
+// Values: likewise, one a message; the ring does not say which of them a dead predecessor had
+// handed out. Lane sets: likewise, of all lanes; what is put goes into one lane, the server's.  A
+// set that was made in passing goes when the server was its last user. Streams: one taker at a
+// time, and one putter: bytes of two would mix.
 //
 // One thread.
 #pragma once
@@ -21,9 +24,11 @@
 
 #include "pipelines/http/delivery_window.h"
 #include "pipelines/http/request_parser.h"
+#include "pipelines/link/lane_reader.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
 #include "pipelines/link/stream_link.h"
+#include "pipelines/link/value_bytes.h"
 #include "platform/memory/segment_directory.h"
 
 namespace slipring::http {
@@ -109,6 +114,20 @@ class LinkDesk {
   [[nodiscard]] DeskAnswer need_reader();
   [[nodiscard]] DeskAnswer need_writer();
   [[nodiscard]] DeskAnswer take_message(Taken& taken);
+  [[nodiscard]] Transfer peek(LaneMessage& next) noexcept;
+  [[nodiscard]] Transfer peek_value(Message& next) noexcept;
+  void finish(const LaneMessage& message) noexcept;
+  [[nodiscard]] DeskAnswer put_value(std::span<const std::byte> value, std::uint64_t& position);
+  [[nodiscard]] bool is_values() const noexcept { return shape_.kind == SegmentKind::kValueLink; }
+  [[nodiscard]] bool has_reader() const noexcept {
+    return reader_ || lanes_ || value_reader_ || stream_reader_;
+  }
+  [[nodiscard]] bool has_writer() const noexcept {
+    return writer_ || value_writer_ || stream_writer_;
+  }
+  [[nodiscard]] bool is_value_end() const noexcept {
+    return value_reader_->is_peer_closed() && !value_reader_->has_value(next_value_);
+  }
   void drop_ends() noexcept;
   [[nodiscard]] bool is_under_way() const noexcept {
     return window_.has_under_way() || has_taker_ || has_putter_;
@@ -121,10 +140,14 @@ class LinkDesk {
   LinkShape shape_;
   std::uint64_t inode_ = 0;  // of a named link that we hold an end of
   std::optional<LinkReader> reader_;
+  std::optional<LaneReader> lanes_;
+  std::optional<ValueBytesReader> value_reader_;
+  std::optional<ValueBytesWriter> value_writer_;
+  std::uint64_t next_value_ = 0;  // not in the window yet
   std::optional<LinkWriter> writer_;
   std::optional<StreamReader> stream_reader_;
   std::optional<StreamWriter> stream_writer_;
-  DeliveryWindow<Message> window_{kUnconfirmedMax};
+  DeliveryWindow<LaneMessage> window_{kUnconfirmedMax};
   bool has_taker_ = false;  // of a stream
   bool has_putter_ = false;
   std::uint64_t piece_bytes_ = 0;    // under way to the taker

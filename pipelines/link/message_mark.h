@@ -6,7 +6,7 @@
 //
 // Crash.  A writer stores its mark after it has published: at most one message, the last, is not
 // counted in it.  A reader has two marks and stores the one that does not hold before it finishes
-// messages: always one of the two holds.
+// messages: always one of the two holds, and the other is not read.
 //
 // Ordering.  mark.A -> mark.B  a writer's mark: who sees it sees the tail that it is about.
 #pragma once

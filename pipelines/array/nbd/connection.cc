@@ -125,7 +125,11 @@ Progress Connection::receive(int socket, EncryptedStream* stream) {
     transfer.parts[part_count++] = {context_->port.bytes_to_fill(piece.buffer).data() + filled,
                                     static_cast<std::size_t>(transfer.payload_bytes_max)};
   }
-  const std::uint64_t room = kInputBytes - input_size();
+  // What comes next is a request, unless more of these data do: those go where they belong.
+  const bool has_more_pieces =
+      now.payload_request != kNoIndex && now.payload_bytes + transfer.payload_bytes_max <
+                                             memory_->requests[now.payload_request].length;
+  const std::uint64_t room = has_more_pieces ? 0 : kInputBytes - input_size();
   part_count += runs_of(memory_->input.data(), kInputBytes, now.input_tail, room,
                         transfer.parts.data() + part_count);
   transfer.bytes_max = transfer.payload_bytes_max + room;

@@ -192,6 +192,7 @@ int Front::run() {
       return 1;
     }
     send_all();
+    if (!waiting_.empty()) admit_waiting();
     pieces_->relieve_ring();
     note_numbers();
     look_at_deadlines();

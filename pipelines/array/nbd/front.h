@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -74,6 +75,9 @@ class Front {
 
   void take_accepted();
   void admit(KeptDescriptor accepted);
+  // Those that wait for the place of somebody who has gone, as there are places now.
+  void admit_waiting();
+  [[nodiscard]] std::uint32_t count_in(Phase phase) const;
   // A place for a newcomer, when all are taken: whoever has said half of something, and no more for
   // the longest, gives way.  kConnectionCountMax: nobody has for as long as options_.stalled_ns.
   [[nodiscard]] std::uint32_t make_room();
@@ -108,6 +112,8 @@ class Front {
   std::optional<PieceTable> pieces_;
   std::optional<FrontContext> context_;
   std::array<Client, kConnectionCountMax> clients_;
+  // Accepted, and not greeted: no more than there are places that the back end will set free.
+  std::deque<KeptDescriptor> waiting_;
   Descriptor epoll_;
   std::vector<Descriptor> listeners_;
   std::uint64_t next_deadline_look_ns_ = 0;
@@ -125,6 +131,7 @@ class Front {
   Board::Number resumed_number_;
   Board::Number gave_way_number_;
   Board::Number turned_away_number_;
+  Board::Number waiting_number_;
 };
 
 }  // namespace slipring::array

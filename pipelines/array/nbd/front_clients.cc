@@ -60,10 +60,30 @@ void Front::admit(KeptDescriptor accepted) {
     clients_[place].connection->open(accepted.name);
     return attach_socket(place, std::move(accepted.descriptor));
   }
+  if (waiting_.size() < count_in(Phase::kClosed)) {
+    waiting_.push_back(std::move(accepted));
+    waiting_number_.set(waiting_.size());
+    return;
+  }
   turned_away_number_.add();
   stage_.log(Severity::kWarning, "a client is turned away: %u are connected", kConnectionCountMax);
   shutdown(accepted.descriptor.get(), SHUT_RDWR);
   static_cast<void>(stage_.keeper().drop(accepted.name));
+}
+
+std::uint32_t Front::count_in(Phase phase) const {
+  std::uint32_t count = 0;
+  for (const Client& client : clients_) count += client.connection->phase() == phase ? 1U : 0U;
+  return count;
+}
+
+void Front::admit_waiting() {
+  while (!waiting_.empty() && count_in(Phase::kFree) != 0) {
+    KeptDescriptor next = std::move(waiting_.front());
+    waiting_.pop_front();
+    admit(std::move(next));
+  }
+  waiting_number_.set(waiting_.size());
 }
 
 // What is waited for is the client's, and nothing of it is at the back end: its place is free at

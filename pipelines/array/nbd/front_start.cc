@@ -50,7 +50,8 @@ Front::Front(Stage& stage, FrontOptions options)
       failed_handshakes_number_(stage.counter("tls_refused")),
       resumed_number_(stage.counter("connections_resumed")),
       gave_way_number_(stage.counter("gave_way")),
-      turned_away_number_(stage.counter("turned_away")) {}
+      turned_away_number_(stage.counter("turned_away")),
+      waiting_number_(stage.gauge("waiting_clients")) {}
 
 void Front::fail(const char* what) {
   stage_.log(Severity::kError, "%s", what);

@@ -17,6 +17,8 @@ namespace {
 
 constexpr int kBacklog = 64;
 constexpr unsigned kUserTimeoutMs = 30'000;
+// A megabyte of answers goes in without waiting for the client: the default takes a fifth of it.
+constexpr int kUnixSendBytes = 1 << 20;
 
 Error failed(const char* doing) noexcept {
   const ErrorCode code = errno == EADDRINUSE                 ? ErrorCode::kBusy
@@ -131,6 +133,12 @@ void set_up_client_socket(int socket) noexcept {
   ::setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &kUserTimeoutMs, sizeof kUserTimeoutMs);
   const int idle_s = 10;
   ::setsockopt(socket, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+  // TCP finds its own size as long as nobody sets one.  The kernel's limit (wmem_max) cuts it.
+  int family = 0;
+  socklen_t size = sizeof family;
+  const bool is_unix =
+      ::getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &family, &size) == 0 && family == AF_UNIX;
+  if (is_unix) ::setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &kUnixSendBytes, sizeof kUnixSendBytes);
 }
 
 }  // namespace slipring::array

@@ -4,14 +4,20 @@
 
 #include <doctest/doctest.h>
 
+#include <cstddef>
+#include <cstring>
+#include <set>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "pipelines/link/lane_reader.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
 #include "pipelines/link/stream_link.h"
+#include "pipelines/link/value_link.h"
 #include "tests/pipelines/http/http_fixture.h"
 
 namespace slipring::http {
@@ -47,6 +53,17 @@ std::vector<Row> rows() {
       {get("/v1/links/a?wait=soon"), 400},
       {get("/v1/links/a?follow=1"), 422},
       {put("/v1/links/pool", "x"), 422},
+      {put("/v1/links/values", "12345678"), 204},
+      {put("/v1/links/values", "1234567"), 422},
+      {put("/v1/links/values", "123456789"), 413},
+      {put("/v1/links/values", ""), 422},
+      {get("/v1/links/values"), 200},
+      {get("/v1/links/values"), 204},
+      {put("/v1/links/box", "mail"), 204},
+      {get("/v1/links/box"), 200},
+      {get("/v1/links/box"), 204},
+      {get("/v1/links/box?follow=1"), 422},
+      {put("/v1/links/box", std::string(3000, 'x')), 413},
       {get("/v1/links/busy"), 409},
       {put("/v1/links/busy", "x"), 409},
       {put("/v1/links/a", std::string(4096, 'x')), 413},
@@ -80,6 +97,8 @@ TEST_CASE("http: every call has its status, and every fault its words in JSON") 
   pool.pool_buffer_count = 2;
   pool.pool_buffer_bytes = 4096;
   REQUIRE(create_link(fixture.directory(), "pool", pool).ok());
+  REQUIRE(create_link(fixture.directory(), "box", lane_set_shape(2, 4096)).ok());
+  REQUIRE(create_link(fixture.directory(), "values", value_link_shape<std::uint64_t>(4)).ok());
   for (const Row& row : rows()) {
     CAPTURE(row.request.substr(0, 80));
     RawClient client = fixture.client();
@@ -95,6 +114,63 @@ TEST_CASE("http: every call has its status, and every fault its words in JSON") 
         CHECK(answer.body.find(part) != std::string::npos);
       }
     }
+  }
+}
+
+TEST_CASE("http: a lane set takes mail of all, gives each message once, and is never over") {
+  HttpFixture fixture;
+  REQUIRE(create_link(fixture.directory(), "box", lane_set_shape(4, 4096)).ok());
+  RawClient client = fixture.client();
+  CHECK(client.ask(put("/v1/links/box", "by HTTP")).status == 204);
+  {
+    // Another sender, of a lane of its own.
+    Result<LinkWriter> other = LinkWriter::attach(fixture.directory(), "box", MemoryLock::kOff);
+    REQUIRE(other.ok());
+    CHECK(other->lane() == 1);
+    std::span<std::byte> place;
+    REQUIRE(other->try_reserve(5, place) == Transfer::kDone);
+    std::memcpy(place.data(), "local", 5);
+    other->commit(5);
+    other->close();
+  }
+  std::multiset<std::string> got;
+  for (int i = 0; i < 2; ++i) {
+    const RawClient::Answer answer = client.ask(get("/v1/links/box?keep=1"));
+    CHECK(answer.status == 200);
+    got.insert(answer.body);
+  }
+  CHECK(got == std::multiset<std::string>{"by HTTP", "local"});
+  CHECK(client.ask(get("/v1/links/box?keep=1")).status == 204);
+  // Its owner is the server, and nobody else meanwhile.
+  CHECK(LaneReader::attach(fixture.directory(), "box").error().code == ErrorCode::kBusy);
+  // A taker that vanishes before it confirms loses nothing.
+  CHECK(client.ask(put("/v1/links/box", "once")).status == 204);
+  {
+    RawClient vanishing = fixture.client();
+    CHECK(vanishing.ask(get("/v1/links/box?keep=1")).body == "once");
+    vanishing.reset();
+  }
+  const RawClient::Answer again = client.ask(get("/v1/links/box?wait=60&keep=1"));
+  CHECK(again.body == "once");
+  CHECK(again.has("Slipring-Redelivered: 1"));
+}
+
+TEST_CASE("http: values go through whole, one a request, in order") {
+  HttpFixture fixture;
+  REQUIRE(create_link(fixture.directory(), "v", value_link_shape<std::uint64_t>(4)).ok());
+  const auto bytes_of = [](std::uint64_t value) {
+    return std::string(reinterpret_cast<const char*>(&value), sizeof value);
+  };
+  RawClient client = fixture.client();
+  for (std::uint64_t round = 0; round < 20; ++round) {  // many times around the ring
+    for (std::uint64_t i = 0; i < 4; ++i) {
+      CHECK(client.ask(put("/v1/links/v", bytes_of(4 * round + i))).status == 204);
+    }
+    CHECK(client.ask(put("/v1/links/v", bytes_of(0))).status == 503);  // full
+    for (std::uint64_t i = 0; i < 4; ++i) {
+      CHECK(client.ask(get("/v1/links/v?keep=1")).body == bytes_of(4 * round + i));
+    }
+    CHECK(client.ask(get("/v1/links/v?keep=1")).status == 204);
   }
 }
 

@@ -10,6 +10,7 @@
 
 #include "pipelines/link/commander.h"
 #include "pipelines/link/lane_reader.h"
+#include "pipelines/link/message_mark.h"
 #include "tests/pipelines/link/abort_fixture.h"
 #include "tests/pipelines/link/guarded_fixture.h"
 
@@ -45,6 +46,53 @@ TEST_CASE("abort: while the reader is dead, what is dropped is what its successo
     CHECK(writer.drops().obeyed == ticket.lanes[0].count);
     CHECK(writer.drops().dropped.messages == 7);  // what the dead one held included
   }
+}
+
+// Of a reader's two marks the one that holds at `done` is read alone: what stands in the other is
+// written over before `done` gets there.  So a fault that zeroes the other can be seen by nobody.
+TEST_CASE("abort: a successor counts by the mark that holds, whatever stands in the other") {
+  int wrong_count = 0;
+  for (const bool spoils_other : {true, false}) {
+    for (const std::uint64_t value :
+         {std::uint64_t{0}, UINT64_MAX, std::uint64_t{0x1234'5678'9abc'def0}}) {
+      CAPTURE(value);
+      Directory folder;
+      SegmentDirectory directory = folder.open();
+      REQUIRE(create_link(directory, kName, test::records(4096)).ok());
+      LinkWriter writer = must(LinkWriter::attach(directory, kName));
+      for (std::uint64_t i = 0; i < 20; ++i) REQUIRE(put_record(writer, i));
+      std::uint64_t done = 0;
+      {
+        LinkReader reader = must(LinkReader::attach(directory, kName));
+        for (int i = 0; i < 7; ++i) {
+          Message message;
+          REQUIRE(reader.try_peek(message) == Transfer::kDone);
+          reader.release(message);
+        }
+        done = reader.done();
+      }
+      Result<SegmentFile> file = SegmentFile::open(directory, kName);
+      const SegmentHeader header = must(read_header(*file));
+      MappingOptions options;
+      options.access = Access::kReadWrite;
+      const Descriptor writable = must(file->open_writable(directory));
+      const Mapping region = must(Mapping::map(writable.get(), header.regions[1].offset_bytes,
+                                               header.regions[1].size_bytes, options));
+      auto& marks = end_page_of(region.writable_bytes()).drops.marks;
+      const std::size_t used = holds_at(marks[0].load(), done) ? 0 : 1;
+      REQUIRE(holds_at(marks[used].load(), done));
+      marks[spoils_other ? 1 - used : used].store(value);
+      LinkReader successor = must(LinkReader::attach(directory, kName));
+      command(directory);
+      CHECK(drain(successor).empty());
+      if (spoils_other) {
+        CHECK(writer.drops().dropped.messages == 13);
+      } else if (writer.drops().dropped.messages != 13) {
+        ++wrong_count;
+      }
+    }
+  }
+  CHECK(wrong_count == 3);  // the one that holds does matter
 }
 
 TEST_CASE("abort: while the writer is dead, all that it had published is dropped and counted") {

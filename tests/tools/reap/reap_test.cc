@@ -126,6 +126,17 @@ TEST_CASE("reap: what the wire keeps beside a link is left behind when the link 
   CHECK(fixture.directory().list().value() == std::vector<std::string>{"fresh", "fresh.wire-out"});
 }
 
+TEST_CASE("reap: a link that is kept for its unread messages keeps what the wire keeps beside it") {
+  const CommandFixture fixture;
+  use(fixture, "mail", 3);
+  REQUIRE(create_board(fixture.directory(), "mail.wire-in").ok());
+  REQUIRE(Board::attach(fixture.directory(), "mail.wire-in", MemoryLock::kOff).ok());
+  // Nor is it called left behind: the link alone is listed, as kept.
+  CHECK(lines_of(fixture.call({"reap"}).out).size() == 2);
+  CHECK(fixture.call({"reap", "--yes"}).exit_status == 0);
+  CHECK(fixture.directory().list().value() == std::vector<std::string>{"mail", "mail.wire-in"});
+}
+
 TEST_CASE("reap: what cannot be looked into is left, and said to be") {
   const CommandFixture fixture;
   use(fixture, "odd");

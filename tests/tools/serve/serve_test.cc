@@ -129,6 +129,21 @@ TEST_CASE("serve: curl puts, takes, waits, and is told what is wrong") {
   CHECK(ending.err == "");
 }
 
+TEST_CASE("serve: curl sends to a mailbox, and takes what others sent") {
+  const CommandFixture fixture;
+  REQUIRE(fixture.call({"create", "box", "--kind", "mailbox"}).exit_status == 0);
+  Serving serving(fixture);
+  CHECK(serving.status("-d hello " + serving.url("v1/links/box")) == "204");
+  CHECK(shell("echo local | SLIPRING_DIR=" + fixture.path() +
+              " tools/slipring put box --lines --no-wait")
+            .status == 0);
+  CHECK(serving.curl(serving.url("v1/links/box")) == "hello");
+  CHECK(serving.curl(serving.url("v1/links/box")) == "local");
+  CHECK(serving.status(serving.url("v1/links/box")) == "204");
+  const auto fault = nlohmann::json::parse(serving.curl(serving.url("v1/links/box?follow=1")));
+  CHECK(fault.at("error").at("status") == 422);
+}
+
 TEST_CASE("serve: the list is what stat says, the metrics count, and the page stands alone") {
   const CommandFixture fixture;
   fixture.make_records("log");

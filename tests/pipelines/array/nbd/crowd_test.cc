@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -305,6 +306,32 @@ TEST_CASE(
   for (NbdClient& client : living) write(client);
   CHECK(array.number("nbd", "gave_way") == kNewcomers);
   MESSAGE(kNewcomers, " newcomers, each in the place of who was silent longest");
+}
+
+TEST_CASE(
+    "crowd: a newcomer waits for the places of those who have gone with something under way") {
+  const ServedArray array;
+  check_service(array, 'v');
+  check_nothing_left(array, 'v');
+  REQUIRE(eventually([&] { return array.number("nbd", "clients") == 0; }, 60));
+  const pid_t back = array.pid_of("file");
+  REQUIRE(kill(back, SIGSTOP) == 0);
+  {
+    std::vector<NbdClient> leaving;
+    for (std::uint32_t i = 0; i < 64; ++i) {
+      leaving.push_back(connect_to(array));
+      REQUIRE(leaving.back().enter("", true));
+      REQUIRE(leaving.back().request(0, 0, 1, 0, 512));
+    }
+    REQUIRE(eventually([&] { return array.number("nbd", "under_way") == 64; }, 60));
+  }
+  REQUIRE(eventually([&] { return array.number("nbd", "clients") == 0; }, 60));
+  NbdClient waiting = connect_to(array);
+  REQUIRE(eventually([&] { return array.number("nbd", "waiting_clients") == 1; }, 60));
+  REQUIRE(kill(back, SIGCONT) == 0);
+  CHECK(waiting.receive(18).has_value());
+  check_service(array, 'w');
+  CHECK(array.number("nbd", "turned_away") == 0);
 }
 
 }  // namespace
