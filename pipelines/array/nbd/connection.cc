@@ -116,7 +116,8 @@ Progress Connection::receive(int socket, EncryptedStream* stream) {
   SocketTransfer& transfer = memory_->receive;
   std::size_t part_count = 0;
   transfer.payload_bytes_max = 0;
-  if (now.payload_request != kNoIndex && !discards_payload()) {
+  const bool fills_piece = now.payload_request != kNoIndex && !discards_payload();
+  if (fills_piece) {
     // What came before is copied first, and without a buffer nothing more is taken.
     if (input_size() != 0 || !has_filling()) return Progress::kWaits;
     const PieceMemory& piece = context_->pieces.at(filling_);
@@ -126,9 +127,8 @@ Progress Connection::receive(int socket, EncryptedStream* stream) {
                                     static_cast<std::size_t>(transfer.payload_bytes_max)};
   }
   // What comes next is a request, unless more of these data do: those go where they belong.
-  const bool has_more_pieces =
-      now.payload_request != kNoIndex && now.payload_bytes + transfer.payload_bytes_max <
-                                             memory_->requests[now.payload_request].length;
+  const bool has_more_pieces = fills_piece && now.payload_bytes + transfer.payload_bytes_max <
+                                                  memory_->requests[now.payload_request].length;
   const std::uint64_t room = has_more_pieces ? 0 : kInputBytes - input_size();
   part_count += runs_of(memory_->input.data(), kInputBytes, now.input_tail, room,
                         transfer.parts.data() + part_count);

@@ -136,7 +136,7 @@ TEST_CASE("frame: what a type does not allow is refused with its reason") {
     return decode_header(bytes, read);
   };
   FrameHeader header;
-  header.type = static_cast<FrameType>(12);
+  header.type = static_cast<FrameType>(13);
   CHECK(fault_of(header) == Fault::kUnknownType);
   header.type = FrameType::kPing;
   CHECK(fault_of(header) == Fault::kNone);
