@@ -83,48 +83,73 @@ enum class Way : std::uint8_t {
   kDropsUpstream  // what the sender has not handed over yet is dropped by itself
 };
 
-// A record link that holds all of it.
-class RingQueue {
+// A link and both of its ends.
+class LinkQueue {
  public:
-  explicit RingQueue(Way way) : way_(way), place_(shape(), false) {}
   [[nodiscard]] bool is_there() const { return place_.is_there(); }
-
-  void consume(AbortBoard& board) {
-    LinkReader reader =
-        LinkReader::attach(place_.directory(), LinkPlace::kName, MemoryLock::kOff).value();
-    Progress progress(board);
-    for (std::uint64_t round = 1; await(board, round); ++round) {
-      for (bool is_fresh = false; !is_fresh && board.is_over.look() == 0;) {
-        slipring::Message request;
-        if (reader.try_peek(request) != Transfer::kDone) {
-          relax();
-          continue;
-        }
-        is_fresh = progress.process(request.bytes);
-        reader.release(request);
-      }
-    }
-  }
   void open_producer() {
     directory_.emplace(place_.directory());
     writer_.emplace(LinkWriter::attach(*directory_, LinkPlace::kName, MemoryLock::kOff).value());
     commander_.emplace(LinkCommander::attach(*directory_, LinkPlace::kName).value());
   }
   void close_producer() {}
+  // Starts the clock.
+  [[nodiscard]] std::uint64_t start_ns() { return monotonic_ns(); }
+
+ protected:
+  explicit LinkQueue(const LinkShape& shape) : place_(shape, false) {}
+
+  // Round after round; `take` finishes a message, and answers whether it was the fresh one.
+  template <typename Take>
+  void consume_by(AbortBoard& board, Take take) {
+    LinkReader reader =
+        LinkReader::attach(place_.directory(), LinkPlace::kName, MemoryLock::kOff).value();
+    Progress progress(board);
+    for (std::uint64_t round = 1; await(board, round); ++round) {
+      for (bool is_fresh = false; !is_fresh && board.is_over.look() == 0;) {
+        slipring::Message message;
+        if (reader.try_peek(message) != Transfer::kDone) {
+          relax();
+          continue;
+        }
+        is_fresh = take(reader, message, progress);
+      }
+    }
+  }
+  [[nodiscard]] LinkWriter& writer() { return *writer_; }
+  void abort() { static_cast<void>(commander_->abort()); }
+
+ private:
+  LinkPlace place_;
+  std::optional<SegmentDirectory> directory_;
+  std::optional<LinkWriter> writer_;
+  std::optional<LinkCommander> commander_;
+};
+
+// A record link that holds all of it.
+class RingQueue : public LinkQueue {
+ public:
+  explicit RingQueue(Way way) : LinkQueue(shape()), way_(way) {}
+
+  void consume(AbortBoard& board) {
+    consume_by(board, [](LinkReader& reader, const slipring::Message& request, Progress& progress) {
+      const bool is_fresh = progress.process(request.bytes);
+      reader.release(request);
+      return is_fresh;
+    });
+  }
   // Queues all that there is room for, before the consumer begins.
   void fill(std::uint64_t& sequence, AbortBoard&) {
     while (push(first_word(sequence))) ++sequence;
   }
-  // Starts the clock.
-  [[nodiscard]] std::uint64_t start_ns() { return monotonic_ns(); }
   void command() {
-    if (way_ == Way::kAborts) static_cast<void>(commander_->abort());
+    if (way_ == Way::kAborts) abort();
   }
   bool push(std::uint64_t first) {
     std::span<std::byte> place;
-    if (writer_->try_reserve(kRequestBytes, place) != Transfer::kDone) return false;
+    if (writer().try_reserve(kRequestBytes, place) != Transfer::kDone) return false;
     set_bytes(place, first);
-    writer_->commit(kRequestBytes);
+    writer().commit(kRequestBytes);
     return true;
   }
 
@@ -137,59 +162,39 @@ class RingQueue {
   }
 
   Way way_;
-  LinkPlace place_;
-  std::optional<SegmentDirectory> directory_;
-  std::optional<LinkWriter> writer_;
-  std::optional<LinkCommander> commander_;
 };
 
 // 1,024 buffers of 256 KiB, the most that a pool has, and their handles in a ring.  A request is a
 // buffer's first 4 KiB.
-class PoolQueue {
+class PoolQueue : public LinkQueue {
  public:
-  explicit PoolQueue(Way) : place_(shape(), false) {}
-  [[nodiscard]] bool is_there() const { return place_.is_there(); }
+  explicit PoolQueue(Way) : LinkQueue(shape()) {}
 
   void consume(AbortBoard& board) {
-    LinkReader reader =
-        LinkReader::attach(place_.directory(), LinkPlace::kName, MemoryLock::kOff).value();
-    Progress progress(board);
-    for (std::uint64_t round = 1; await(board, round); ++round) {
-      for (bool is_fresh = false; !is_fresh && board.is_over.look() == 0;) {
-        slipring::Message message;
-        if (reader.try_peek(message) != Transfer::kDone) {
-          relax();
-          continue;
-        }
-        BufferHandle buffer{};
-        std::memcpy(&buffer, message.bytes.data(), sizeof buffer);
-        is_fresh = progress.process(reader.pool()->bytes(buffer).first(kRequestBytes));
-        reader.give_back(buffer);
-        reader.release(message);
-      }
-    }
+    consume_by(board, [](LinkReader& reader, const slipring::Message& message, Progress& progress) {
+      BufferHandle buffer{};
+      std::memcpy(&buffer, message.bytes.data(), sizeof buffer);
+      const bool is_fresh = progress.process(reader.pool()->bytes(buffer).first(kRequestBytes));
+      reader.give_back(buffer);
+      reader.release(message);
+      return is_fresh;
+    });
   }
-  void open_producer() {
-    directory_.emplace(place_.directory());
-    writer_.emplace(LinkWriter::attach(*directory_, LinkPlace::kName, MemoryLock::kOff).value());
-    commander_.emplace(LinkCommander::attach(*directory_, LinkPlace::kName).value());
-  }
-  void close_producer() {}
   void fill(std::uint64_t& sequence, AbortBoard&) {
     while (push(first_word(sequence))) ++sequence;
   }
-  [[nodiscard]] std::uint64_t start_ns() { return monotonic_ns(); }
-  void command() { static_cast<void>(commander_->abort()); }
+  void command() { abort(); }
   bool push(std::uint64_t first) {
     std::span<std::byte> place;
     std::uint32_t slot = 0;
-    if (writer_->try_reserve(sizeof(BufferHandle), place) != Transfer::kDone) return false;
-    if (writer_->pool()->try_acquire(slot) != Transfer::kDone) return false;
-    set_bytes(writer_->pool()->bytes(slot).first(kRequestBytes), first);
-    const BufferHandle lent = writer_->pool()->lend(slot);
+    if (writer().try_reserve(sizeof(BufferHandle), place) != Transfer::kDone) return false;
+    PoolOwner& pool = *writer().pool();
+    if (pool.try_acquire(slot) != Transfer::kDone) return false;
+    set_bytes(pool.bytes(slot).first(kRequestBytes), first);
+    const BufferHandle lent = pool.lend(slot);
     std::memcpy(place.data(), &lent, sizeof lent);
-    writer_->commit(sizeof lent);
-    writer_->pool()->drop(slot);
+    writer().commit(sizeof lent);
+    pool.drop(slot);
     return true;
   }
 
@@ -203,11 +208,6 @@ class PoolQueue {
     shape.pool_buffer_bytes = kQueueBytes / kMaxPoolBuffers;
     return shape;
   }
-
-  LinkPlace place_;
-  std::optional<SegmentDirectory> directory_;
-  std::optional<LinkWriter> writer_;
-  std::optional<LinkCommander> commander_;
 };
 
 // A pipe of 1 MiB, and what is queued behind it in the sender's own memory.
