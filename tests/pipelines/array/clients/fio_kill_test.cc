@@ -12,7 +12,6 @@
 //     --verify=crc32c
 
 #include <doctest/doctest.h>
-#include <stdlib.h>
 
 #include <atomic>
 #include <map>
@@ -29,11 +28,6 @@ namespace slipring::test {
 namespace {
 
 constexpr std::uint32_t kKillsAnArray = 500;
-
-std::uint32_t setting(const char* name, std::uint32_t otherwise) {
-  const char* text = getenv(name);
-  return text != nullptr ? static_cast<std::uint32_t>(atoi(text)) : otherwise;
-}
 
 // Four jobs, each on its own part of the disk: small and large, whole blocks and parts of them,
 // with flushes, verified as they go and at the end.  The seed is in each block, so that what a run

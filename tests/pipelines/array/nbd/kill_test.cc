@@ -3,7 +3,6 @@
 // SLIPRING_KILLS=10000 makes a campaign of it; SLIPRING_SEED another one.
 
 #include <doctest/doctest.h>
-#include <stdlib.h>
 
 #include <atomic>
 #include <map>
@@ -18,11 +17,6 @@
 
 namespace slipring::test {
 namespace {
-
-std::uint32_t setting(const char* name, std::uint32_t otherwise) {
-  const char* text = getenv(name);
-  return text != nullptr ? static_cast<std::uint32_t>(atoi(text)) : otherwise;
-}
 
 // Clients at work, each on its own part of the disk, until they are told to stop.
 class Clients {

@@ -4,7 +4,6 @@
 // SLIPRING_KILLS=10000 makes a campaign of it; SLIPRING_SEED another one.
 
 #include <doctest/doctest.h>
-#include <stdlib.h>
 
 #include <algorithm>
 #include <chrono>
@@ -26,11 +25,6 @@ using array::NbdCommand;
 constexpr std::uint32_t kPageBytes = 4096;
 constexpr std::uint32_t kMiB = 1 << 20;
 constexpr std::uint32_t kLengths[] = {96 * kMiB, 32 * kMiB, 4 * kMiB, kMiB, 64 * 1024, 1024};
-
-std::uint32_t setting(const char* name, std::uint32_t otherwise) {
-  const char* text = getenv(name);
-  return text != nullptr ? static_cast<std::uint32_t>(atoi(text)) : otherwise;
-}
 
 // Somewhere in the middle of what is under way; nothing depends on where.
 void let_go_on(std::uint32_t microseconds) {
@@ -80,13 +74,7 @@ TEST_CASE("array: a stage killed in a large trim or zeroing costs a pause, and n
   const std::uint32_t kills = setting("SLIPRING_KILLS", 25);
   std::mt19937 random(setting("SLIPRING_SEED", 11));
   const SocketFolder folder;
-  std::vector<std::pair<std::string, std::string>> settings = {{"cache.memory_mib", "32"},
-                                                               {"raid.log_mib", "8"}};
-  for (const char* disk : {"disk0", "disk1", "disk2", "disk3"}) {
-    settings.emplace_back(std::string(disk) + ".path", folder.file(disk));
-    settings.emplace_back(std::string(disk) + ".create_mib", "40");
-  }
-  ServedArray array("array.toml", std::move(settings));
+  ServedArray array("array.toml", small_disks(folder));
   Asker client(array);
   static const char* const kStages[] = {"nbd", "cache", "raid", "disk0", "disk1", "disk2", "disk3"};
   std::map<std::string, std::uint32_t> killed;

@@ -81,6 +81,11 @@ std::vector<std::pair<std::string, std::string>> small_disks(const SocketFolder&
   return settings;
 }
 
+std::uint32_t setting(const char* name, std::uint32_t otherwise) {
+  const char* text = getenv(name);
+  return text != nullptr ? static_cast<std::uint32_t>(atoi(text)) : otherwise;
+}
+
 ServedArray::ServedArray(const std::string& pipeline,
                          std::vector<std::pair<std::string, std::string>> settings,
                          const std::string& own_programs)

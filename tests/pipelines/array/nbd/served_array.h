@@ -31,6 +31,9 @@ class SocketFolder {
 [[nodiscard]] std::vector<std::pair<std::string, std::string>> small_disks(
     const SocketFolder& folder, int level = 5, int disks = 4);
 
+// A campaign's number of that name in the environment.
+[[nodiscard]] std::uint32_t setting(const char* name, std::uint32_t otherwise);
+
 class ServedArray {
  public:
   // Runs the pipeline file of that name in pipelines/array with these options set and without its
