@@ -54,8 +54,9 @@ class Front {
     std::unique_ptr<TlsStream> stream;  // once TLS has begun
     bool is_readable = false;
     bool is_writable = false;
-    bool is_ending = false;  // the client has finished, or is gone
-    bool waits = false;      // for a place, a buffer, or the client's reading
+    bool has_just_come = false;  // all that had come was read
+    bool is_ending = false;      // the client has finished, or is gone
+    bool waits = false;          // for a place, a buffer, or the client's reading
     std::uint64_t haggles_until_ns = 0;
     std::uint64_t heard_ns = 0;  // when bytes came last
   };
@@ -97,6 +98,7 @@ class Front {
   void obey(const Command& command);
   [[nodiscard]] bool obey_for(std::string_view verb, std::uint32_t index);
   [[nodiscard]] bool abort_client(std::uint32_t index);
+  [[nodiscard]] bool expect_more();
   void wait(bool is_busy);
   void note_numbers();
   void fail(const char* what);
@@ -117,6 +119,7 @@ class Front {
   Descriptor epoll_;
   std::vector<Descriptor> listeners_;
   std::uint64_t next_deadline_look_ns_ = 0;
+  int rounds_without_events_ = 0;
   bool failed_ = false;
   bool is_starved_ = false;  // some client waits
   Board::Number clients_number_;
