@@ -31,7 +31,7 @@ class MessageLinkSink final : public LinkSink {
   [[nodiscard]] std::uint64_t credit(const WireForm& form) const noexcept override;
   [[nodiscard]] std::optional<Lane> lane() const noexcept override {
     if (!is_lane_set(messages_.shape())) return std::nullopt;
-    return Lane{messages_.lane(), messages_.incarnation()};
+    return Lane{messages_.lane(), messages_.attachment()};
   }
   void tell_origin(std::string_view text) noexcept override {
     if (lane()) messages_.tell_origin(text);

@@ -158,8 +158,8 @@ TEST_CASE("lanes: senders of several machines and of the set's own, one owner") 
     CHECK(message.origin.has_value() != is_local);
     if (message.origin) {
       CHECK(message.origin->name() == "127.0.0.1");
-      CHECK(message.origin->process_id == static_cast<std::uint32_t>(getpid()));
-      CHECK(message.origin->user == getuid());
+      CHECK(message.origin->process.process_id == static_cast<std::uint32_t>(getpid()));
+      CHECK(message.origin->process.user == getuid());
     }
     reader.release(message);
     ++total;
