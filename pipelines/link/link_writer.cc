@@ -42,7 +42,7 @@ void LinkWriter::tell_origin_process(const LaneProcess& process) noexcept {
   tell_process(lane_words_of(end_.own_bytes()), process);
 }
 
-LaneProcess LinkWriter::told_origin_process() const noexcept {
+LaneProcess LinkWriter::told_origin_process() noexcept {
   check(is_lane_set(shape()), "an origin of what is no lane");
   return told_process(lane_words_of(end_.own_bytes()));
 }

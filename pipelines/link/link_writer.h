@@ -89,7 +89,7 @@ class LinkWriter {
   // The first before anything of theirs is published.
   void tell_origin(std::string_view text) noexcept;
   void tell_origin_process(const LaneProcess& process) noexcept;
-  [[nodiscard]] LaneProcess told_origin_process() const noexcept;
+  [[nodiscard]] LaneProcess told_origin_process() noexcept;
   // Which lane of its set; 0 on a link of one writer.
   [[nodiscard]] std::uint32_t lane() const noexcept { return end_.lane(); }
   // The number under which LinkObserver::end_of_writer() knows us: the incarnation, and of a

@@ -37,7 +37,7 @@ class MessageLinkSink final : public LinkSink {
     if (lane()) messages_.tell_origin(text);
   }
   void tell_writer(const WriterName& name) noexcept override {
-    if (lane()) messages_.tell_origin_process(name.process_id, name.user);
+    if (lane()) messages_.tell_origin_process({name.process_id, name.user, 0, 0, true});
   }
   void attach_event(int event_fd) noexcept override { messages_.attach_event(event_fd); }
   void abort_published() noexcept override { messages_.abort_published(); }
