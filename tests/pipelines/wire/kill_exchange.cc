@@ -141,16 +141,14 @@ void send_locally(const SegmentDirectory& there, std::size_t bytes) {
 }
 
 // The link of the receiving machine; the broker of a guarded one.
-std::optional<test::BrokerProcess> make_receivers(const KillOptions& options,
-                                                  const SegmentDirectory& there) {
+std::unique_ptr<test::BrokerProcess> make_receivers(const KillOptions& options,
+                                                    const SegmentDirectory& there) {
   const LinkShape shape = options.into_lanes ? lane_set_shape(3, 16384) : shape_of(options.kind);
-  std::optional<test::BrokerProcess> broker;
   if (options.lanes_are_guarded) {
-    broker.emplace(there, shape, GuardOptions{}, kLink);
-  } else {
-    REQUIRE(create_link(there, kLink, shape).ok());
+    return std::make_unique<test::BrokerProcess>(there, shape, GuardOptions{}, kLink);
   }
-  return broker;
+  REQUIRE(create_link(there, kLink, shape).ok());
+  return nullptr;
 }
 
 }  // namespace
@@ -161,7 +159,7 @@ KillReport run_kills(const KillOptions& options) {
   const SegmentDirectory here_segments = here.open();
   const SegmentDirectory there_segments = there.open();
   REQUIRE(create_link(here_segments, kLink, shape_of(options.kind)).ok());
-  const std::optional<test::BrokerProcess> broker = make_receivers(options, there_segments);
+  const std::unique_ptr<test::BrokerProcess> broker = make_receivers(options, there_segments);
   Programs programs(options.kind, here_segments, there_segments);
   const std::string address = "unix://" + here.path() + ".socket";
   const bool sender_dials = options.dials == LinkSide::kSender;
