@@ -146,11 +146,10 @@ SessionId ArrivalLedger::session() const noexcept {
   return true_entry_ ? entries_[*true_entry_].session() : SessionId{};
 }
 
-// Another session begins to publish.
-void ArrivalLedger::park(const Entry& last) noexcept {
+void ArrivalLedger::park(const SessionId& session, std::uint64_t arrived) noexcept {
   for (Entry& some : parked_) {
-    if (some.session() != last.session()) continue;
-    some.arrived.set(last.arrived.get());
+    if (some.session() != session) continue;
+    some.arrived.set(arrived);
     return;
   }
   Entry& place = parked_[next_parked_.get() % parked_.size()];
@@ -158,9 +157,9 @@ void ArrivalLedger::park(const Entry& last) noexcept {
   if (!place.session().is_none()) forgotten_.add();
   place.a.set(0);
   place.b.set(0);
-  place.arrived.set(last.arrived.get());
-  place.a.set(last.a.get());
-  place.b.set(last.b.get());
+  place.arrived.set(arrived);
+  place.a.set(session.a);
+  place.b.set(session.b);
 }
 
 void ArrivalLedger::note(const SessionId& session, std::uint64_t arrived_after,

@@ -12,9 +12,9 @@
 //   publish                               the ring is at q: y
 //
 // Ring positions only grow, so no two entries ever bear the same.
-// A session begins with its first publication.  Of sessions before it the last eight are parked in
-// entries of their own, and come back exact; of one beyond that nothing is known, and one that
-// says that it resumes is refused rather than believed.
+// A session begins when it is taken up, before the sender hears of it.  Of sessions that do not
+// publish now the last eight are parked in entries of their own, and come back exact; of one beyond
+// that nothing is known, and one that says that it resumes is refused rather than believed.
 //
 // Lanes.  A sender into a lane set has a seat, with a ledger of its own, and gets whichever lane is
 // free.  Where its predecessor's publishing ended in the lane that it had is told by that lane
@@ -83,6 +83,8 @@ class ArrivalLedger {
   // Of the last one that published; none at first.
   [[nodiscard]] SessionId session() const noexcept;
 
+  // Takes up one that is unknown, before it is welcomed.
+  void begin(const SessionId& session, std::uint64_t arrived) noexcept { park(session, arrived); }
   // Before each publication: what it makes true.
   void note(const SessionId& session, std::uint64_t arrived_after,
             std::uint64_t ring_position_after) noexcept;
@@ -103,7 +105,8 @@ class ArrivalLedger {
   explicit ArrivalLedger(Board board) noexcept;
   [[nodiscard]] Entry entry(std::string_view kind, std::size_t index) noexcept;
   [[nodiscard]] const Entry* find_parked(const SessionId& session) const noexcept;
-  void park(const Entry& last) noexcept;
+  void park(const Entry& last) noexcept { park(last.session(), last.arrived.get()); }
+  void park(const SessionId& session, std::uint64_t arrived) noexcept;
   void begin_anew(std::uint64_t ring_created_ns) noexcept;
   void leave_lane() noexcept;
 

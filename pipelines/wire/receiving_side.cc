@@ -15,6 +15,7 @@ std::optional<ErrorReason> ReceivingSide::open(const Open& open, std::uint64_t f
   knew_session_ = arrived.has_value();
   // What the sender has no longer, and we have not, it has aborted.
   arrived_ = std::max(arrived.value_or(0), first);
+  if (!arrived) ledger_.begin(open.session, arrived_);
   return std::nullopt;
 }
 

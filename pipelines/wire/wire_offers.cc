@@ -9,7 +9,7 @@
 namespace slipring::wire {
 
 void WireLoop::offer(std::string_view link, std::string_view wire_name, LinkSide side) {
-  offers_.push_back({std::string(link), std::string(wire_name), side, nullptr, false, {}, false});
+  offers_.push_back({std::string(link), std::string(wire_name), side, nullptr, false, {}});
 }
 
 Status WireLoop::offer_now(std::string_view link, std::string_view wire_name, LinkSide side,
@@ -19,17 +19,20 @@ Status WireLoop::offer_now(std::string_view link, std::string_view wire_name, Li
     return opened;
   }
   offers_.push_back(
-      {std::string(link), std::string(wire_name), side, std::move(port), false, options, false});
+      {std::string(link), std::string(wire_name), side, std::move(port), false, options});
   return {};
 }
 
-WirePort* WireLoop::find(std::string_view wire_name, LinkSide side, const SessionId& session,
-                         ErrorReason& why) noexcept {
+WirePort* WireLoop::find(const Hello& hello, ErrorReason& why) noexcept {
+  const std::string_view wire_name = hello.link;
+  const LinkSide side = other(hello.side);
   make_seats(wire_name, side);
   for (Offer& offer : offers_) {
     if (offer.wire_name != wire_name || offer.side != side) continue;
+    if (offer.is_lane || make_lane_offers(offer, why)) return lane_for(hello, why);
+    if (why == ErrorReason::kBusyLink) return nullptr;
     if (!offer.is_seat) return offer.port ? offer.port.get() : open(offer, why);
-    Offer* const seat = seat_for(wire_name, session);
+    Offer* const seat = seat_for(wire_name, hello.session);
     why = ErrorReason::kBusyLink;
     if (seat == nullptr) return nullptr;
     return seat->port ? seat->port.get() : open(*seat, why);
@@ -39,7 +42,7 @@ WirePort* WireLoop::find(std::string_view wire_name, LinkSide side, const Sessio
 
 // A lane set has a seat a lane.  Found out when somebody asks: the link may not be there before.
 void WireLoop::make_seats(std::string_view wire_name, LinkSide side) {
-  if (side != LinkSide::kReceiver) return;
+  if (side != LinkSide::kReceiver) return;  // wire_lanes.cc
   for (std::size_t i = 0; i < offers_.size(); ++i) {
     if (offers_[i].wire_name != wire_name || offers_[i].side != side) continue;
     if (offers_[i].is_seat || offers_[i].port) return;
@@ -67,7 +70,13 @@ WireLoop::Offer* WireLoop::seat_for(std::string_view wire_name, const SessionId&
     if (offer.port) {
       if (!session.is_none() && offer.port->session_id() == session) return &offer;
       const LinkSink& sink = offer.port->sink();
-      if (offer.port->user() == nullptr && sink.position() == sink.done()) away = &offer;
+      const bool is_away = offer.port->user() == nullptr && sink.position() == sink.done();
+      // What had arrived of it is noted there, and nowhere else: once that one is done, it returns.
+      if (offer.port->ledger().mentions(session)) {
+        if (is_away) offer.port.reset();
+        return is_away ? &offer : nullptr;
+      }
+      if (is_away) away = &offer;
       continue;
     }
     Result<ArrivalLedger> ledger = ArrivalLedger::find(directory_, offer.link, offer.options.seat);
@@ -123,8 +132,9 @@ void WireLoop::end_offer(const Client& client) noexcept {
   for (Offer& offer : offers_) {
     if (offer.port.get() != session.port() || offer.port->user() != nullptr) continue;
     offer.is_over = offer.is_over || is_over;
+    if (offer.is_lane) offer.is_over = outcome == SessionEnd::kNobodyReads;
     // Its end is laid down for whoever comes next, here or there.
-    if (is_over || outcome == SessionEnd::kLinkFailed) offer.port.reset();
+    if (!offer.is_lane && (is_over || outcome == SessionEnd::kLinkFailed)) offer.port.reset();
   }
 }
 

@@ -161,7 +161,7 @@ class WireFramesParser {
       tally.expect((form.kind == wire::WireKind::kPooled) == (form.buffer_bytes != 0),
                    "a pool without a length, or a length without a pool");
     }
-    static_cast<void>(wire::decode_writer(parser.control()));
+    static_cast<void>(wire::decode_writer(parser.control(), parser.header().flags));
     static_cast<void>(wire::decode_welcome(parser.control()));
     static_cast<void>(wire::decode_ack(parser.control()));
   }

@@ -1,0 +1,281 @@
+// A lane set whose owner is on another machine: every lane's writers come and go, and each message
+// arrives once, in its writer's order, and says whose it is; whatever is cut and killed.
+#include <doctest/doctest.h>
+
+#include <unistd.h>
+
+#include <atomic>
+#include <charconv>
+#include <map>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "pipelines/link/lane_reader.h"
+#include "pipelines/wire/wire_loop.h"
+#include "platform/wait/clock.h"
+#include "tests/pipelines/wire/cut_exchange.h"
+
+namespace slipring::wire {
+namespace {
+
+constexpr std::uint64_t kPatienceNs = 60'000'000'000;
+
+TEST_CASE("set to set: a cut after every byte, either side killed") {
+  CutScene scene{"lanes to lanes", lane_set_shape(2, 1024), lane_set_shape(4, 4096)};
+  for (const LinkSide client : {LinkSide::kSender, LinkSide::kReceiver}) {
+    scene.there_is_guarded = client == LinkSide::kReceiver;
+    cut_everywhere(scene, client, false);
+  }
+}
+
+// What the owner has read, by whoever wrote it.
+class Ledger {
+ public:
+  // "WRITER NUMBER", of the near writer of that incarnation.
+  void enter(const LaneMessage& message) {
+    const auto bytes = message.message.bytes;
+    const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    const std::size_t gap = text.find(' ');
+    REQUIRE(gap != std::string::npos);
+    const std::string writer = text.substr(0, gap);
+    std::uint64_t number = 0;
+    std::from_chars(text.data() + gap + 1, text.data() + text.size(), number);
+    REQUIRE(message.origin.has_value());
+    const LaneProcess& process = message.origin->process;
+    Seen& seen = seen_[writer];
+    CHECK_MESSAGE(number == seen.next, writer, " lost or repeated");
+    seen.next = number + 1;
+    if (number == 0) seen.incarnation = process.incarnation;
+    CHECK(process.incarnation == seen.incarnation);
+    CHECK(process.process_id == static_cast<std::uint32_t>(getpid()));
+    CHECK(process.user == getuid());
+    CHECK(process.group == getgid());
+    ++count_;
+  }
+  void drain(LaneReader& reader) {
+    LaneMessage message;
+    while (reader.try_peek(message) == Transfer::kDone) {
+      enter(message);
+      reader.release(message);
+    }
+  }
+  [[nodiscard]] std::uint64_t count() const { return count_; }
+  [[nodiscard]] std::uint32_t incarnation_of(const std::string& writer) const {
+    const auto found = seen_.find(writer);
+    return found == seen_.end() ? 0 : found->second.incarnation;
+  }
+
+ private:
+  struct Seen {
+    std::uint64_t next = 0;
+    std::uint32_t incarnation = 0;
+  };
+  std::map<std::string, Seen> seen_;
+  std::uint64_t count_ = 0;
+};
+
+std::string text_of(const std::string& writer, int number) {
+  return writer + " " + std::to_string(number);
+}
+
+// Both machines, one lane, and writers in it one after the other.
+struct Turns {
+  explicit Turns(bool is_guarded)
+      : here(lane_set_shape(1, 1024), is_guarded), there(lane_set_shape(2, 1024), is_guarded) {
+    here.start(LinkSide::kSender);
+    there.start(LinkSide::kReceiver);
+    reader.emplace(must(LaneReader::attach(there.segments, kLink)));
+  }
+  [[nodiscard]] LinkWriter next_writer() {
+    for (;;) {
+      Result<LinkWriter> writer = LinkWriter::attach(here.segments, kLink);
+      if (writer) return std::move(writer).value();
+      REQUIRE(writer.error().code == ErrorCode::kBusy);  // the broker hears of it soon
+    }
+  }
+  void open_receiver() {
+    for (;;) {
+      there.port = std::make_unique<WirePort>();
+      if (there.port->open(there.segments, kLink, kLink, LinkSide::kReceiver)) return;
+    }
+  }
+  // One connection: cut, or to its end.
+  std::size_t connect(const Cut& cut) {
+    Connection connection(here, there, {}, cut);
+    here.port->source().look_for_end();
+    connection.run();
+    // The writer has gone: what it left is over.
+    here.port->source().look_for_end();
+    connection.run();
+    const bool is_over = connection.server().outcome() == SessionEnd::kFinished;
+    const std::size_t moved = connection.moved_to_server();
+    ledger.drain(*reader);
+    if (is_over) {
+      there.kill();
+      open_receiver();
+    }
+    return moved;
+  }
+  void restart(Killed killed) {
+    if (killed == Killed::kSender || killed == Killed::kBoth) {
+      here.kill();
+      here.start(LinkSide::kSender);
+    }
+    if (killed == Killed::kReceiver || killed == Killed::kBoth) {
+      there.kill();
+      open_receiver();
+    }
+  }
+
+  Machine here;
+  Machine there;
+  std::optional<LaneReader> reader;
+  Ledger ledger;
+};
+
+TEST_CASE("set to set: writers follow each other, a cut after every byte of a turn") {
+  for (const bool is_guarded : {false, true}) {
+    Turns turns(is_guarded);
+    std::uint64_t pushed = 0;
+    int turn = 0;
+    std::size_t length = 400;
+    for (std::size_t at = 0; at <= length; ++at, ++turn) {
+      const std::string name = "w" + std::to_string(turn);
+      std::uint32_t incarnation = 0;
+      {
+        LinkWriter writer = turns.next_writer();
+        incarnation = writer.attachment();
+        for (int i = 0; i < 3; ++i, ++pushed) push(writer, text_of(name, i));
+        turns.connect({at, SIZE_MAX});
+        turns.restart(static_cast<Killed>(turn % 4));
+        push(writer, text_of(name, 3));
+        ++pushed;
+        if (turn % 3 != 0) writer.close();
+      }
+      std::size_t moved = 0;
+      // Until a guarded set's broker, too, has heard that the writer is gone.
+      const std::uint64_t until_ns = deadline_after(kPatienceNs);
+      while (turns.here.port->source().wants_carrying()) {
+        REQUIRE(monotonic_ns() < until_ns);
+        moved = std::max(moved, turns.connect({}));
+      }
+      REQUIRE(turns.ledger.count() == pushed);
+      CHECK(turns.ledger.incarnation_of(name) == incarnation);
+      if (turn == 0) length = std::max(length, moved + 40);
+    }
+    MESSAGE(std::string(is_guarded ? "guarded: " : "named: "), turn, " writers and cuts, ", pushed,
+            " messages, 0 lost, 0 repeated, 0 of another");
+  }
+}
+
+TEST_CASE("set to set: what is no lane set over there refuses lanes, and says so") {
+  Machine here(lane_set_shape(2, 1024));
+  Machine there(test::records(4096));
+  here.start(LinkSide::kSender);
+  there.start(LinkSide::kReceiver);
+  LinkWriter writer = must(LinkWriter::attach(here.segments, kLink));
+  push(writer, "first");
+  Connection connection(here, there);
+  connection.run();
+  CHECK(connection.client().outcome() == SessionEnd::kRefused);
+  CHECK(connection.client().refusal() == ErrorReason::kMismatch);
+  CHECK(connection.client().words() == "a lane set goes to a lane set, and this link is none");
+}
+
+// A loop with a thread of its own.
+struct Carrying {
+  explicit Carrying(const SegmentDirectory& segments) {
+    WireLoopOptions options;
+    options.redial_min_ns = 1'000'000;
+    options.redial_max_ns = 20'000'000;
+    loop = must(WireLoop::create(segments, options));
+  }
+  void start() {
+    thread = std::thread([this] { loop->run(stop); });
+  }
+  ~Carrying() {
+    stop = true;
+    if (thread.joinable()) thread.join();
+  }
+  std::unique_ptr<WireLoop> loop;
+  std::atomic<bool> stop{false};
+  std::thread thread;
+};
+
+bool try_push(LinkWriter& writer, const std::string& text) {
+  std::span<std::byte> place;
+  if (writer.try_reserve(text.size(), place) != Transfer::kDone) return false;
+  std::memcpy(place.data(), text.data(), text.size());
+  writer.commit(text.size());
+  return true;
+}
+
+// Writers that come and go in every lane of the near set.
+void write_turns(const SegmentDirectory& here, const std::string& who, int writers, int messages) {
+  const std::uint64_t until_ns = deadline_after(kPatienceNs);
+  for (int i = 0; i < writers && monotonic_ns() < until_ns;) {
+    Result<LinkWriter> writer = LinkWriter::attach(here, kLink);
+    if (!writer) {
+      std::this_thread::yield();
+      continue;
+    }
+    const std::string name = who + std::to_string(i++);
+    for (int number = 0; number < messages && monotonic_ns() < until_ns;) {
+      if (try_push(*writer, text_of(name, number))) {
+        ++number;
+      } else {
+        std::this_thread::yield();
+      }
+    }
+    if (i % 2 == 0) writer->close();
+  }
+}
+
+TEST_CASE("set to set: three lanes over sockets, whoever dials, named and guarded") {
+  constexpr int kWriters = 12;
+  constexpr int kMessages = 200;
+  for (const bool is_guarded : {false, true}) {
+    for (const LinkSide dials : {LinkSide::kSender, LinkSide::kReceiver}) {
+      Machine here(lane_set_shape(3, 2048), is_guarded);
+      Machine there(lane_set_shape(4, 2048), is_guarded);
+      LaneReader reader = must(LaneReader::attach(there.segments, kLink));
+      Carrying server(dials == LinkSide::kSender ? there.segments : here.segments);
+      Carrying client(dials == LinkSide::kSender ? here.segments : there.segments);
+      std::string fault;
+      REQUIRE(server.loop->listen(*parse_wire_address("tcp://:0", fault)).ok());
+      server.loop->offer(kLink, kLink, other(dials));
+      const auto address =
+          parse_wire_address("tcp://:" + std::to_string(server.loop->port()), fault);
+      REQUIRE(client.loop->dial(*address, kLink, kLink, dials).ok());
+      server.start();
+      client.start();
+      std::vector<std::thread> writers;
+      for (const char* who : {"a", "b", "c"}) {
+        writers.emplace_back(
+            [&here, who] { write_turns(here.segments, who, kWriters, kMessages); });
+      }
+      Ledger ledger;
+      const std::uint64_t until_ns = deadline_after(kPatienceNs);
+      while (ledger.count() < 3 * kWriters * kMessages && monotonic_ns() < until_ns) {
+        ledger.drain(reader);
+        std::this_thread::yield();
+      }
+      CHECK(ledger.count() == 3 * kWriters * kMessages);
+      for (std::thread& one : writers) one.join();
+      // Nobody writes here any more: over there the lanes are free again.
+      const auto becomes_free = [&] {
+        while (monotonic_ns() < until_ns) {
+          Result<std::uint32_t> held = reader.count_writers();
+          if (held && *held == 0) return true;
+          std::this_thread::yield();
+        }
+        return false;
+      };
+      if (dials == LinkSide::kSender) CHECK(becomes_free());
+    }
+  }
+}
+
+}  // namespace
+}  // namespace slipring::wire
