@@ -65,7 +65,8 @@ Status ArrivalLedger::bind_lane(const LinkObserver& set, std::uint64_t ring_crea
     const auto at = static_cast<std::uint32_t>(lane_.get());
     const std::optional<std::uint64_t> ended = set.end_of_writer(at, before);
     // Nothing at all was noted there where the ring began.
-    if (Status bound = bind(ring_created_ns, ended.value_or(UINT64_MAX)); !bound) return bound;
+    const bool is_known = bind(ring_created_ns, ended.value_or(UINT64_MAX)).ok();
+    if (!is_known) forget_last();
     // Between lanes there is no order.
     if (ended && set.done(at) < *ended) {
       return Error{ErrorCode::kNoSpace, 0, "go on in a lane before the last one is read",
@@ -77,6 +78,18 @@ Status ArrivalLedger::bind_lane(const LinkObserver& set, std::uint64_t ring_crea
   lane_.set(lane.lane);
   lane_incarnation_.set(lane.incarnation);
   return bind(ring_created_ns, ring_position);
+}
+
+// Nobody knows any more which of the two is true, nor, then, what is parked of their sessions.
+void ArrivalLedger::forget_last() noexcept {
+  forgotten_.add();
+  for (Entry& some : parked_) {
+    for (const Entry& last : entries_) {
+      if (some.session() == last.session()) some.clear();
+    }
+  }
+  for (Entry& some : entries_) some.clear();
+  true_entry_.reset();
 }
 
 // What is true is parked; what is not goes first.

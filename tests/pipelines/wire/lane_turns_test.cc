@@ -2,11 +2,7 @@
 // arrives once, in its writer's order, and says whose it is; whatever is cut and killed.
 #include <doctest/doctest.h>
 
-#include <unistd.h>
-
 #include <atomic>
-#include <charconv>
-#include <map>
 #include <string>
 #include <thread>
 #include <vector>
@@ -15,6 +11,7 @@
 #include "pipelines/wire/wire_loop.h"
 #include "platform/wait/clock.h"
 #include "tests/pipelines/wire/cut_exchange.h"
+#include "tests/pipelines/wire/turn_ledger.h"
 
 namespace slipring::wire {
 namespace {
@@ -27,56 +24,6 @@ TEST_CASE("set to set: a cut after every byte, either side killed") {
     scene.there_is_guarded = client == LinkSide::kReceiver;
     cut_everywhere(scene, client, false);
   }
-}
-
-// What the owner has read, by whoever wrote it.
-class Ledger {
- public:
-  // "WRITER NUMBER", of the near writer of that incarnation.
-  void enter(const LaneMessage& message) {
-    const auto bytes = message.message.bytes;
-    const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    const std::size_t gap = text.find(' ');
-    REQUIRE(gap != std::string::npos);
-    const std::string writer = text.substr(0, gap);
-    std::uint64_t number = 0;
-    std::from_chars(text.data() + gap + 1, text.data() + text.size(), number);
-    REQUIRE(message.origin.has_value());
-    const LaneProcess& process = message.origin->process;
-    Seen& seen = seen_[writer];
-    CHECK_MESSAGE(number == seen.next, writer, " lost or repeated");
-    seen.next = number + 1;
-    if (number == 0) seen.incarnation = process.incarnation;
-    CHECK(process.incarnation == seen.incarnation);
-    CHECK(process.process_id == static_cast<std::uint32_t>(getpid()));
-    CHECK(process.user == getuid());
-    CHECK(process.group == getgid());
-    ++count_;
-  }
-  void drain(LaneReader& reader) {
-    LaneMessage message;
-    while (reader.try_peek(message) == Transfer::kDone) {
-      enter(message);
-      reader.release(message);
-    }
-  }
-  [[nodiscard]] std::uint64_t count() const { return count_; }
-  [[nodiscard]] std::uint32_t incarnation_of(const std::string& writer) const {
-    const auto found = seen_.find(writer);
-    return found == seen_.end() ? 0 : found->second.incarnation;
-  }
-
- private:
-  struct Seen {
-    std::uint64_t next = 0;
-    std::uint32_t incarnation = 0;
-  };
-  std::map<std::string, Seen> seen_;
-  std::uint64_t count_ = 0;
-};
-
-std::string text_of(const std::string& writer, int number) {
-  return writer + " " + std::to_string(number);
 }
 
 // Both machines, one lane, and writers in it one after the other.
@@ -131,7 +78,7 @@ struct Turns {
   Machine here;
   Machine there;
   std::optional<LaneReader> reader;
-  Ledger ledger;
+  TurnLedger ledger;
 };
 
 TEST_CASE("set to set: writers follow each other, a cut after every byte of a turn") {
@@ -203,14 +150,6 @@ struct Carrying {
   std::thread thread;
 };
 
-bool try_push(LinkWriter& writer, const std::string& text) {
-  std::span<std::byte> place;
-  if (writer.try_reserve(text.size(), place) != Transfer::kDone) return false;
-  std::memcpy(place.data(), text.data(), text.size());
-  writer.commit(text.size());
-  return true;
-}
-
 // Writers that come and go in every lane of the near set.
 void write_turns(const SegmentDirectory& here, const std::string& who, int writers, int messages) {
   const std::uint64_t until_ns = deadline_after(kPatienceNs);
@@ -255,7 +194,7 @@ TEST_CASE("set to set: three lanes over sockets, whoever dials, named and guarde
         writers.emplace_back(
             [&here, who] { write_turns(here.segments, who, kWriters, kMessages); });
       }
-      Ledger ledger;
+      TurnLedger ledger;
       const std::uint64_t until_ns = deadline_after(kPatienceNs);
       while (ledger.count() < 3 * kWriters * kMessages && monotonic_ns() < until_ns) {
         ledger.drain(reader);
