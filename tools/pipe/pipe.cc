@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "pipelines/link/link_segment.h"
 #include "tools/cli/segment_owner.h"
 #include "tools/cli/selection.h"
 #include "tools/cli/stop_flag.h"
@@ -15,6 +16,7 @@
 #include "tools/pipe/many_route.h"
 #include "tools/pipe/pump_report.h"
 #include "tools/pipe/route.h"
+#include "tools/pipe/same_end.h"
 
 namespace slipring::tools {
 namespace {
@@ -101,6 +103,11 @@ ExitStatus pipe(const PipeRequest& request, std::string_view command) {
               .pump = {.stays = request.stay, .stop = &stop, .abort_signal = SIGRTMIN},
               .limits = *limits,
               .lanes = {.waits = !request.no_wait, .wait_ns = limits->wait_ns, .stop = &stop}};
+  if (is_same_end(*from, *to)) {
+    complain(command, request.from + " and " + request.to +
+                          " are the same: what goes in would come out again; give another TO");
+    return ExitStatus::kUsage;
+  }
   if (!read_owner(command, request.mode, request.group, route.meeting.segment)) {
     return ExitStatus::kUsage;
   }
@@ -158,6 +165,26 @@ bool is_all_read(const Result<PumpReport>& report) noexcept {
       break;
   }
   return false;
+}
+
+Leaving source_leaving(const Route& route, const Result<PumpReport>& report) noexcept {
+  return !route.pump.stays && is_all_read(report) ? Leaving::kForGood : Leaving::kToSuccessor;
+}
+
+Leaving sink_leaving(const Route& route, const Result<PumpReport>& report, bool is_whole) noexcept {
+  if (route.pump.stays || !report.ok() || !is_whole) return Leaving::kToSuccessor;
+  const PumpReport& end = report.value();
+  const bool has_begun = end.moved_bytes != 0 || end.moved_messages != 0;
+  return end.end != PumpEnd::kStopped || has_begun ? Leaving::kForGood : Leaving::kToSuccessor;
+}
+
+void remove_what_is_over(const Route& route, const std::string& name, std::uint64_t inode,
+                         Leaving leaving, bool is_made) noexcept {
+  if (leaving == Leaving::kForGood) {
+    static_cast<void>(remove_if_over(route.directory, name, inode));
+  } else if (is_made && !route.pump.stays) {
+    static_cast<void>(remove_if_untouched(route.directory, name, inode));
+  }
 }
 
 }  // namespace slipring::tools
