@@ -8,6 +8,21 @@
 
 namespace slipring::wire {
 
+void WireLoop::offer(std::string_view link, std::string_view wire_name, LinkSide side) {
+  offers_.push_back({std::string(link), std::string(wire_name), side, nullptr, false, {}, false});
+}
+
+Status WireLoop::offer_now(std::string_view link, std::string_view wire_name, LinkSide side,
+                           const WirePortOptions& options) noexcept {
+  auto port = std::make_unique<WirePort>();
+  if (Status opened = port->open(directory_, link, wire_name, side, options); !opened) {
+    return opened;
+  }
+  offers_.push_back(
+      {std::string(link), std::string(wire_name), side, std::move(port), false, options, false});
+  return {};
+}
+
 WirePort* WireLoop::find(std::string_view wire_name, LinkSide side, const SessionId& session,
                          ErrorReason& why) noexcept {
   make_seats(wire_name, side);
@@ -90,6 +105,27 @@ WirePort* WireLoop::open(Offer& offer, ErrorReason& why) noexcept {
   report(WireEvent::Kind::kFailed, offer.link,
          std::string(name_of(code)) + ": " + opened.error().doing);
   return nullptr;
+}
+
+void WireLoop::end_offer(const Client& client) noexcept {
+  const Session& session = client.connection->session();
+  const SessionEnd outcome = session.outcome();
+  const bool is_over = outcome == SessionEnd::kFinished || outcome == SessionEnd::kNobodyReads;
+  if (client.is_told) {
+    const std::string& fault = client.connection->fault();
+    report(is_over ? WireEvent::Kind::kOver : WireEvent::Kind::kBroken, client.link,
+           fault.empty() ? session.words() : fault);
+  } else if (!session.words().empty() || !client.connection->fault().empty()) {
+    report(WireEvent::Kind::kRefused, client.link,
+           session.words().empty() ? client.connection->fault() : session.words());
+  }
+  if (session.port() == nullptr) return;
+  for (Offer& offer : offers_) {
+    if (offer.port.get() != session.port() || offer.port->user() != nullptr) continue;
+    offer.is_over = offer.is_over || is_over;
+    // Its end is laid down for whoever comes next, here or there.
+    if (is_over || outcome == SessionEnd::kLinkFailed) offer.port.reset();
+  }
 }
 
 }  // namespace slipring::wire
