@@ -67,6 +67,13 @@ bool is_of_many(const Route& route, const Endpoint& endpoint) {
   return find_many(route, endpoint, status).has_value();
 }
 
+bool are_different(const Route& route) {
+  if (!is_same_end(route.from, route.to)) return true;
+  complain(route.command, route.from_text + " and " + route.to_text +
+                              " are the same: what goes in would come out again; give another TO");
+  return false;
+}
+
 void print_report(const Route& route, const PumpReport& report, Carried carried) {
   const std::string text = pump_report_json(route.from_text, route.to_text, report, carried);
   if (route.to.kind == Endpoint::Kind::kStandard) {
@@ -103,11 +110,7 @@ ExitStatus pipe(const PipeRequest& request, std::string_view command) {
               .pump = {.stays = request.stay, .stop = &stop, .abort_signal = SIGRTMIN},
               .limits = *limits,
               .lanes = {.waits = !request.no_wait, .wait_ns = limits->wait_ns, .stop = &stop}};
-  if (is_same_end(*from, *to)) {
-    complain(command, request.from + " and " + request.to +
-                          " are the same: what goes in would come out again; give another TO");
-    return ExitStatus::kUsage;
-  }
+  if (!are_different(route)) return ExitStatus::kUsage;
   if (!read_owner(command, request.mode, request.group, route.meeting.segment)) {
     return ExitStatus::kUsage;
   }
