@@ -26,9 +26,6 @@ Status WirePort::open(const SegmentDirectory& directory, std::string_view link,
   }
   Result<LinkReport> before = look_at(directory, link);
   if (!before) return before.error();
-  if (before->is_guarded && is_lane_set(before->shape)) {
-    return Error{ErrorCode::kUnsupported, 0, "carry into a guarded lane set: make a named one"};
-  }
   const Status opened = side == LinkSide::kSender ? open_source(directory, *before, options)
                                                   : open_sink(directory, *before, options);
   if (!opened) return opened;
