@@ -54,9 +54,8 @@ Command put_command() {
            "               [-W SECONDS] [--no-wait] [--capacity SIZE] [--mode MODE]\n"
            "               [--group GROUP] [--stay] [--json]",
            "  tar c . | slipring put backup\n"
-           "  vmstat 1 | slipring put topic:load --lines\n"
            "  echo hello | slipring put mailbox:inbox --lines --no-wait\n"
-           "  tail -f log | slipring put events --lines --stay\n"},
+           "  vmstat 1 | slipring put topic:load --lines\n"},
           std::move(options),
           &request->json,
           [request](auto) {
