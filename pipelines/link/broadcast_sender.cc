@@ -1,6 +1,7 @@
 #include "pipelines/link/broadcast_sender.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstring>
@@ -63,6 +64,13 @@ Result<BroadcastSender> BroadcastSender::attach_guarded(GuardedHold hold) noexce
 Status BroadcastSender::open() noexcept {
   if (Status attached = attach_ring(); !attached) return attached;
   open_end(end(), is_locked());
+  auto* notes =
+      reinterpret_cast<PublisherNote*>(own_.writable_bytes().data() + kBroadcastNotesOffset);
+  note_publisher({notes, kPublisherNoteCount},
+                 {incarnation(), static_cast<std::uint32_t>(getpid()), geteuid(), getegid()});
+  // Of every message's header.
+  const std::uint32_t writer = incarnation();
+  std::memcpy(slot_.data() + sizeof writer, &writer, sizeof writer);
   // A predecessor may have died between publishing and ringing.
   doorbells_.front().ring_always();
   return {};
@@ -152,9 +160,14 @@ Transfer BroadcastSender::try_send(std::span<const std::byte> message) noexcept 
   return answer;
 }
 
-// Of a guarded link, the first doorbell is nobody's, and orders the looks behind the publication.
+// The first doorbell orders the looks behind the publication; of a guarded link it is nobody's.
 void BroadcastSender::ring_sleepers() noexcept {
-  for (Doorbell& doorbell : doorbells_) doorbell.ring_if_armed();
+  doorbells_.front().ring_if_armed();
+  const std::uint32_t used = used_places_.count(
+      shape_.reader_count, [&](std::uint32_t place) -> const std::atomic<std::uint32_t>& {
+        return reader_end(place).incarnation;
+      });
+  for (std::uint32_t place = 1; place < used; ++place) doorbells_[place].ring_if_armed();
   if (!guard_) return;
   if (guard_->has_news()) [[unlikely]]
     show_subscribers();

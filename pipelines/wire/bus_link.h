@@ -12,6 +12,9 @@
 // the next one that opens the address goes on there.  As with a link here, one process at a time
 // holds an end.
 //
+// A sender into a lane set over there has a record link here; the owner of one (LaneReader) a lane
+// set, the lanes of which are the other's writers'.
+//
 // One thread at a time, as the end.
 #pragma once
 
@@ -23,6 +26,7 @@
 #include <utility>
 
 #include "core/error/result.h"
+#include "pipelines/link/lane_reader.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_segment.h"
 #include "pipelines/link/link_writer.h"
@@ -66,6 +70,8 @@ template <>
 inline constexpr LinkSide kWireSide<LinkReader> = LinkSide::kReceiver;
 template <>
 inline constexpr LinkSide kWireSide<StreamReader> = LinkSide::kReceiver;
+template <>
+inline constexpr LinkSide kWireSide<LaneReader> = LinkSide::kReceiver;
 template <typename T>
 inline constexpr LinkSide kWireSide<ValueReader<T>> = LinkSide::kReceiver;
 

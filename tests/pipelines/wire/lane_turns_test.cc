@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "pipelines/link/lane_reader.h"
+#include "pipelines/wire/bus_link.h"
 #include "pipelines/wire/wire_loop.h"
 #include "platform/wait/clock.h"
 #include "tests/pipelines/wire/cut_exchange.h"
@@ -214,6 +215,29 @@ TEST_CASE("set to set: three lanes over sockets, whoever dials, named and guarde
       if (dials == LinkSide::kSender) CHECK(becomes_free());
     }
   }
+}
+
+TEST_CASE("set to set: an owner reads the set at an address, and others send to it there") {
+  Machine home(lane_set_shape(3, 4096));
+  Carrying server(home.segments);
+  std::string fault;
+  REQUIRE(server.loop->listen(*parse_wire_address("tcp://:0", fault)).ok());
+  server.loop->offer(kLink, kLink, LinkSide::kSender);
+  server.start();
+  const std::string address = "tcp://:" + std::to_string(server.loop->port()) + "/" + kLink;
+  const Directory elsewhere;
+  const SegmentDirectory segments = elsewhere.open();
+  BusEnd<LaneReader> owner =
+      must(open_end<LaneReader>(segments, address, lane_set_shape(4, 4096)));
+  std::thread writers([&home] { write_turns(home.segments, "a", 8, 50); });
+  TurnLedger ledger;
+  const std::uint64_t until_ns = deadline_after(kPatienceNs);
+  while (ledger.count() < 8 * 50 && monotonic_ns() < until_ns) {
+    ledger.drain(*owner);
+    std::this_thread::yield();
+  }
+  CHECK(ledger.count() == 8 * 50);
+  writers.join();
 }
 
 }  // namespace
