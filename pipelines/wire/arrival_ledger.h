@@ -19,8 +19,8 @@
 // Lanes.  A sender into a lane set has a seat, with a ledger of its own, and gets whichever lane is
 // free.  Where its predecessor's publishing ended in the lane that it had is told by that lane
 // (pipelines/link/lane_words.h), whoever has written there since.  What that proves is parked; then
-// the entries are emptied, the true one last; then the new lane is noted.  Where the lane has had so
-// many writers since that nobody knows, the sessions of the two entries are forgotten.
+// the entries are emptied, the true one last; then the new lane is noted.  Where the lane has had
+// so many writers since that nobody knows, the sessions of the two entries are forgotten.
 //
 // Crash.  As above.  Parking writes a place that counts only when its session is no entry's.  A
 // link that is made anew under the name has another time of creation: then the ledger begins anew.

@@ -111,7 +111,7 @@ struct Hello {
   std::uint32_t features = 0;         // that it can do
   SessionId session;                  // the last one that it knows of; may be none
   std::string_view link;              // borrows the payload
-  std::uint32_t lane = 0;  // of a set there, which the client receives: 1 for the first
+  std::uint32_t lane = 0;             // of a set there, which the client receives: 1 for the first
 };
 
 enum class WireKind : std::uint8_t {

@@ -106,8 +106,8 @@ class LinkSource {
   // All of the stream has arrived.
   virtual void finish() noexcept { close(); }
 
-  // Of a lane set (lane_link_source.h), whose lanes are sources of their own: how many it has; 0: it
-  // is none.
+  // Of a lane set (lane_link_source.h), whose lanes are sources of their own: how many it has.  0:
+  // it is none.
   [[nodiscard]] virtual std::uint32_t lane_count() const noexcept { return 0; }
   [[nodiscard]] virtual bool wants_carrying() const noexcept { return true; }
   [[nodiscard]] virtual bool is_quiet() const noexcept { return false; }

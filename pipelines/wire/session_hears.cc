@@ -100,8 +100,7 @@ void Session::on_dropped() noexcept {
 void Session::on_writer() noexcept {
   const bool is_agreed = (features_ & kNamesWriter) != 0;
   if (!receiving_ || !is_agreed || state_ != State::kRunning) return fail("a writer out of turn");
-  const std::optional<WriterName> name =
-      decode_writer(parser_.control(), parser_.header().flags);
+  const std::optional<WriterName> name = decode_writer(parser_.control(), parser_.header().flags);
   if (!name) return fail(name_of(Fault::kMalformed));
   // Until that is read the sender calls again.
   if (!port_->sink().tell_writer(*name)) refuse(ErrorReason::kBusyLink);
@@ -109,9 +108,9 @@ void Session::on_writer() noexcept {
 
 void Session::on_bye() noexcept {
   const FrameHeader& header = parser_.header();
-  const bool is_end = header.flags == kEndOfStream ||
-                      (header.flags == (kEndOfStream | kOthersFollow) &&
-                       (features_ & kKnowsLanes) != 0);
+  const bool is_end =
+      header.flags == kEndOfStream ||
+      (header.flags == (kEndOfStream | kOthersFollow) && (features_ & kKnowsLanes) != 0);
   if (receiving_ && state_ == State::kRunning && is_end) {
     if (!receiving_->end_stream(header.position)) return fail("an end before everything came");
     may_be_followed_ = (header.flags & kOthersFollow) != 0;

@@ -4,8 +4,8 @@
 // ring was made; a ring made anew under the name is another session.  The time is written last: an
 // identity that a death cut short was never used.
 //
-// Of a lane set each lane has a board, NAME.LANE.wire-out, and each of its writers is a session: the
-// turn is that writer's number, noted before anything of it is sent.
+// Of a lane set each lane has a board, NAME.LANE.wire-out, and each of its writers is a session:
+// the turn is that writer's number, noted before anything of it is sent.
 #pragma once
 
 #include <algorithm>

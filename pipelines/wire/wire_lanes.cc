@@ -61,7 +61,8 @@ Status WireLoop::dial_lanes(const Dial& first) noexcept {
   Result<std::vector<std::unique_ptr<WirePort>>> ports =
       WirePort::open_lanes(directory_, first.link, first.wire_name, first.options);
   if (!ports) return ports.error();
-  if (ports->empty()) return Error{ErrorCode::kCorruptPeer, 0, "read a set no lane of which makes sense"};
+  if (ports->empty())
+    return Error{ErrorCode::kCorruptPeer, 0, "read a set no lane of which makes sense"};
   for (std::unique_ptr<WirePort>& port : *ports) {
     Dial& added = dials_.emplace_back();
     added.address = first.address;

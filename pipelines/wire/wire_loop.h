@@ -2,11 +2,11 @@
 // client of any number of servers, or both.
 //
 // Protocol.  An *offer* is a link that clients may ask for; its local end is taken when the first
-// one does, and laid down when its stream has ended.  Of a lane set every client gets a lane; of one
-// that is sent, the lane that it asks for.  A
-// *dial* is a link that this side carries to a server; its local end is held from the beginning,
-// and a connection that breaks is made anew, later each time.  One epoll set holds all sockets; the
-// rings' doorbells and that set are slept on together.
+// one does, and laid down when its stream has ended.  Of a lane set every client gets a lane; of
+// one that is sent, the lane that it asks for.  A *dial* is a link that this side carries to a
+// server; its local end is held from the beginning, and a connection that breaks is made anew,
+// later each time.  One epoll set holds all sockets; the rings' doorbells and that set are slept on
+// together.
 //
 // Bounds.  At most clients_max connections are open.  Beyond that, and when descriptors run out,
 // the oldest one that has not said which link it means is closed in favour of the next; so silent
@@ -84,9 +84,9 @@ class WireLoop : private PortBook {
   // An offer whose local end is taken now.  Errors: as WirePort::open().
   Status offer_now(std::string_view link, std::string_view wire_name, LinkSide side,
                    const WirePortOptions& options) noexcept;
-  // Of a lane set each lane is a dial of its own: of one that is sent, from when something is in it;
-  // of one that comes from a lane set, as many as that has, once that is known.  Whatever is carried
-  // of lanes is over only where ends_with_offers, when nobody writes and nothing is left.
+  // Of a lane set each lane is a dial of its own: of one that is sent, while something is in it; of
+  // one that comes from a set, as many as that has, once it is known.  What is carried of lanes is
+  // over only where ends_with_offers, when nobody writes and nothing is left.
   // Errors: as WirePort::open(); kInvalidArgument as listen().
   Status dial(const WireAddress& address, std::string_view link, std::string_view wire_name,
               LinkSide side, const WirePortOptions& options = {}) noexcept;

@@ -94,11 +94,10 @@ bool WireLoop::is_finished() const noexcept {
         [](const Client& client) { return client.connection->session().port() != nullptr; });
     if (is_anybody_carried) return false;
   }
-  const bool are_dials_over =
-      std::all_of(dials_.begin(), dials_.end(), [this](const Dial& dial) {
-        return dial.is_over || (options_.ends_with_offers && is_resting(dial) &&
-                                are_lanes_quiet(dial.link));
-      });
+  const bool are_dials_over = std::all_of(dials_.begin(), dials_.end(), [this](const Dial& dial) {
+    return dial.is_over ||
+           (options_.ends_with_offers && is_resting(dial) && are_lanes_quiet(dial.link));
+  });
   if (!listener_.is_open()) return are_dials_over;
   return are_dials_over && options_.ends_with_offers &&
          std::all_of(offers_.begin(), offers_.end(), [this](const Offer& offer) {
@@ -144,10 +143,11 @@ void WireLoop::sleep(const std::atomic<bool>& stop) noexcept {
   const auto has_work = [&] {
     // relaxed: nothing else is published with it.
     return stop.load(std::memory_order_relaxed) ||
-           std::any_of(carried.begin(), carried.end(), [](WireConnection* one) {
-             one->session().port()->look_for_news();
-             return one->has_work();
-           }) ||
+           std::any_of(carried.begin(), carried.end(),
+                       [](WireConnection* one) {
+                         one->session().port()->look_for_news();
+                         return one->has_work();
+                       }) ||
            std::any_of(resting.begin(), resting.end(), [](Dial* one) {
              one->port->look_for_news();
              return !is_resting(*one);

@@ -69,8 +69,8 @@ Result<std::vector<std::unique_ptr<WirePort>>> WirePort::open_lanes(
   return ports;
 }
 
-Status WirePort::open_lane(const SegmentDirectory& directory, const LinkReport& link,
-                           LinkHold hold, const WirePortOptions& options) noexcept {
+Status WirePort::open_lane(const SegmentDirectory& directory, const LinkReport& link, LinkHold hold,
+                           const WirePortOptions& options) noexcept {
   lane_ = hold.lane;
   Result<SourceSession> session = SourceSession::open(directory, link_, link.created_ns, lane_);
   if (!session) return session.error();

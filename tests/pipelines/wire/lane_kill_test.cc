@@ -1,5 +1,5 @@
-// The processes that carry a lane set to its owner's machine are killed at random, while its writers
-// come and go.
+// The processes that carry a lane set to its owner's machine are killed at random, while its
+// writers come and go.
 #include <doctest/doctest.h>
 
 #include <sched.h>

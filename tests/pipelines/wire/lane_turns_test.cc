@@ -227,8 +227,7 @@ TEST_CASE("set to set: an owner reads the set at an address, and others send to 
   const std::string address = "tcp://:" + std::to_string(server.loop->port()) + "/" + kLink;
   const Directory elsewhere;
   const SegmentDirectory segments = elsewhere.open();
-  BusEnd<LaneReader> owner =
-      must(open_end<LaneReader>(segments, address, lane_set_shape(4, 4096)));
+  BusEnd<LaneReader> owner = must(open_end<LaneReader>(segments, address, lane_set_shape(4, 4096)));
   std::thread writers([&home] { write_turns(home.segments, "a", 8, 50); });
   TurnLedger ledger;
   const std::uint64_t until_ns = deadline_after(kPatienceNs);

@@ -67,7 +67,7 @@ struct Machine {
   Directory directory;
   SegmentDirectory segments;
   std::optional<test::BrokerProcess> broker;  // of a guarded link
-  std::unique_ptr<WirePort> port;  // of a set that is sent: its first lane's
+  std::unique_ptr<WirePort> port;             // of a set that is sent: its first lane's
   std::vector<std::unique_ptr<WirePort>> other_lanes;
 };
 
@@ -76,8 +76,8 @@ class OnePort : public PortBook {
   explicit OnePort(Machine& machine) : machine_(machine) {}
   [[nodiscard]] WirePort* find(const Hello& hello, ErrorReason&) noexcept override {
     WirePort* port = machine_.port.get();
-    const bool is_meant = port != nullptr && port->wire_name() == hello.link &&
-                          port->side() == other(hello.side);
+    const bool is_meant =
+        port != nullptr && port->wire_name() == hello.link && port->side() == other(hello.side);
     return is_meant ? port : nullptr;
   }
 
