@@ -44,7 +44,8 @@ std::string sound_stream(bool is_sender) {
     data.offset = 30;
     out.put(data, std::span(payload).first(20));
   }
-  put(FrameType::kWriter, 0, wire::encode(wire::WriterName{4711, 1000}, payload));
+  put(FrameType::kWriter, 0,
+      wire::encode(wire::WriterName{4711, 1000, 100, 3, true}, true, payload));
   put(FrameType::kAbort, 192, 0);
   put(FrameType::kPing, 7, 0);
   put(FrameType::kBye, 192, 0);

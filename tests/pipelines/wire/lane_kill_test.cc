@@ -35,7 +35,7 @@ class Writers {
       next_ = 0;
       last_ = static_cast<int>(draw() % kMessages);
     }
-    const std::string name = who_ + std::to_string(number_);
+    const std::string name = name_of(who_ + std::to_string(number_), *writer_);
     while (next_ < last_ && try_push(*writer_, text_of(name, next_))) {
       ++next_;
       ++pushed_;

@@ -20,7 +20,7 @@ namespace slipring::wire {
 // What the owner has read, by whoever wrote it.
 class TurnLedger {
  public:
-  // "WRITER NUMBER", of the near writer of that incarnation.
+  // "WHO@INCARNATION NUMBER", as a writer of its lane.
   void enter(const LaneMessage& message) {
     const auto bytes = message.message.bytes;
     const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
@@ -34,8 +34,8 @@ class TurnLedger {
     Seen& seen = seen_[writer];
     CHECK_MESSAGE(number == seen.next, writer, " lost or repeated");
     seen.next = number + 1;
-    if (number == 0) seen.incarnation = process.incarnation;
-    CHECK(process.incarnation == seen.incarnation);
+    CHECK_MESSAGE(writer.ends_with("@" + std::to_string(process.incarnation)), writer, " as ",
+                  process.incarnation);
     CHECK(process.process_id == static_cast<std::uint32_t>(getpid()));
     CHECK(process.user == getuid());
     CHECK(process.group == getgid());
@@ -49,15 +49,10 @@ class TurnLedger {
     }
   }
   [[nodiscard]] std::uint64_t count() const { return count_; }
-  [[nodiscard]] std::uint32_t incarnation_of(const std::string& writer) const {
-    const auto found = seen_.find(writer);
-    return found == seen_.end() ? 0 : found->second.incarnation;
-  }
 
  private:
   struct Seen {
     std::uint64_t next = 0;
-    std::uint32_t incarnation = 0;
   };
   std::map<std::string, Seen> seen_;
   std::uint64_t count_ = 0;
@@ -65,6 +60,11 @@ class TurnLedger {
 
 inline std::string text_of(const std::string& writer, int number) {
   return writer + " " + std::to_string(number);
+}
+
+// What a writer calls itself.
+inline std::string name_of(const std::string& who, const LinkWriter& writer) {
+  return who + "@" + std::to_string(writer.attachment());
 }
 
 // False if there is no room.
