@@ -12,6 +12,7 @@
 
 #include <doctest/doctest.h>
 
+#include "pipelines/link/broadcast_layout.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
 #include "pipelines/link/stream_link.h"
@@ -30,6 +31,10 @@ inline constexpr const char* kTestPeer = "the other machine";
 struct Machine {
   explicit Machine(const LinkShape& shape) : segments(directory.open()) {
     const Status made = create_link(segments, kLink, shape);
+    REQUIRE_MESSAGE(made.ok(), made.error().doing);
+  }
+  explicit Machine(const BroadcastShape& topic) : segments(directory.open()) {
+    const Status made = create_broadcast(segments, kLink, topic);
     REQUIRE_MESSAGE(made.ok(), made.error().doing);
   }
   // The process that carries the wire begins, perhaps as a successor.
