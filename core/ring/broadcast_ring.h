@@ -12,9 +12,8 @@
 //              then asks whether the state is still the same; if not, it leaves behind what is gone
 //              and is told exactly how many messages that were.
 //   block      The writer does not pass the slowest member by more than a lap.
-//   evict      The writer puts out who is further behind than the lag limit and never waits; who
-//   was
-//              put out learns it at its next call, joins again, and is told exactly what it lost.
+//   evict      The writer puts out who is further behind than the lag limit and never waits.  Who
+//              was put out learns it at its next call, joins again, and is told what it lost.
 // Whom to count as alive is decided above the ring: drop_reader() ends a dead one's membership, a
 // successor takes it over by attaching to the page, and exclude() is for those that lie.
 //

@@ -8,6 +8,7 @@
 #include "core/error/check.h"
 #include "pipelines/link/guarded_end.h"
 #include "pipelines/link/link_segment.h"
+#include "pipelines/link/used_places.h"
 #include "platform/memory/page_size.h"
 #include "platform/memory/sealed_memory.h"
 
@@ -137,6 +138,14 @@ Result<BroadcastReceiver> BroadcastReceiver::attach_named(
   if (!writer) return writer.error();
   BroadcastReceiver receiver(*link, place, std::move(certificate).value(), std::move(own).value(),
                              std::move(writer).value());
+  if (place != 0) {
+    mapping.memory_lock = MemoryLock::kOff;
+    mapping.prefaults = false;
+    Result<Mapping> below = Mapping::map(link->file.read_only_fd(), link->place_offset(0),
+                                         place * link->parts.place_bytes, mapping);
+    if (!below) return below.error();
+    receiver.places_below_ = std::move(below).value();
+  }
   if (Status attached = receiver.attach_ring(options); !attached) return attached.error();
   return receiver;
 }
@@ -320,7 +329,22 @@ std::uint32_t BroadcastReceiver::writer_incarnation() const noexcept {
 }
 
 WaitPoint BroadcastReceiver::message_point() noexcept {
-  return WaitPoint::of(writer_end().bell, guard_ ? guard_->arm() : end().arm);
+  WaitPoint point = WaitPoint::of(writer_end().bell, guard_ ? guard_->arm() : end().arm);
+  point.is_deaf = !is_looked_at();
+  return point;
+}
+
+// Whether the writer's looks come as far as our place.
+bool BroadcastReceiver::is_looked_at() noexcept {
+  if (!places_below_.is_mapped()) return true;
+  const std::byte* pages = places_below_.bytes().data();
+  const auto word_of = [&](std::uint32_t place) -> const std::atomic<std::uint32_t>& {
+    return reinterpret_cast<const EndPage*>(pages + place * parts_.place_bytes + kEndPageOffset)
+        ->incarnation;
+  };
+  if (!all_used_below<StdAtomics>(place_, word_of)) return false;
+  places_below_ = Mapping();
+  return true;
 }
 
 std::optional<WaitPoint> BroadcastReceiver::news_point() noexcept {

@@ -14,6 +14,10 @@
 // if there is none, one of a dead reader, whose membership ends with that.  Who wants to go on
 // where a dead reader stopped, resumes that place by its number.
 //
+// The writer rings for the places up to the lowest that nobody has ever held (used_places.h).  A
+// reader above that one, which happens when newcomers come at once, or choose their places, sleeps
+// for moments only, until it has been held as well.
+//
 // Guarded.  The writer's memory is its own, and read-only here; a reader's cursor is in memory that
 // nobody else sees, and on a page of its own it says that it sleeps (GUARD.md).  There are no
 // places, only overwrite, and no redelivery.  When a writer's successor comes, its memory is shown
@@ -142,6 +146,7 @@ class BroadcastReceiver {
   [[nodiscard]] std::uint32_t stream_shown() const noexcept;
   void begin_anew() noexcept;
   void ring_for_credit() noexcept;
+  [[nodiscard]] bool is_looked_at() noexcept;
 
   BroadcastShape shape_;
   BroadcastParts parts_;
@@ -150,6 +155,7 @@ class BroadcastReceiver {
   std::unique_ptr<GuardedSubscription> guard_;  // of a guarded one
   Mapping own_;
   Mapping writer_;
+  Mapping places_below_;  // of a named link, until all of them have been held
   std::optional<BroadcastReader> ring_;
   std::optional<Doorbell> doorbell_;
   std::vector<std::byte> slot_;

@@ -178,9 +178,14 @@ Transfer BroadcastSender::try_send(std::span<const std::byte> message) noexcept 
   return answer;
 }
 
-// Of a guarded link, the first doorbell is nobody's, and orders the looks behind the publication.
+// The first doorbell orders the looks behind the publication; of a guarded link it is nobody's.
 void BroadcastSender::ring_sleepers() noexcept {
-  for (Doorbell& doorbell : doorbells_) doorbell.ring_if_armed();
+  doorbells_.front().ring_if_armed();
+  const std::uint32_t used = used_places_.count(
+      shape_.reader_count, [&](std::uint32_t place) -> const std::atomic<std::uint32_t>& {
+        return reader_end(place).incarnation;
+      });
+  for (std::uint32_t place = 1; place < used; ++place) doorbells_[place].ring_if_armed();
   if (!guard_) return;
   if (guard_->has_news()) [[unlikely]]
     show_subscribers();

@@ -5,6 +5,9 @@
 // overwritten and it is told how many (overwrite), the writer waits (block), or it is put out and
 // told how many it lost (evict).
 //
+// Sleepers.  A message costs a look at every place that has ever been held, and at one more
+// (used_places.h).
+//
 // Dead readers.  Only block makes anybody wait for them: drop_dead_readers() asks the certificates,
 // and frees the writer of those, and only those, whom the kernel certifies dead.  To be called when
 // a message has been blocked for a while.  One that writes impossible values is excluded as soon as
@@ -33,6 +36,7 @@
 #include "core/ring/transfer.h"
 #include "pipelines/link/broadcast_layout.h"
 #include "pipelines/link/guarded_end.h"
+#include "pipelines/link/used_places.h"
 #include "platform/memory/mapping.h"
 #include "platform/process/certificate.h"
 #include "platform/wait/doorbell.h"
@@ -114,6 +118,7 @@ class BroadcastSender {
   Mapping readers_;  // of a guarded one: of nobody
   std::optional<BroadcastWriter> ring_;
   std::vector<Doorbell> doorbells_;  // one a place, on one bell
+  UsedPlaces used_places_;           // whose doorbells are looked at
   // Of a guarded link: where its readers say that they sleep, by place.
   struct Subscriber {
     Mapping page;

@@ -254,6 +254,12 @@ void GuardedBroker::grant_role(Id id, const SeatPlace& place, const PeerCredenti
   BrokerSeat& taken = seats_.at(place);
   Result<Peer> process = another_handle(who.process);
   if (!process) return refuse(id, process.error());
+  if (is_lane_set(shape()) && place.role == Role::kWriter) {
+    // The lane is read: it stays there until this one publishes.
+    Result<std::uint64_t> done = seats_.done(place.lane);
+    if (!done) return refuse(id, done.error());
+    taken.begins_at = *done;
+  }
   GuardGrant grant = seats_.grant(place.lane);
   grant.role = static_cast<std::uint32_t>(place.role);
   // relaxed: our own word.

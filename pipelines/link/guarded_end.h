@@ -194,6 +194,10 @@ class GuardedView {
   [[nodiscard]] const GuardSeat& seat(Role role) const noexcept {
     return reinterpret_cast<const GuardPage*>(page_.bytes().data())[lane_].seats[seat_of(role)];
   }
+  // Of the memory that region() shows.
+  [[nodiscard]] std::uint32_t generation(Role role) const noexcept {
+    return generations_[seat_of(role)];
+  }
 
  private:
   // The views of a set's lanes share it; one question at a time is on its way.

@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <utility>
@@ -164,15 +165,15 @@ Result<bool> is_read(const OpenLink& link, std::uint32_t lane) noexcept {
              ->done.load(std::memory_order_acquire) == tail;  // cursor.D pairs with cursor.C
 }
 
-// A set's file that was removed between its opening and the taking of a role: whoever removes one
-// holds all roles, so that afterwards it cannot be.
+// A file that was removed between its opening and the taking of a role: whoever removes one that is
+// no longer needed holds all roles, so that afterwards it cannot be.
 Status check_named(const OpenLink& link) noexcept {
   struct stat found {};
   if (fstat(link.file.read_only_fd(), &found) != 0) {
-    return Error{ErrorCode::kSystem, errno, "look whether a set of lanes still has its name"};
+    return Error{ErrorCode::kSystem, errno, "look whether a link still has its name"};
   }
   if (found.st_nlink != 0) return {};
-  return Error{ErrorCode::kNotFound, ENOENT, "take a role of a set of lanes that was just removed"};
+  return Error{ErrorCode::kNotFound, ENOENT, "take a role of a link that was just removed"};
 }
 
 // A lane that nobody living holds, and whose mail is read: until then its messages are those of its
@@ -217,6 +218,7 @@ Result<LinkHold> take_named_role(const SegmentDirectory& directory, std::string_
   Result<Certificate> certificate =
       Certificate::acquire(link->file.lock_file(), static_cast<std::uint32_t>(role));
   if (!certificate) return certificate.error();
+  if (Status named = check_named(*link); !named) return named.error();
   Result<Descriptor> writable = link->file.open_writable(directory);
   if (!writable) return writable.error();
   return hold_role(*link, writable->get(), role, 0,
@@ -246,7 +248,7 @@ Result<std::vector<LinkHold>> take_named_lanes(const SegmentDirectory& directory
   return lanes;
 }
 
-// Every role of a set; nothing when somebody has one.
+// Every role of a link; nothing when somebody has one.
 Result<std::vector<Certificate>> take_everything(const OpenLink& link) noexcept {
   std::vector<Certificate> all;
   const auto take = [&](std::uint32_t role_byte) -> Status {
@@ -257,10 +259,36 @@ Result<std::vector<Certificate>> take_everything(const OpenLink& link) noexcept 
   };
   // The reader's first: of two who leave at once, one holds nothing and the other everything.
   if (Status taken = take(static_cast<std::uint32_t>(Role::kReader)); !taken) return taken.error();
-  for (std::uint32_t lane = 0; lane < link.shape.lane_count; ++lane) {
+  const std::uint32_t writer_count = std::max(link.shape.lane_count, std::uint32_t{1});
+  for (std::uint32_t lane = 0; lane < writer_count; ++lane) {
     if (Status taken = take(writer_byte(link.shape, lane)); !taken) return taken.error();
   }
   return all;
+}
+
+// Whether nothing was ever published, nor said to have ended.  Requires: every role is ours.
+Result<bool> is_untouched(const OpenLink& link) noexcept {
+  MappingOptions options;
+  options.memory_lock = MemoryLock::kOff;
+  Result<Mapping> mapped = Mapping::map(link.file.read_only_fd(), offset_of(link, Role::kWriter, 0),
+                                        link.header.page_bytes, options);
+  if (!mapped) return mapped.error();
+  const Mapping& writer = *mapped;
+  // relaxed, both: taking the certificate ordered us after the last writer.
+  const auto* page = reinterpret_cast<const ProducerPage*>(writer.bytes().data());
+  return page->tail.load(std::memory_order_relaxed) == 0 &&
+         end_page(writer).state.load(std::memory_order_relaxed) !=
+             static_cast<std::uint32_t>(EndState::kClosed);
+}
+
+// Requires: every role of it is ours.
+Result<bool> remove_named(const SegmentDirectory& directory, std::string_view name,
+                          const OpenLink& link) noexcept {
+  // Somebody else may have removed it before, and the name be another's.
+  if (Status named = check_named(link); !named) return false;
+  const Status removed = remove_segment(directory, name);
+  if (!removed && removed.error().code != ErrorCode::kNotFound) return removed.error();
+  return removed.ok();
 }
 
 }  // namespace
@@ -280,11 +308,21 @@ Result<bool> remove_if_idle(const SegmentDirectory& directory, std::string_view 
     Result<bool> read = is_read(*link, lane);
     if (!read || !*read) return read;
   }
-  // Somebody else may have removed it before, and the name be another's.
-  if (Status named = check_named(*link); !named) return false;
-  const Status removed = remove_segment(directory, name);
-  if (!removed && removed.error().code != ErrorCode::kNotFound) return removed.error();
-  return removed.ok();
+  return remove_named(directory, name, *link);
+}
+
+Result<bool> remove_if_untouched(const SegmentDirectory& directory, std::string_view name,
+                                 std::uint64_t inode) noexcept {
+  Result<OpenLink> link = open_link(directory, name);
+  if (!link && link.error().code == ErrorCode::kNotFound) return false;
+  if (!link) return link.error();
+  if (is_lane_set(link->shape) || link->file.inode() != inode) return false;
+  Result<std::vector<Certificate>> all = take_everything(*link);
+  if (!all && all.error().code == ErrorCode::kBusy) return false;
+  if (!all) return all.error();
+  Result<bool> untouched = is_untouched(*link);
+  if (!untouched || !*untouched) return untouched;
+  return remove_named(directory, name, *link);
 }
 
 Result<Probe> probe_peer(const LinkHold& hold) noexcept {

@@ -55,9 +55,6 @@ Status WirePort::open(const SegmentDirectory& directory, std::string_view link,
   }
   Result<LinkReport> before = look_at(directory, link);
   if (!before) return before.error();
-  if (before->is_guarded && is_lane_set(before->shape)) {
-    return Error{ErrorCode::kUnsupported, 0, "carry into a guarded lane set: make a named one"};
-  }
   is_topic_ = before->shape.kind == SegmentKind::kBroadcastLink;
   subscriber_ = options.subscriber;
   const Status opened = side == LinkSide::kSender ? open_source(directory, *before, options)

@@ -90,8 +90,12 @@ void describe_letter(const LaneMessage& letter, JsonWriter& json) {
   if (!letter.origin) return;
   json.begin_object("on_behalf_of");
   json.member("name", letter.origin->name());
-  json.member("pid", letter.origin->process_id);
-  json.member("uid", letter.origin->user);
+  const LaneProcess& process = letter.origin->process;
+  json.member("pid", process.process_id);
+  json.member("uid", process.user);
+  json.member("gid", process.group);
+  json.member("incarnation", process.incarnation);
+  json.member("by_kernel", process.is_by_kernel);
   json.end_object();
 }
 

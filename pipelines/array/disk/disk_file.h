@@ -26,6 +26,11 @@ struct DiskFile {
   static Result<DiskFile> open(const std::string& path, const DiskFileOptions& options) noexcept;
   // One that a predecessor had opened.  Errors: kInvalidArgument, kSystem.
   static Result<DiskFile> adopt(Descriptor file) noexcept;
+
+  // Why this is not the disk any more that was opened; empty: it is.  What is written to a file
+  // that has no name goes with its last descriptor, and what was cut off is gone: a disk that was
+  // pulled.
+  [[nodiscard]] std::string loss() const;
 };
 
 }  // namespace slipring::array

@@ -93,6 +93,14 @@ void DiskInUse::use_no_more() noexcept {
   is_failed_ = true;
 }
 
+bool DiskInUse::is_whole() {
+  if (has_failed()) return false;
+  const std::string loss = file_.loss();
+  if (loss.empty()) return true;
+  give_up(loss + "; it is used no more");
+  return false;
+}
+
 void DiskInUse::replace(const std::string& path) {
   path_ = path;
   is_failed_ = false;

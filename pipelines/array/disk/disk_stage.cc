@@ -12,11 +12,13 @@
 #include "pipelines/array/disk/disk_room.h"
 #include "pipelines/array/pooled_links.h"
 #include "pipelines/stage/error_text.h"
+#include "platform/wait/clock.h"
 
 namespace slipring::array {
 namespace {
 
 constexpr int kEndingLookMs = 1;
+constexpr std::uint64_t kIdleLookNs = 1'000'000'000;
 
 }  // namespace
 
@@ -86,9 +88,12 @@ int DiskStage::run() {
     // Whoever writes goes first: a stop ends this stage when its requests have ended.
     if (requests_.is_finished()) return disk_.close() ? stage_.finish() : 1;
     if (stage_.stop_requested()) poll(nullptr, 0, kEndingLookMs);
-    stage_.wait([this] {
-      return requests_.has_message() || requests_.is_finished() || stage_.has_command();
-    });
+    const WaitOutcome outcome = stage_.wait(
+        [this] {
+          return requests_.has_message() || requests_.is_finished() || stage_.has_command();
+        },
+        deadline_after(kIdleLookNs));
+    if (outcome == WaitOutcome::kDeadline) static_cast<void>(disk_.is_whole());
   }
 }
 
@@ -219,6 +224,10 @@ int DiskStage::fault_of(const Pending& pending) {
   if (disk_.has_failed()) return ENXIO;
   if (request.kind == DiskRequestKind::kIdentify) disk_.tell_who();
   if (disk_.is_unknown()) return ENXIO;
+  // Nothing is told to be on stable storage by a file that nobody will find.
+  const bool is_sync =
+      request.kind == DiskRequestKind::kSync || request.kind == DiskRequestKind::kWriteDurable;
+  if (is_sync && !disk_.is_whole()) return ENXIO;
   if (request.kind == DiskRequestKind::kIdentify || request.kind == DiskRequestKind::kSync) {
     return 0;
   }
@@ -270,6 +279,8 @@ bool DiskStage::answer_done() {
 
 void DiskStage::publish(Pending& pending, std::span<std::byte> place) {
   note(pending);
+  // What lies behind the end of a file that was cut is no bad block.
+  if (pending.task.error != 0 && !disk_.is_whole()) pending.task.error = ENXIO;
   DiskReply reply{kNoBufferSlot, 0, disk_.size_bytes(),
                   static_cast<std::uint32_t>(pending.task.error), 0};
   if (pending.buffer && reply.error == 0) {

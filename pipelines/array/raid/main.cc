@@ -125,7 +125,8 @@ constexpr std::array kFaults{
 };
 
 int serve(Stage& stage) {
-  LinkDisks disks(stage);
+  RaidCommands commands(stage);
+  LinkDisks disks(stage, commands);
   if (!are_links_fit(stage) || !add_disks(stage, disks)) return 2;
   const std::string level = stage.option("level");
   RaidOptions options;
@@ -158,7 +159,7 @@ int serve(Stage& stage) {
     return 2;
   }
   say(stage, *array, report);
-  return RaidStage(stage, std::move(array).value()).run();
+  return RaidStage(stage, commands, std::move(array).value()).run();
 }
 
 }  // namespace

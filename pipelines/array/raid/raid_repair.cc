@@ -20,6 +20,20 @@ constexpr std::uint32_t kLostChecksum = 1;
 
 }  // namespace
 
+Status RaidArray::look() {
+  if (is_broken_) return {};
+  BlockMemory blocks(kSuperblockBytes * layout_.members());
+  std::vector<DiskCommand> reads;
+  for (std::uint32_t member = 0; member < layout_.members(); ++member) {
+    if ((present() >> member & 1U) == 0) continue;
+    DiskCommand& read = reads.emplace_back();
+    read.member = member;
+    read.into = blocks.block(member);
+    read.length_bytes = kSuperblockBytes;
+  }
+  return drop(run(reads));
+}
+
 Status RaidArray::replace(std::uint32_t member) {
   check(member < layout_.members(), "a member of the array");
   if (is_broken_ || layout_.parities() == 0) {

@@ -33,8 +33,10 @@ void send_locally(const SegmentDirectory& there, int times, std::size_t bytes) {
 }
 
 TEST_CASE("lanes: a cut after every byte, a sender of that machine in the dead one's lane") {
-  const CutScene scene{"lanes", records(1024), lane_set_shape(4, 4096)};
+  CutScene scene{"lanes", records(1024), lane_set_shape(4, 4096)};
   for (const LinkSide client : {LinkSide::kSender, LinkSide::kReceiver}) {
+    // The latter of a guarded set, whose broker says where each writer began.
+    scene.there_is_guarded = client == LinkSide::kReceiver;
     // Of every length that one of ours has: the lane then stands where ours might have ended.
     int turn = 0;
     cut_everywhere(scene, client, false, [&](const SegmentDirectory& there) {
@@ -158,8 +160,8 @@ TEST_CASE("lanes: senders of several machines and of the set's own, one owner") 
     CHECK(message.origin.has_value() != is_local);
     if (message.origin) {
       CHECK(message.origin->name() == "127.0.0.1");
-      CHECK(message.origin->process_id == static_cast<std::uint32_t>(getpid()));
-      CHECK(message.origin->user == getuid());
+      CHECK(message.origin->process.process_id == static_cast<std::uint32_t>(getpid()));
+      CHECK(message.origin->process.user == getuid());
     }
     reader.release(message);
     ++total;

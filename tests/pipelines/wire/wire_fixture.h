@@ -6,6 +6,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "pipelines/link/link_writer.h"
 #include "pipelines/link/stream_link.h"
 #include "pipelines/wire/session.h"
+#include "tests/pipelines/link/guarded_fixture.h"
 #include "tests/pipelines/link/link_fixture.h"
 
 namespace slipring::wire {
@@ -29,7 +31,11 @@ inline constexpr const char* kTestPeer = "the other machine";
 
 // One machine's end: the directory stays when the process that carries the wire dies.
 struct Machine {
-  explicit Machine(const LinkShape& shape) : segments(directory.open()) {
+  explicit Machine(const LinkShape& shape, bool is_guarded = false) : segments(directory.open()) {
+    if (is_guarded) {
+      broker.emplace(segments, shape, GuardOptions{}, kLink);
+      return;
+    }
     const Status made = create_link(segments, kLink, shape);
     REQUIRE_MESSAGE(made.ok(), made.error().doing);
   }
@@ -48,6 +54,7 @@ struct Machine {
 
   Directory directory;
   SegmentDirectory segments;
+  std::optional<test::BrokerProcess> broker;  // of a guarded link
   std::unique_ptr<WirePort> port;
 };
 
