@@ -54,6 +54,7 @@ struct GuardOptions {
   RendezvousOptions rendezvous;
 };
 
+// One thread, which sleeps on poll_fd().
 class GuardedBroker {
  public:
   // Makes a link (or, with a shape of kind kBoard, a board) that nobody is attached to.  Errors: as
