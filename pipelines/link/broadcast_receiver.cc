@@ -8,6 +8,7 @@
 #include "core/error/check.h"
 #include "pipelines/link/guarded_end.h"
 #include "pipelines/link/link_segment.h"
+#include "pipelines/link/process_owner.h"
 #include "pipelines/link/used_places.h"
 #include "platform/memory/page_size.h"
 #include "platform/memory/sealed_memory.h"
@@ -167,6 +168,10 @@ Status BroadcastReceiver::attach_ring(const BroadcastReadOptions& options) noexc
     if (ring_->is_member()) ring_->leave();
     lost_before_us_ = ring_->lost_count();
     if (Status joined = ring_->join(options.from); !joined) return joined;
+    if (options.is_owed_all) {
+      untold_lost_ = ring_->position();
+      lost_in_hand_ += untold_lost_;
+    }
   }
   // Whoever waited for our predecessor looks again.
   doorbell_->ring_always();
@@ -201,6 +206,7 @@ bool BroadcastReceiver::take_out(const BroadcastView& view, BroadcastMessage& me
     return false;
   }
   message.bytes = *bytes;
+  message.writer = broadcast_writer_of(slot_);
   message.position = view.position;
   message.lost = view.lost + untold_lost_;
   message.redelivered = view.redelivered;
@@ -315,6 +321,27 @@ Result<Probe> BroadcastReceiver::probe_writer() const noexcept {
   }
   check(certificate_.has_value(), "an end that was moved from");
   return certificate_->probe(static_cast<std::uint32_t>(Role::kWriter));
+}
+
+LinkPeer BroadcastReceiver::look_at_publisher(std::uint32_t incarnation) const noexcept {
+  if (guard_) return guard_->sender();
+  const auto* notes =
+      reinterpret_cast<const PublisherNote*>(writer_.bytes().data() + kBroadcastNotesOffset);
+  LinkPeer said;
+  said.incarnation = incarnation;
+  const std::optional<Publisher> noted = find_publisher({notes, kPublisherNoteCount}, incarnation);
+  if (!noted) return said;
+  said.user = noted->user;
+  said.group = noted->group;
+  said.process_id = static_cast<pid_t>(noted->process_id);
+  if (incarnation != writer_incarnation()) return said;
+  const Result<Probe> holder = probe_writer();
+  if (!holder || holder.value().pid == 0 || holder.value().pid != said.process_id) return said;
+  const Owner owner = owner_of(said.process_id);
+  said.is_known = true;
+  said.user = owner.user;
+  said.group = owner.group;
+  return said;
 }
 
 std::uint32_t BroadcastReceiver::writer_incarnation() const noexcept {

@@ -51,8 +51,10 @@ namespace slipring {
 struct BroadcastReadOptions {
   BroadcastJoin from = BroadcastJoin::kNewest;
   // To go on where the last holder of this place stopped, if it died there; otherwise it joins.
-  std::optional<std::uint32_t> resumed_place;
+  std::optional<std::uint32_t> resumed_place = std::nullopt;
   MemoryLock memory_lock = MemoryLock::kTry;
+  // Whoever joins is owed all that was ever published: what is no longer held counts as lost.
+  bool is_owed_all = false;
 };
 
 // A message, copied out of the ring; valid until the next try_receive().
@@ -60,6 +62,7 @@ struct BroadcastMessage {
   std::span<const std::byte> bytes;
   std::uint64_t position = 0;
   std::uint64_t lost = 0;    // messages that we were owed between the one before and this one
+  std::uint32_t writer = 0;  // the incarnation that published it; look_at_publisher() knows more
   bool redelivered = false;  // a predecessor had taken it and not finished it
   bool aborted = false;      // the writer no longer wants it
 };
@@ -93,6 +96,10 @@ class BroadcastReceiver {
   [[nodiscard]] Result<Probe> probe_writer() const noexcept;
   // Who writes a guarded link, by the kernel's word; otherwise unknown.
   [[nodiscard]] LinkPeer sender() const noexcept { return guard_ ? guard_->sender() : LinkPeer{}; }
+  // Whose a message is whose `writer` is `incarnation`: on a named link its own word, but for the
+  // process that writes now, which the kernel confirms (is_known); of a writer that eight have
+  // followed nothing but the incarnation.  Of a guarded link: sender().
+  [[nodiscard]] LinkPeer look_at_publisher(std::uint32_t incarnation) const noexcept;
   // Writers so far.
   [[nodiscard]] std::uint32_t writer_incarnation() const noexcept;
   // What to sleep on until the writer publishes or closes.
@@ -104,6 +111,7 @@ class BroadcastReceiver {
   // resumed, its dead holder's as well.
   [[nodiscard]] std::uint64_t lost_count() const noexcept;
   [[nodiscard]] std::uint64_t evicted_count() const noexcept { return evicted_count_; }
+  [[nodiscard]] bool is_guarded() const noexcept { return guard_ != nullptr; }
   [[nodiscard]] std::uint32_t place() const noexcept { return place_; }
   [[nodiscard]] std::uint64_t position() const noexcept { return ring_->position(); }
   [[nodiscard]] const BroadcastShape& shape() const noexcept { return shape_; }

@@ -1,6 +1,7 @@
 #include "pipelines/link/broadcast_sender.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstring>
@@ -63,6 +64,13 @@ Result<BroadcastSender> BroadcastSender::attach_guarded(GuardedHold hold) noexce
 Status BroadcastSender::open() noexcept {
   if (Status attached = attach_ring(); !attached) return attached;
   open_end(end(), is_locked());
+  auto* notes =
+      reinterpret_cast<PublisherNote*>(own_.writable_bytes().data() + kBroadcastNotesOffset);
+  note_publisher({notes, kPublisherNoteCount},
+                 {incarnation(), static_cast<std::uint32_t>(getpid()), geteuid(), getegid()});
+  // Of every message's header.
+  const std::uint32_t writer = incarnation();
+  std::memcpy(slot_.data() + sizeof writer, &writer, sizeof writer);
   // A predecessor may have died between publishing and ringing.
   doorbells_.front().ring_always();
   return {};

@@ -70,6 +70,14 @@ Result<RaidArray> RaidArray::assemble(DiskSet& disks, const RaidOptions& options
   report = AssemblyReport();
   Result<FoundArray> found = find_array(disks, options, report);
   if (!found) return found.error();
+  const std::uint64_t wanted =
+      ChecksumTable::memory_bytes(found->superblock.member_count, found->superblock.row_count);
+  if (parity_count(found->superblock.level) != 0 && wanted > options.checksum_bytes_max) {
+    return Error{ErrorCode::kNoSpace, 0,
+                 "the checksums, 1 GiB for each TiB of a member, do not fit the memory that is "
+                 "available; add memory, or use fewer or smaller disks",
+                 options.checksum_bytes_max, wanted};
+  }
   RaidArray array(disks, *found, options);
   if (array.layout_.parities() != 0) {
     array.counters_.unverified_units = array.checksums_.read_from(disks, array.present());

@@ -86,8 +86,9 @@ struct AssemblyReport {
 struct RaidOptions {
   RaidShape shape;  // row_count 0: what the smallest member holds
   std::uint64_t log_bytes = 8 * 1024 * 1024;
-  ArrayId new_id{};     // of an array to be created
-  bool creates = true;  // on members that are all blank
+  ArrayId new_id{};                               // of an array to be created
+  bool creates = true;                            // on members that are all blank
+  std::uint64_t checksum_bytes_max = UINT64_MAX;  // memory that there is for them
   PlantedFault planted = PlantedFault::kNone;
 };
 
@@ -99,7 +100,7 @@ class RaidArray {
   // epoch.  Errors: kNotFound (no member has a superblock, and none is to be made),
   // kInvalidArgument (the superblocks say another shape than asked for; members too small),
   // kDamagedData (more members missing than parities: found, wanted; members of different arrays),
-  // kSystem.
+  // kNoSpace (checksums that the memory does not hold: found, wanted bytes), kSystem.
   static Result<RaidArray> assemble(DiskSet& disks, const RaidOptions& options,
                                     AssemblyReport& report);
 
@@ -137,8 +138,8 @@ class RaidArray {
   // cannot do without.
   Status fail(std::uint32_t member);
   // A fresh disk is there in the place of a missing member: its blocks are to be computed, by
-  // rebuild().  Errors: kInvalidArgument (not missing; too small: found, wanted), kBusy (another
-  // one is being rebuilt), as write().
+  // rebuild().  Errors: kInvalidArgument (not missing; too small: found, wanted; another one is
+  // being rebuilt), as write().
   Status replace(std::uint32_t member);
   // Computes and writes the next `rows`; true while there is more to do.
   Result<bool> rebuild(std::uint64_t rows);

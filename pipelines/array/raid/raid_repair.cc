@@ -37,15 +37,13 @@ Status RaidArray::look() {
 Status RaidArray::replace(std::uint32_t member) {
   check(member < layout_.members(), "a member of the array");
   if (is_broken_ || layout_.parities() == 0) {
-    return Error{ErrorCode::kInvalidArgument, 0, "nothing is left to rebuild a member from",
-                 member};
+    return Error{ErrorCode::kInvalidArgument, 0, "nothing is left to rebuild a member from"};
   }
   if (states_[member] != MemberState::kMissing) {
-    return Error{ErrorCode::kInvalidArgument, 0, "the member is not missing; fail it first",
-                 member};
+    return Error{ErrorCode::kInvalidArgument, 0, "the member is not missing; fail it first"};
   }
   if (is_rebuilding()) {
-    return Error{ErrorCode::kBusy, 0, "another member is being rebuilt; wait for it", member};
+    return Error{ErrorCode::kInvalidArgument, 0, "another member is being rebuilt; wait for it"};
   }
   const std::uint64_t size_bytes = disks_->size_bytes(member);
   if (size_bytes < areas_.total_bytes) {
