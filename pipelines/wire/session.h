@@ -118,7 +118,8 @@ class Session {
   friend class SessionTestAccess;
   [[nodiscard]] LinkSide side() const noexcept { return port_->side(); }
   [[nodiscard]] std::uint32_t offered() const noexcept {
-    return (options_.checks_data ? kDataChecks : 0) | kTellsDrops | kLongOpens | kNamesWriter;
+    return (options_.checks_data ? kDataChecks : 0) | kTellsDrops | kLongOpens | kNamesWriter |
+           kTopics;
   }
   void agree(std::uint32_t features) noexcept;
   [[nodiscard]] bool may_open() const noexcept;

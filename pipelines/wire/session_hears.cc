@@ -22,8 +22,8 @@ void Session::agree(std::uint32_t features) noexcept {
   parser_.check_data(checks_data_);
   welcome_due_ = book_ != nullptr;
   state_ = State::kOpening;
-  const bool is_known = !sending_ || !port_->source().form().is_long();
-  if (!is_known && (features & kLongOpens) == 0) refuse(ErrorReason::kTooOld);
+  const std::uint32_t needs = sending_ ? port_->source().form().needs() : 0;
+  if ((needs & ~features) != 0) refuse(ErrorReason::kTooOld);
 }
 
 // What not everybody knows is opened once the other side has said that it does.

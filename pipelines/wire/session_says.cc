@@ -39,7 +39,7 @@ bool Session::has_output() const noexcept {
 
 void Session::put_hello(FrameWriter& out) noexcept {
   std::array<std::byte, kControlBytesMax> payload;
-  const Hello hello{side(), offered(), port_->session_id(), port_->wire_name()};
+  const Hello hello{side(), offered(), port_->calling_id(), port_->wire_name()};
   out.put(header_of(FrameType::kHello), std::span(payload).first(encode(hello, payload)));
   hello_due_ = false;
 }
@@ -136,7 +136,8 @@ void Session::put_running(FrameWriter& out) noexcept {
   const bool is_sound = sending_->put_frames(out, checks_data_);
   port_->source_session().doomed(port_->source().take_doomed());
   if (!is_sound) return refuse(ErrorReason::kLink);
-  if (put_if(is_bye_due(), header_of(FrameType::kBye, sending_->sent(), kEndOfStream))) {
+  if (!is_bye_due()) return;
+  if (put_if(true, header_of(FrameType::kBye, sending_->finish(), kEndOfStream))) {
     state_ = State::kLeaving;
   }
 }

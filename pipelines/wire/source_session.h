@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "core/error/result.h"
@@ -24,7 +25,15 @@ class SourceSession {
   static Result<SourceSession> open(const SegmentDirectory& directory, std::string_view link,
                                     std::uint64_t ring_created_ns) noexcept;
 
-  [[nodiscard]] SessionId id() const noexcept { return {a_.get(), b_.get()}; }
+  // Of a topic, which needs nothing kept: the ring tells who it is, and no subscriber is waited
+  // for.
+  [[nodiscard]] static SourceSession of_topic(const SessionId& id) noexcept {
+    return SourceSession(id);
+  }
+
+  [[nodiscard]] SessionId id() const noexcept {
+    return board_ ? SessionId{a_.get(), b_.get()} : topic_;
+  }
   // A receiver has taken it up before: it may have published some of it.
   [[nodiscard]] bool is_welcomed() const noexcept { return welcomed_.get() != 0; }
   void welcomed() noexcept { welcomed_.set(1); }
@@ -52,8 +61,10 @@ class SourceSession {
 
  private:
   explicit SourceSession(Board board) noexcept;
+  explicit SourceSession(const SessionId& topic) noexcept : topic_(topic) {}
 
-  Board board_;
+  SessionId topic_;
+  std::optional<Board> board_;  // without one its numbers are of nothing
   Board::Number ring_created_;
   Board::Number a_;
   Board::Number b_;

@@ -38,13 +38,13 @@ Result<SourceSession> SourceSession::open(const SegmentDirectory& directory, std
 
 SourceSession::SourceSession(Board board) noexcept
     : board_(std::move(board)),
-      ring_created_(board_.number(".ring_created_ns", BoardKind::kGauge)),
-      a_(board_.number(".session_a", BoardKind::kGauge)),
-      b_(board_.number(".session_b", BoardKind::kGauge)),
-      welcomed_(board_.number(".welcomed", BoardKind::kGauge)),
-      there_messages_(board_.number("dropped_there_messages", BoardKind::kCounter)),
-      there_bytes_(board_.number("dropped_there_bytes", BoardKind::kCounter)),
-      there_obeyed_(board_.number("obeyed_there_position", BoardKind::kGauge)),
-      on_way_(board_.number("dropped_on_way_messages", BoardKind::kGauge)) {}
+      ring_created_(board_->number(".ring_created_ns", BoardKind::kGauge)),
+      a_(board_->number(".session_a", BoardKind::kGauge)),
+      b_(board_->number(".session_b", BoardKind::kGauge)),
+      welcomed_(board_->number(".welcomed", BoardKind::kGauge)),
+      there_messages_(board_->number("dropped_there_messages", BoardKind::kCounter)),
+      there_bytes_(board_->number("dropped_there_bytes", BoardKind::kCounter)),
+      there_obeyed_(board_->number("obeyed_there_position", BoardKind::kGauge)),
+      on_way_(board_->number("dropped_on_way_messages", BoardKind::kGauge)) {}
 
 }  // namespace slipring::wire

@@ -1,4 +1,7 @@
 // The links that a loop carries to servers.
+#include <errno.h>
+#include <sys/random.h>
+
 #include <algorithm>
 
 #include "pipelines/wire/wire_loop.h"
@@ -21,6 +24,15 @@ bool is_fatal(ErrorReason reason) noexcept {
   }
 }
 
+bool draw_subscriber(std::uint64_t& subscriber) noexcept {
+  ssize_t got = 0;
+  do {
+    got = getrandom(&subscriber, sizeof subscriber, 0);
+  } while (got < 0 && errno == EINTR);
+  subscriber |= 1;  // not none
+  return got == sizeof subscriber;
+}
+
 }  // namespace
 
 Status WireLoop::dial(const WireAddress& address, std::string_view link, std::string_view wire_name,
@@ -32,6 +44,7 @@ Status WireLoop::dial(const WireAddress& address, std::string_view link, std::st
   }
   WirePortOptions own = options;
   own.seat = static_cast<std::uint32_t>(dials_.size());
+  if (!draw_subscriber(own.subscriber)) return Error{ErrorCode::kSystem, errno, "get random bits"};
   auto port = std::make_unique<WirePort>();
   if (Status opened = port->open(directory_, link, wire_name, side, own); !opened) {
     return opened;

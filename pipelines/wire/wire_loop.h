@@ -2,10 +2,11 @@
 // client of any number of servers, or both.
 //
 // Protocol.  An *offer* is a link that clients may ask for; its local end is taken when the first
-// one does, and laid down when its stream has ended.  Of a lane set every client gets a lane.  A
-// *dial* is a link that this side carries to a server; its local end is held from the beginning,
-// and a connection that breaks is made anew, later each time.  One epoll set holds all sockets; the
-// rings' doorbells and that set are slept on together.
+// one does, and laid down when its stream has ended.  Of a lane set every client gets a lane, and
+// to a topic every client subscribes by itself.  A *dial* is a link that this side carries to a
+// server; its local end is held from the beginning, and a connection that breaks is made anew,
+// later each time.  One epoll set holds all sockets; the rings' doorbells and that set are slept on
+// together.
 //
 // Bounds.  At most clients_max connections are open.  Beyond that, and when descriptors run out,
 // the oldest one that has not said which link it means is closed in favour of the next; so silent
@@ -107,7 +108,7 @@ class WireLoop : private PortBook {
     std::unique_ptr<WirePort> port;
     bool is_over = false;
     WirePortOptions options;
-    bool is_seat = false;  // one of a lane set's, each for a sender of its own
+    bool is_seat = false;  // one of several, each for a client of its own
   };
   struct Dial {
     WireAddress address;
@@ -132,7 +133,9 @@ class WireLoop : private PortBook {
   [[nodiscard]] WirePort* find(std::string_view wire_name, LinkSide side, const SessionId& session,
                                ErrorReason& why) noexcept override;
   void make_seats(std::string_view wire_name, LinkSide side);
+  [[nodiscard]] std::size_t count_seats(const Offer& offer) const noexcept;
   [[nodiscard]] Offer* seat_for(std::string_view wire_name, const SessionId& session) noexcept;
+  [[nodiscard]] Offer* place_for(std::string_view wire_name, const SessionId& session) noexcept;
   [[nodiscard]] bool has_served(std::string_view wire_name) const noexcept;
   [[nodiscard]] WirePort* open(Offer& offer, ErrorReason& why) noexcept;
 

@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -29,6 +30,8 @@ struct WirePortOptions {
   int peer_event_fd = -1;
   // Of a lane set that is written: which of its senders from other machines.
   std::uint32_t seat = 0;
+  // Of a topic: who calls, drawn by whoever dials.  0: we are called.
+  std::uint64_t subscriber = 0;
 };
 
 // Addresses stay: sessions keep them.
@@ -57,10 +60,20 @@ class WirePort {
     if (source_session_) return source_session_->id();
     return opened_.is_none() ? ledger_->session() : opened_;
   }
+  // Under which we call.
+  [[nodiscard]] SessionId calling_id() const noexcept;
+  // Who calls under that is whom the port's last session was with.
+  [[nodiscard]] bool is_called_by(const SessionId& theirs) const noexcept;
+  void called_by(const SessionId& theirs) noexcept;
+  // One subscriber of many, or the receiver of a topic.
+  [[nodiscard]] bool is_topic() const noexcept { return is_topic_; }
   // Of kReceiver: a session has been opened, and may not have published yet.
   void opened(const SessionId& session) noexcept { opened_ = session; }
   [[nodiscard]] WaitPoint wait_point() noexcept {
     return source_ ? source_->wait_point() : sink_->wait_point();
+  }
+  [[nodiscard]] std::span<const WaitPoint> further_points() noexcept {
+    return sink_ ? sink_->further_points() : std::span<const WaitPoint>();
   }
   // As of the link's end: LinkSource, LinkSink.
   [[nodiscard]] std::optional<WaitPoint> news_point() noexcept {
@@ -93,6 +106,8 @@ class WirePort {
   std::unique_ptr<LinkSink> sink_;
   std::optional<ArrivalLedger> ledger_;
   SessionId opened_;
+  bool is_topic_ = false;
+  std::uint64_t subscriber_ = 0;
   Session* user_ = nullptr;
   bool is_over_ = false;
 };

@@ -13,6 +13,7 @@
 
 #include <doctest/doctest.h>
 
+#include "pipelines/link/broadcast_layout.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
 #include "pipelines/link/stream_link.h"
@@ -36,6 +37,10 @@ struct Machine {
       return;
     }
     const Status made = create_link(segments, kLink, shape);
+    REQUIRE_MESSAGE(made.ok(), made.error().doing);
+  }
+  explicit Machine(const BroadcastShape& topic) : segments(directory.open()) {
+    const Status made = create_broadcast(segments, kLink, topic);
     REQUIRE_MESSAGE(made.ok(), made.error().doing);
   }
   // The process that carries the wire begins, perhaps as a successor.
