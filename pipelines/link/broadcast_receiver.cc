@@ -286,6 +286,13 @@ void BroadcastReceiver::release(const BroadcastMessage& message) noexcept {
   ring_for_credit();
 }
 
+bool BroadcastReceiver::go_to(std::uint64_t position) noexcept {
+  if (is_corrupt_ || !ring_->is_member() || !ring_->go_to(position)) return false;
+  untold_lost_ = 0;
+  ring_for_credit();
+  return true;
+}
+
 void BroadcastReceiver::ring_for_credit() noexcept {
   if (ring_->credit_given() == rung_credit_) return;
   rung_credit_ = ring_->credit_given();

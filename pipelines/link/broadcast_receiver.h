@@ -30,6 +30,7 @@
 // One thread at a time.  Nothing is allocated after attach().
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -80,6 +81,16 @@ class BroadcastReceiver {
   [[nodiscard]] Transfer try_receive(BroadcastMessage& message) noexcept;
   // Finishes the message and all before it.
   void release(const BroadcastMessage& message) noexcept;
+
+  // Goes on at `position`, back or forward, finishing all before it: nothing of that counts as
+  // lost, and what is not there any more is, by the next try_receive().  False if nobody has come
+  // so far.
+  [[nodiscard]] bool go_to(std::uint64_t position) noexcept;
+  // First position still wanted, as the writer says; 0 before its first abort.
+  [[nodiscard]] std::uint64_t abort_before() const noexcept { return ring_->abort_before(); }
+  // Of a guarded link: which of the streams that began there is read; 0 of a named one, whose
+  // positions never begin anew.
+  [[nodiscard]] std::uint32_t stream() const noexcept { return guard_ ? std::max(stream_, 1U) : 0; }
 
   // Gives the membership up: the writer waits for us no longer.  Done by itself when the end goes,
   // but not when its process dies.

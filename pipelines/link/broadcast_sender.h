@@ -55,6 +55,15 @@ class BroadcastSender {
   // only; never kCorruptPeer.  Requires: message.size() <= max_message_bytes().
   // Memory ordering: what happened before is visible to readers that take the message.
   [[nodiscard]] Transfer try_send(std::span<const std::byte> message) noexcept;
+  // Looks for room: after kDone the next try_send() finds it.  Otherwise kBlocked, as that.
+  [[nodiscard]] Transfer try_make_room() noexcept;
+  // How many messages find room now, as the readers' pages say; a hint, and only under block less
+  // than all.
+  [[nodiscard]] std::uint64_t room() const noexcept;
+  // What lies before `position` will never come, because we were never given it: every reader that
+  // has joined counts it as lost.  One store; waits for nobody.  Requires: position() <= position <
+  // 2^62.
+  void pass_over_to(std::uint64_t position) noexcept;
   // Whether try_send() would not answer kBlocked.  Changes nothing.
   [[nodiscard]] bool has_space() const noexcept { return ring_->has_space(); }
   // What to sleep on until a reader gives space back; valid until the next call.

@@ -252,7 +252,7 @@ std::optional<Open> decode_open(std::span<const std::byte> payload) noexcept {
   const bool is_long = payload.size() == kLongOpenBytes;
   const auto kind = std::to_integer<std::uint8_t>(payload[16]);
   const auto order = std::to_integer<std::uint8_t>(payload[17]);
-  if (kind < 1 || kind > static_cast<std::uint8_t>(WireKind::kPooled)) return std::nullopt;
+  if (kind < 1 || kind > static_cast<std::uint8_t>(WireKind::kTopic)) return std::nullopt;
   if (order > static_cast<std::uint8_t>(ByteOrder::kBig)) return std::nullopt;
   if (!are_zeros(payload.subspan(18, 2))) return std::nullopt;
   Open open;

@@ -52,6 +52,7 @@ inline constexpr std::uint32_t kDataChecks = 1;   // kData frames carry a CRC, t
 inline constexpr std::uint32_t kTellsDrops = 2;   // a receiver says kDropped
 inline constexpr std::uint32_t kLongOpens = 4;    // kOpen may be the long one: values, pools
 inline constexpr std::uint32_t kNamesWriter = 8;  // a sender says kWriter
+inline constexpr std::uint32_t kTopics = 16;      // kOpen may be a topic's
 // kHello and kOpen may name a lane of the sender's set, and kWriter is the long one.
 inline constexpr std::uint32_t kKnowsLanes = 32;
 inline constexpr std::uint32_t kLanesMax = 32;  // of a set
@@ -120,6 +121,7 @@ enum class WireKind : std::uint8_t {
   kStream = 3,
   kValues = 4,  // this and what follows: in a long kOpen
   kPooled = 5,  // slots, each of which may come with a buffer
+  kTopic = 6,   // a broadcast link's messages: what is not there any more is passed over
 };
 enum class ByteOrder : std::uint8_t { kNeutral = 0, kLittle = 1, kBig = 2 };
 
@@ -132,6 +134,10 @@ struct WireForm {
   std::uint64_t buffer_bytes = 0;              // kPooled
 
   [[nodiscard]] bool is_long() const noexcept { return kind >= WireKind::kValues; }
+  // Features without which the other side does not know it.
+  [[nodiscard]] std::uint32_t needs() const noexcept {
+    return (is_long() ? kLongOpens : 0) | (kind == WireKind::kTopic ? kTopics : 0);
+  }
   friend bool operator==(const WireForm&, const WireForm&) = default;
 };
 

@@ -87,6 +87,9 @@ class LinkSource {
   [[nodiscard]] virtual std::uint64_t settle_doomed(std::uint64_t aborted,
                                                     std::uint64_t arrived) noexcept = 0;
 
+  // Of a ring that may begin anew as the same link: which of them it is.
+  [[nodiscard]] virtual std::uint32_t stream() const noexcept { return 0; }
+
   // Who writes the link, of the messages that come next; asks the kernel where that has changed.
   [[nodiscard]] virtual WriterName writer() noexcept { return {}; }
 

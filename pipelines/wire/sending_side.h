@@ -37,6 +37,9 @@ class SendingSide {
 
   // Everything was sent, and the writer has closed.
   [[nodiscard]] bool is_at_end() const noexcept { return !piece_ && source_.is_at_end(); }
+  // Of what comes no more nothing is left to be told; answers where it ended.
+  // Requires: is_at_end(), is_all_acknowledged().
+  std::uint64_t finish() noexcept { return sent_ = source_.cursor(); }
   // First position that was not sent in whole.
   [[nodiscard]] std::uint64_t sent() const noexcept { return sent_; }
   // Nothing in the ring waits to be acknowledged.

@@ -142,11 +142,12 @@ void Session::on_frame() noexcept {
 // its number is the same side again; anybody else has to wait.
 bool Session::take_port(WirePort& port, const SessionId& theirs) noexcept {
   if (port.user() != nullptr) {
-    if (theirs.is_none() || theirs != port.session_id()) return false;
+    if (!port.is_called_by(theirs)) return false;
     port.user()->cut(SessionEnd::kDisplaced);
   }
   port_ = &port;
   port.use(this);
+  port.called_by(theirs);
   return true;
 }
 
@@ -160,6 +161,7 @@ std::uint64_t Session::tick(std::uint64_t now_ns) noexcept {
     }
     return until_ns;
   }
+  if (receiving_) port_->sink().tend();
   // Blocked, we do not listen: what is not heard then says nothing of the other side.
   if (is_blocked_) heard_ns_ = now_ns;
   if (now_ns - heard_ns_ >= options_.silence_ns) {

@@ -120,7 +120,7 @@ class Session {
   [[nodiscard]] LinkSide side() const noexcept { return port_->side(); }
   [[nodiscard]] std::uint32_t offered() const noexcept {
     return (options_.checks_data ? kDataChecks : 0) | kTellsDrops | kLongOpens | kNamesWriter |
-           kKnowsLanes;
+           kTopics | kKnowsLanes;
   }
   void agree(std::uint32_t features) noexcept;
   [[nodiscard]] bool may_open() const noexcept;

@@ -28,9 +28,9 @@ void Session::agree(std::uint32_t features) noexcept {
   welcome_due_ = book_ != nullptr;
   state_ = State::kOpening;
   if (!sending_) return;
-  const std::uint32_t needed = (port_->source().form().is_long() ? kLongOpens : 0) |
-                               (port_->source().lane_count() != 0 ? kKnowsLanes : 0);
-  if ((needed & ~features) != 0) return refuse(ErrorReason::kTooOld);
+  const std::uint32_t needs =
+      port_->source().form().needs() | (port_->source().lane_count() != 0 ? kKnowsLanes : 0);
+  if ((needs & ~features) != 0) return refuse(ErrorReason::kTooOld);
   using Naming = SendingSide::Naming;
   const bool names = (features & kNamesWriter) != 0;
   const Naming naming = (features & kKnowsLanes) != 0 ? Naming::kLong : Naming::kShort;

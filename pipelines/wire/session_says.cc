@@ -39,7 +39,7 @@ bool Session::has_output() const noexcept {
 
 void Session::put_hello(FrameWriter& out) noexcept {
   std::array<std::byte, kControlBytesMax> payload;
-  const Hello hello{side(), offered(), port_->session_id(), port_->wire_name(),
+  const Hello hello{side(), offered(), port_->calling_id(), port_->wire_name(),
                     port_->asked_lane()};
   out.put(header_of(FrameType::kHello), std::span(payload).first(encode(hello, payload)));
   hello_due_ = false;
@@ -126,9 +126,10 @@ void Session::put_running(FrameWriter& out) noexcept {
   const bool is_sound = sending_->put_frames(out, checks_data_);
   port_->source_session().doomed(port_->source().take_doomed());
   if (!is_sound) return refuse(ErrorReason::kLink);
+  if (!is_bye_due()) return;
   const bool is_lane = port_->source().lane_count() != 0;
   const std::uint8_t how = is_lane ? kEndOfStream | kOthersFollow : kEndOfStream;
-  if (put_if(is_bye_due(), header_of(FrameType::kBye, sending_->sent(), how))) {
+  if (put_if(true, header_of(FrameType::kBye, sending_->finish(), how))) {
     state_ = State::kLeaving;
   }
 }

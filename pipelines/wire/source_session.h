@@ -29,7 +29,15 @@ class SourceSession {
                                     std::uint64_t ring_created_ns,
                                     std::optional<std::uint32_t> lane = std::nullopt) noexcept;
 
-  [[nodiscard]] SessionId id() const noexcept { return {a_.get(), b_.get()}; }
+  // Of a topic, which needs nothing kept: the ring tells who it is, and no subscriber is waited
+  // for.
+  [[nodiscard]] static SourceSession of_topic(const SessionId& id) noexcept {
+    return SourceSession(id);
+  }
+
+  [[nodiscard]] SessionId id() const noexcept {
+    return board_ ? SessionId{a_.get(), b_.get()} : topic_;
+  }
   // A receiver has taken it up before: it may have published some of it.
   [[nodiscard]] bool is_welcomed() const noexcept { return welcomed_.get() != 0; }
   void welcomed() noexcept { welcomed_.set(1); }
@@ -65,9 +73,11 @@ class SourceSession {
 
  private:
   explicit SourceSession(Board board) noexcept;
+  explicit SourceSession(const SessionId& topic) noexcept : topic_(topic) {}
   Status begin_anew(std::uint64_t ring_created_ns) noexcept;
 
-  Board board_;
+  SessionId topic_;
+  std::optional<Board> board_;  // without one its numbers are of nothing
   Board::Number ring_created_;
   Board::Number a_;
   Board::Number b_;

@@ -51,14 +51,14 @@ Status SourceSession::begin_anew(std::uint64_t ring_created_ns) noexcept {
 
 SourceSession::SourceSession(Board board) noexcept
     : board_(std::move(board)),
-      ring_created_(board_.number(".ring_created_ns", BoardKind::kGauge)),
-      a_(board_.number(".session_a", BoardKind::kGauge)),
-      b_(board_.number(".session_b", BoardKind::kGauge)),
-      welcomed_(board_.number(".welcomed", BoardKind::kGauge)),
-      there_messages_(board_.number("dropped_there_messages", BoardKind::kCounter)),
-      there_bytes_(board_.number("dropped_there_bytes", BoardKind::kCounter)),
-      there_obeyed_(board_.number("obeyed_there_position", BoardKind::kGauge)),
-      on_way_(board_.number("dropped_on_way_messages", BoardKind::kGauge)),
-      turn_(board_.number(".turn", BoardKind::kGauge)) {}
+      ring_created_(board_->number(".ring_created_ns", BoardKind::kGauge)),
+      a_(board_->number(".session_a", BoardKind::kGauge)),
+      b_(board_->number(".session_b", BoardKind::kGauge)),
+      welcomed_(board_->number(".welcomed", BoardKind::kGauge)),
+      there_messages_(board_->number("dropped_there_messages", BoardKind::kCounter)),
+      there_bytes_(board_->number("dropped_there_bytes", BoardKind::kCounter)),
+      there_obeyed_(board_->number("obeyed_there_position", BoardKind::kGauge)),
+      on_way_(board_->number("dropped_on_way_messages", BoardKind::kGauge)),
+      turn_(board_->number(".turn", BoardKind::kGauge)) {}
 
 }  // namespace slipring::wire

@@ -1,4 +1,7 @@
 // The links that a loop carries to servers.
+#include <errno.h>
+#include <sys/random.h>
+
 #include <algorithm>
 
 #include "pipelines/link/link_observer.h"
@@ -22,6 +25,15 @@ bool is_fatal(ErrorReason reason) noexcept {
   }
 }
 
+bool draw_subscriber(std::uint64_t& subscriber) noexcept {
+  ssize_t got = 0;
+  do {
+    got = getrandom(&subscriber, sizeof subscriber, 0);
+  } while (got < 0 && errno == EINTR);
+  subscriber |= 1;  // not none
+  return got == sizeof subscriber;
+}
+
 }  // namespace
 
 Status WireLoop::dial(const WireAddress& address, std::string_view link, std::string_view wire_name,
@@ -37,6 +49,9 @@ Status WireLoop::dial(const WireAddress& address, std::string_view link, std::st
     std::optional<TlsContext> tls = TlsContext::open(TlsSide::kClient, address.tls, tls_fault_);
     if (!tls) return Error{ErrorCode::kInvalidArgument, 0, "read the certificates"};
     dial.tls = std::make_shared<const TlsContext>(std::move(*tls));
+  }
+  if (!draw_subscriber(dial.options.subscriber)) {
+    return Error{ErrorCode::kSystem, errno, "get random bits"};
   }
   Result<LinkObserver> found = LinkObserver::attach(directory_, link);
   const bool is_set = found && is_lane_set(found->shape());

@@ -2,8 +2,9 @@
 // client of any number of servers, or both.
 //
 // Protocol.  An *offer* is a link that clients may ask for; its local end is taken when the first
-// one does, and laid down when its stream has ended.  Of a lane set every client gets a lane; of
-// one that is sent, the lane that it asks for.  A *dial* is a link that this side carries to a
+// one does, and laid down when its stream has ended.  Of a lane set every client gets a lane, of
+// one that is sent the lane that it asks for; and to a topic every client subscribes by itself.  A
+// *dial* is a link that this side carries to a
 // server; its local end is held from the beginning, and a connection that breaks is made anew,
 // later each time.  One epoll set holds all sockets; the rings' doorbells and that set are slept on
 // together.
@@ -111,7 +112,7 @@ class WireLoop : private PortBook {
     std::unique_ptr<WirePort> port;
     bool is_over = false;
     WirePortOptions options;
-    bool is_seat = false;  // one of a lane set's, each for a sender of its own
+    bool is_seat = false;  // one of several, each for a client of its own
     bool is_lane = false;  // of a set that is sent; the port stays
   };
   struct Dial {
@@ -141,7 +142,9 @@ class WireLoop : private PortBook {
            Descriptor epoll) noexcept;
   [[nodiscard]] WirePort* find(const Hello& hello, ErrorReason& why) noexcept override;
   void make_seats(std::string_view wire_name, LinkSide side);
+  [[nodiscard]] std::size_t count_seats(const Offer& offer) const noexcept;
   [[nodiscard]] Offer* seat_for(std::string_view wire_name, const SessionId& session) noexcept;
+  [[nodiscard]] Offer* place_for(std::string_view wire_name, const SessionId& session) noexcept;
   [[nodiscard]] bool has_served(std::string_view wire_name) const noexcept;
   [[nodiscard]] WirePort* open(Offer& offer, ErrorReason& why) noexcept;
 

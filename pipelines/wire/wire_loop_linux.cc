@@ -125,6 +125,7 @@ void WireLoop::sleep(const std::atomic<bool>& stop) noexcept {
     if (port == nullptr || port->user() != &client.connection->session()) continue;
     carried.push_back(client.connection.get());
     if (points.size() < kWaitPointCountMax) points.push_back(port->wait_point());
+    news.insert(news.end(), port->further_points().begin(), port->further_points().end());
     if (const std::optional<WaitPoint> point = port->news_point()) news.push_back(*point);
   }
   for (Dial& dial : dials_) {

@@ -3,10 +3,17 @@
 #include <string>
 #include <utility>
 
+#include "pipelines/link/broadcast_observer.h"
 #include "pipelines/link/link_observer.h"
 #include "pipelines/wire/wire_loop.h"
 
 namespace slipring::wire {
+namespace {
+
+// Of a topic that bounds its readers by nothing.
+constexpr std::size_t kGuardedSeats = 64;
+
+}  // namespace
 
 void WireLoop::offer(std::string_view link, std::string_view wire_name, LinkSide side) {
   offers_.push_back({std::string(link), std::string(wire_name), side, nullptr, false, {}});
@@ -32,7 +39,8 @@ WirePort* WireLoop::find(const Hello& hello, ErrorReason& why) noexcept {
     if (offer.is_lane || make_lane_offers(offer, why)) return lane_for(hello, why);
     if (why == ErrorReason::kBusyLink) return nullptr;
     if (!offer.is_seat) return offer.port ? offer.port.get() : open(offer, why);
-    Offer* const seat = seat_for(wire_name, hello.session);
+    Offer* const seat = side == LinkSide::kSender ? place_for(wire_name, hello.session)
+                                                  : seat_for(wire_name, hello.session);
     why = ErrorReason::kBusyLink;
     if (seat == nullptr) return nullptr;
     return seat->port ? seat->port.get() : open(*seat, why);
@@ -40,23 +48,47 @@ WirePort* WireLoop::find(const Hello& hello, ErrorReason& why) noexcept {
   return nullptr;
 }
 
-// A lane set has a seat a lane.  Found out when somebody asks: the link may not be there before.
+// How many clients may have the link at once, each a seat; 1: it has none.
+std::size_t WireLoop::count_seats(const Offer& offer) const noexcept {
+  if (offer.side == LinkSide::kSender) {
+    Result<LinkReport> topic = look_at_broadcast(directory_, offer.link);
+    if (!topic) return 1;
+    return topic->is_guarded ? kGuardedSeats : topic->places.size();
+  }
+  if (offer.port) return 1;
+  Result<LinkObserver> link = LinkObserver::attach(directory_, offer.link);
+  return link && is_lane_set(link->shape()) ? link->lane_count() : 1;
+}
+
+// Found out when somebody asks: the link may not be there before.
 void WireLoop::make_seats(std::string_view wire_name, LinkSide side) {
-  if (side != LinkSide::kReceiver) return;  // wire_lanes.cc
   for (std::size_t i = 0; i < offers_.size(); ++i) {
     if (offers_[i].wire_name != wire_name || offers_[i].side != side) continue;
-    if (offers_[i].is_seat || offers_[i].port) return;
-    Result<LinkObserver> link = LinkObserver::attach(directory_, offers_[i].link);
-    if (!link || !is_lane_set(link->shape())) return;
-    offers_[i].is_seat = true;
-    for (std::uint32_t lane = 1; lane < link->lane_count(); ++lane) {
+    if (offers_[i].is_seat || (offers_[i].port && !offers_[i].port->is_topic())) return;
+    const std::size_t count = count_seats(offers_[i]);
+    offers_[i].is_seat = count > 1;
+    for (std::uint32_t number = 1; number < count; ++number) {
       const Offer& first = offers_[i];
       Offer seat{first.link, first.wire_name, first.side, nullptr, false, first.options, true};
-      seat.options.seat = lane;
+      seat.options.seat = number;
       offers_.push_back(std::move(seat));
     }
     return;
   }
+}
+
+// Of a topic: the one of the same client's last connection, or any that nobody has.
+WireLoop::Offer* WireLoop::place_for(std::string_view wire_name,
+                                     const SessionId& session) noexcept {
+  Offer* free = nullptr;
+  for (Offer& offer : offers_) {
+    if (!offer.is_seat || offer.wire_name != wire_name || offer.side != LinkSide::kSender) continue;
+    const bool is_used = offer.port && offer.port->user() != nullptr;
+    if (is_used && offer.port->is_called_by(session)) return &offer;
+    // One that has a subscription already, from before anybody called, first.
+    if (!is_used && (free == nullptr || (offer.port && !free->port))) free = &offer;
+  }
+  return free;
 }
 
 // The one that the session has, or had; a blank one; any that nobody has; and one whose sender is
@@ -66,7 +98,9 @@ WireLoop::Offer* WireLoop::seat_for(std::string_view wire_name, const SessionId&
   Offer* free = nullptr;
   Offer* away = nullptr;
   for (Offer& offer : offers_) {
-    if (!offer.is_seat || offer.wire_name != wire_name) continue;
+    if (!offer.is_seat || offer.wire_name != wire_name || offer.side != LinkSide::kReceiver) {
+      continue;
+    }
     if (offer.port) {
       if (!session.is_none() && offer.port->session_id() == session) return &offer;
       const LinkSink& sink = offer.port->sink();
@@ -134,7 +168,10 @@ void WireLoop::end_offer(const Client& client) noexcept {
     offer.is_over = offer.is_over || is_over;
     if (offer.is_lane) offer.is_over = outcome == SessionEnd::kNobodyReads;
     // Its end is laid down for whoever comes next, here or there.
-    if (!offer.is_lane && (is_over || outcome == SessionEnd::kLinkFailed)) offer.port.reset();
+    // Who subscribes again begins where it had come to, whoever had its place meanwhile.
+    const bool is_subscription = offer.port->is_topic() && offer.side == LinkSide::kSender;
+    const bool is_laid_down = is_over || is_subscription || outcome == SessionEnd::kLinkFailed;
+    if (is_laid_down && !offer.is_lane) offer.port.reset();
   }
 }
 

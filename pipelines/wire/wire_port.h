@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -32,6 +33,8 @@ struct WirePortOptions {
   std::uint32_t seat = 0;
   // And of a set over there, from which lane: 1 for the first; 0: from whichever is given.
   std::uint32_t asked_lane = 0;
+  // Of a topic: who calls, drawn by whoever dials.  0: we are called.
+  std::uint64_t subscriber = 0;
 };
 
 // Addresses stay: sessions keep them.
@@ -65,6 +68,13 @@ class WirePort {
     if (source_session_) return source_session_->id();
     return opened_.is_none() ? ledger_->session() : opened_;
   }
+  // Under which we call.
+  [[nodiscard]] SessionId calling_id() const noexcept;
+  // Who calls under that is whom the port's last session was with.
+  [[nodiscard]] bool is_called_by(const SessionId& theirs) const noexcept;
+  void called_by(const SessionId& theirs) noexcept;
+  // One subscriber of many, or the receiver of a topic.
+  [[nodiscard]] bool is_topic() const noexcept { return is_topic_; }
   // Of kReceiver: a session has been opened, and may not have published yet.
   void opened(const Open& open) noexcept {
     opened_ = open.session;
@@ -83,6 +93,9 @@ class WirePort {
   [[nodiscard]] bool is_lane_sent() const noexcept { return source_ && source_->lane_count() != 0; }
   [[nodiscard]] WaitPoint wait_point() noexcept {
     return source_ ? source_->wait_point() : sink_->wait_point();
+  }
+  [[nodiscard]] std::span<const WaitPoint> further_points() noexcept {
+    return sink_ ? sink_->further_points() : std::span<const WaitPoint>();
   }
   // As of the link's end: LinkSource, LinkSink.
   [[nodiscard]] std::optional<WaitPoint> news_point() noexcept {
@@ -117,6 +130,8 @@ class WirePort {
   std::unique_ptr<LinkSink> sink_;
   std::optional<ArrivalLedger> ledger_;
   SessionId opened_;
+  bool is_topic_ = false;
+  std::uint64_t subscriber_ = 0;
   std::uint32_t lanes_there_ = 0;
   std::uint32_t asked_lane_ = 0;
   std::uint32_t lane_ = 0;

@@ -13,6 +13,7 @@
 
 #include <doctest/doctest.h>
 
+#include "pipelines/link/broadcast_layout.h"
 #include "pipelines/link/link_observer.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
@@ -39,9 +40,14 @@ struct Machine {
     const Status made = create_link(segments, kLink, shape);
     REQUIRE_MESSAGE(made.ok(), made.error().doing);
   }
+  explicit Machine(const BroadcastShape& topic) : segments(directory.open()) {
+    const Status made = create_broadcast(segments, kLink, topic);
+    REQUIRE_MESSAGE(made.ok(), made.error().doing);
+  }
   // The process that carries the wire begins, perhaps as a successor.
   void start(LinkSide side) {
-    const bool is_set = is_lane_set(must(LinkObserver::attach(segments, kLink)).shape());
+    const Result<LinkObserver> found = LinkObserver::attach(segments, kLink);
+    const bool is_set = found.ok() && is_lane_set(found.value().shape());
     if (is_set && side == LinkSide::kSender) return start_lanes();
     port = std::make_unique<WirePort>();
     const Status opened = port->open(segments, kLink, kLink, side);
