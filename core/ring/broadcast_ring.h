@@ -74,7 +74,7 @@
 namespace slipring {
 
 // The writing end of a ring whose slots hold one T each.  As BroadcastWriter, which stays reachable
-// for all that is not about messages.
+// for all that is not about messages.  One thread at a time.
 template <typename T, typename Atomics = StdAtomics>
 requires std::is_trivially_copyable_v<T>
 class TypedBroadcastWriter {
@@ -94,7 +94,7 @@ class TypedBroadcastWriter {
   BasicBroadcastWriter<Atomics> ring_;
 };
 
-// The reading end of such a ring.
+// The reading end of such a ring.  One thread at a time.
 template <typename T, typename Atomics = StdAtomics>
 requires std::is_trivially_copyable_v<T>
 class TypedBroadcastReader {

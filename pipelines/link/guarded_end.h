@@ -158,11 +158,13 @@ class GuardedView {
   // Errors: as GuardedEnd::take_role().
   static Result<std::unique_ptr<GuardedView>> attach(const SegmentDirectory& directory,
                                                      std::string_view name) noexcept;
-  // Of all lanes, by one connection; of a link of one writer, or a board, one view.
+  // Of all lanes, by one connection; of a link of one writer, or a board, one view.  Errors: as
+  // attach().
   static Result<std::vector<std::unique_ptr<GuardedView>>> attach_lanes(
       const SegmentDirectory& directory, std::string_view name,
       ViewDepth depth = ViewDepth::kPages) noexcept;
   // From the broker's own hands: the page and the roles' memory, whose descriptors are borrowed.
+  // Errors: as Mapping::map().
   static Result<std::unique_ptr<GuardedView>> make(const GuardGrant& grant,
                                                    std::span<const int> descriptors,
                                                    ViewDepth depth = ViewDepth::kPages) noexcept;

@@ -75,6 +75,8 @@ struct LinkReport {
 // Adds what another end of the same role counts, and whether it is there.
 void add_end(const EndReport& end, EndReport& all) noexcept;
 
+// Looks on, and takes no role: any number of them, and nobody notices.  One thread; what it reads
+// of different words need not be of one moment.
 class LinkObserver {
  public:
   // Errors: kNotFound, kPermission, kVersion, kCorruptPeer, kSystem.

@@ -76,7 +76,8 @@ Result<bool> remove_if_idle(const SegmentDirectory& directory, std::string_view 
 Result<bool> remove_if_untouched(const SegmentDirectory& directory, std::string_view name,
                                  std::uint64_t inode) noexcept;
 
-// Who holds the other end's role of a named link now, by its certificate.
+// Who holds the other end's role of a named link now, by its certificate.  Asks the kernel.
+// Errors: as LockFile::probe().
 Result<Probe> probe_peer(const LinkHold& hold) noexcept;
 
 // Sleeps until nobody holds the role any more, its holder having died or laid it down: for a

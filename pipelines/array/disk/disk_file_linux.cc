@@ -19,7 +19,6 @@ Error failed(int number, const char* doing) noexcept {
   const ErrorCode code = number == ENOENT                       ? ErrorCode::kNotFound
                          : number == EACCES || number == EPERM  ? ErrorCode::kPermission
                          : number == ENOSPC || number == EFBIG  ? ErrorCode::kNoSpace
-                         : number == EBUSY                      ? ErrorCode::kBusy
                          : number == EINVAL || number == EISDIR ? ErrorCode::kInvalidArgument
                                                                 : ErrorCode::kSystem;
   return {code, number, doing};
@@ -62,6 +61,9 @@ Result<DiskFile> DiskFile::open(const std::string& path, const DiskFileOptions& 
     Result<Descriptor> made = create(path, options.create_bytes, flags);
     if (!made) return made.error();
     disk.file = std::move(made).value();
+  }
+  if (!disk.file.is_open() && errno == EBUSY) {
+    return failed(EBUSY, "open a disk: it is mounted, or somebody else has it");
   }
   if (!disk.file.is_open()) return failed(errno, "open a disk");
   return adopt(std::move(disk.file));

@@ -45,7 +45,8 @@ class DiskInUse {
   void use_no_more() noexcept;
   // Whether it is still what was opened; false, said and used no more, when it is not.
   [[nodiscard]] bool is_whole();
-  // Takes what is at this path in its place.  Requires: nothing is under way.
+  // Takes what is at this path in its place; it may be the same block device, which nobody else can
+  // have as long as we do.  Requires: nothing is under way.
   void replace(const std::string& path);
   // Before the process ends; false, and said, when what was written may not be there.
   [[nodiscard]] bool close();
@@ -53,6 +54,8 @@ class DiskInUse {
  private:
   [[nodiscard]] bool take_kept();
   void open();
+  // Ours and the runner's; the runner's goes in its own time.
+  void let_go();
   void make_engine();
   void give_up(const std::string& why);
 
@@ -66,6 +69,7 @@ class DiskInUse {
   DiskFile file_;
   std::unique_ptr<DiskEngine> engine_;
   bool is_failed_ = false;
+  bool has_let_go_ = false;
 };
 
 }  // namespace slipring::array

@@ -18,7 +18,7 @@ namespace slipring::array {
 namespace {
 
 constexpr int kEndingLookMs = 1;
-constexpr std::uint64_t kIdleLookNs = 1'000'000'000;
+constexpr std::uint64_t kLookNs = 1'000'000'000;
 
 }  // namespace
 
@@ -74,6 +74,7 @@ int DiskStage::run() {
   disk_.begin();
   for (;;) {
     take_commands();
+    look_now_and_then();
     if (!take_requests()) return 1;
     const bool is_waiting = is_last_waiting_ && pending_.size() == 1;
     if (DiskEngine* engine = disk_.engine(); engine != nullptr) {
@@ -88,13 +89,19 @@ int DiskStage::run() {
     // Whoever writes goes first: a stop ends this stage when its requests have ended.
     if (requests_.is_finished()) return disk_.close() ? stage_.finish() : 1;
     if (stage_.stop_requested()) poll(nullptr, 0, kEndingLookMs);
-    const WaitOutcome outcome = stage_.wait(
+    stage_.wait(
         [this] {
           return requests_.has_message() || requests_.is_finished() || stage_.has_command();
         },
-        deadline_after(kIdleLookNs));
-    if (outcome == WaitOutcome::kDeadline) static_cast<void>(disk_.is_whole());
+        next_look_ns_);
   }
+}
+
+// By the clock: reads come so often that a sleep may never be long.
+void DiskStage::look_now_and_then() {
+  if (monotonic_ns() < next_look_ns_) return;
+  next_look_ns_ = deadline_after(kLookNs);
+  static_cast<void>(disk_.is_whole());
 }
 
 void DiskStage::take_commands() {

@@ -6,6 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
 #include <string>
 
 #include "pipelines/array/raid/disk_format.h"
@@ -15,6 +18,37 @@
 #include "tests/pipelines/array/appliance/load_checks.h"
 
 namespace slipring::array::test {
+namespace {
+
+// Over a new file of 20 MiB; without a path where there are none.
+class LoopDevice {
+ public:
+  explicit LoopDevice(const std::string& file) {
+    const Descriptor made(open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    if (!made.is_open() || ftruncate(made.get(), 20 << 20) != 0) return;
+    FILE* said =
+        popen(("PATH=$PATH:/usr/sbin:/sbin losetup --find --show " + file + " 2>&1").c_str(), "r");
+    if (said == nullptr) return;
+    std::array<char, 256> line{};
+    const bool has_line = fgets(line.data(), line.size(), said) != nullptr;
+    if (pclose(said) != 0 || !has_line) return;
+    path_ = line.data();
+    path_.resize(path_.find_last_not_of('\n') + 1);
+  }
+  LoopDevice(const LoopDevice&) = delete;
+  LoopDevice& operator=(const LoopDevice&) = delete;
+  ~LoopDevice() {
+    if (!path_.empty())
+      static_cast<void>(
+          std::system(("PATH=$PATH:/usr/sbin:/sbin losetup --detach " + path_).c_str()));
+  }
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+}  // namespace
 TEST_CASE("array: a disk fails, another takes its place and is rebuilt, and the next one fails") {
   ArrayRun run;
   ArrayRunOptions options;
@@ -100,6 +134,34 @@ TEST_CASE("array: a disk that never answers is given up by a word, and comes bac
   replace(run, 1, run.path("new1.img"));
   CHECK(run.number("raid", "lost_blocks") == 0);
   CHECK(run.number("raid", "mended_blocks") == 0);
+  expect_good_end(run, options);
+}
+
+TEST_CASE("array: a block device that failed is taken again, and another that is in use is not") {
+  ArrayRun run;
+  const ArrayRunOptions options;
+  const LoopDevice device(run.path("backing"));
+  if (device.path().empty()) {
+    MESSAGE("not possible on this machine: losetup makes no loop device");
+    return;
+  }
+  REQUIRE(symlink(device.path().c_str(), run.path("disk1.img").c_str()) == 0);
+  REQUIRE_MESSAGE(run.start(options), run.problem());
+  REQUIRE(goes_on(run));
+  CHECK_FALSE(Descriptor(open(device.path().c_str(), O_RDWR | O_EXCL | O_CLOEXEC)).is_open());
+  replace(run, 1, device.path());
+  // By its own process's successor, too.
+  REQUIRE(run.kill_stage("disk1"));
+  REQUIRE(goes_on(run));
+  replace(run, 1, device.path());
+  REQUIRE(run.tell("disk2", "fail"));
+  REQUIRE(run.tell("disk2", "replace " + device.path()));
+  REQUIRE(run.wait_until("raid", "disk2_state", 0));
+  REQUIRE(goes_on(run));
+  CHECK(run.number("disk2", "is_usable") == 0);
+  replace(run, 2, run.path("new2.img"));
+  CHECK_MESSAGE(run.log().find("it is mounted, or somebody else has it") != std::string::npos,
+                run.log());
   expect_good_end(run, options);
 }
 
