@@ -7,9 +7,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
+#include <list>
 #include <map>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -192,6 +196,77 @@ TEST_CASE("topic: what a lane lost before its subscriber found it is counted, an
   CHECK(late.try_receive(message) == Transfer::kDone);
   CHECK(word_in(message).number == 3 * kSlots);
   CHECK(late.lost_count() == 0);
+}
+
+// Of a process that publishes as fast as it can, until it is killed.
+auto flood(const SegmentDirectory& directory, std::uint32_t publisher) {
+  return [&directory, publisher](Line line) {
+    Result<BroadcastSender> sender = attach_publisher(directory, kTopic);
+    line.say(sender ? 'y' : 'n');
+    for (Word word{publisher, 1}; sender; ++word.number) {
+      static_cast<void>(sender->try_send(std::as_bytes(std::span(&word, 1))));
+    }
+    return 1;
+  };
+}
+
+// What one subscriber may find, whoever dies: each lane's positions without a gap that is not told,
+// each publisher's messages in order, and all of them of one process.
+class Ledger {
+ public:
+  void enter(const TopicMessage& message, const std::map<std::uint32_t, pid_t>& processes) {
+    const Word word = word_in(message);
+    const std::uint64_t expected = next_position_[message.lane] + message.message.lost;
+    wrong_count += message.message.position != expected;
+    next_position_[message.lane] = message.message.position + 1;
+    lost_count += message.message.lost;
+    wrong_count += word.number <= last_[word.publisher];
+    last_[word.publisher] = word.number;
+    wrong_count += message.sender.process_id != processes.at(word.publisher);
+    ++message_count;
+  }
+
+  std::uint64_t message_count = 0;
+  std::uint64_t lost_count = 0;
+  std::uint64_t wrong_count = 0;
+
+ private:
+  std::map<std::uint32_t, std::uint64_t> next_position_;
+  std::map<std::uint32_t, std::uint32_t> last_;
+};
+
+TEST_CASE("topic: publishers killed at random; nothing is repeated or mixed, every loss is told") {
+  const Directory folder;
+  const SegmentDirectory directory = open_topic(folder);
+  TopicReader reader = must(TopicReader::attach(directory, kTopic));
+  std::mt19937_64 random(3);
+  std::map<std::uint32_t, pid_t> processes;
+  std::list<OtherProcess> living;
+  Ledger ledger;
+  TopicMessage message;
+  std::uint32_t started_count = 0;
+  for (int round = 0; round < 60; ++round) {
+    while (living.size() < 3) {
+      living.emplace_back(flood(directory, started_count));
+      REQUIRE(living.back().line().hear() == 'y');
+      processes[started_count++] = living.back().pid();
+    }
+    static_cast<void>(must(reader.look_for_lanes()));
+    for (std::uint64_t left = 50 + random() % 500; left != 0;) {
+      if (reader.try_receive(message) != Transfer::kDone) continue;
+      ledger.enter(message, processes);
+      --left;
+    }
+    living.erase(std::next(living.begin(), static_cast<std::ptrdiff_t>(random() % 3)));
+  }
+  living.clear();
+  static_cast<void>(must(reader.look_for_lanes()));
+  while (reader.try_receive(message) == Transfer::kDone) ledger.enter(message, processes);
+  MESSAGE(started_count << " publishers killed, " << ledger.message_count << " messages, "
+                        << ledger.lost_count << " lost and told");
+  CHECK(ledger.wrong_count == 0);
+  CHECK(ledger.lost_count == reader.lost_count());
+  CHECK(reader.lane_count() == 3);
 }
 
 TEST_CASE("topic: sixteen publish, the next is refused, and gets the place of one that has gone") {
