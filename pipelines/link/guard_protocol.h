@@ -134,8 +134,8 @@ struct GuardSeat {
   std::atomic<std::uint32_t> process_id;        // of the last holder
   std::atomic<std::uint32_t> user;
   std::atomic<std::uint32_t> group;
-  std::atomic<std::uint32_t> protection;  // a ProtectionLevel, of the role's memory
-  std::atomic<std::uint32_t> must_ring;   // a broadcast link's writer: with every message
+  std::atomic<std::uint32_t> protection;          // a ProtectionLevel, of the role's memory
+  std::atomic<std::uint32_t> must_ring;           // a broadcast link's writer: with every message
   LaneAttachment attachments[kGuardAttachments];  // a lane's writer, by generation: the last
 };
 static_assert(offsetof(GuardSeat, attachments) == 40);

@@ -12,6 +12,9 @@
 // the next one that opens the address goes on there.  As with a link here, one process at a time
 // holds an end.
 //
+// A sender into a lane set over there has a record link here; the owner of one (LaneReader) a lane
+// set, the lanes of which are the other's writers'.
+//
 // Topics.  open_topic() is the same of a broadcast link: a BroadcastReceiver subscribes to a topic
 // of another machine through one of this machine's own, and counts exactly what it lost on the
 // whole way; a BroadcastSender publishes into one that the wire subscribes to.
@@ -30,6 +33,7 @@
 #include "pipelines/link/broadcast_layout.h"
 #include "pipelines/link/broadcast_receiver.h"
 #include "pipelines/link/broadcast_sender.h"
+#include "pipelines/link/lane_reader.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_segment.h"
 #include "pipelines/link/link_writer.h"
@@ -73,6 +77,8 @@ template <>
 inline constexpr LinkSide kWireSide<LinkReader> = LinkSide::kReceiver;
 template <>
 inline constexpr LinkSide kWireSide<StreamReader> = LinkSide::kReceiver;
+template <>
+inline constexpr LinkSide kWireSide<LaneReader> = LinkSide::kReceiver;
 template <typename T>
 inline constexpr LinkSide kWireSide<ValueReader<T>> = LinkSide::kReceiver;
 template <>

@@ -78,7 +78,8 @@ class LinkSink {
   [[nodiscard]] virtual std::optional<Lane> lane() const noexcept { return std::nullopt; }
   // Whose the messages are that follow: the reader is told, where it asks for that.
   virtual void tell_origin(std::string_view) noexcept {}
-  virtual void tell_writer(const WriterName&) noexcept {}
+  // False, and nothing is told: what another one wrote is not read yet.
+  [[nodiscard]] virtual bool tell_writer(const WriterName&) noexcept { return true; }
 
   // The reader's event: see LinkWriter::attach_event().
   virtual void attach_event(int event_fd) noexcept = 0;

@@ -36,9 +36,7 @@ class MessageLinkSink final : public LinkSink {
   void tell_origin(std::string_view text) noexcept override {
     if (lane()) messages_.tell_origin(text);
   }
-  void tell_writer(const WriterName& name) noexcept override {
-    if (lane()) messages_.tell_origin_process({name.process_id, name.user, 0, 0, true});
-  }
+  [[nodiscard]] bool tell_writer(const WriterName& name) noexcept override;
   void attach_event(int event_fd) noexcept override { messages_.attach_event(event_fd); }
   void abort_published() noexcept override { messages_.abort_published(); }
   [[nodiscard]] DropReport drops() const noexcept override { return messages_.drops(); }

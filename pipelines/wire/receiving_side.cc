@@ -19,6 +19,7 @@ std::optional<ErrorReason> ReceivingSide::open(const Open& open, std::uint64_t f
   // What the sender has no longer, and we have not, it has aborted; of a topic it is lost, and
   // shows in the position of what comes next.
   arrived_ = is_topic ? arrived.value_or(first) : std::max(arrived.value_or(0), first);
+  if (!arrived && !is_topic) ledger_.begin(open.session, arrived_);
   return std::nullopt;
 }
 

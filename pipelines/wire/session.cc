@@ -58,9 +58,9 @@ void Session::fail(const char* what) noexcept {
   end(SessionEnd::kFault);
 }
 
-void Session::refuse(ErrorReason reason) noexcept {
+void Session::refuse(ErrorReason reason, const char* words) noexcept {
   if (state_ == State::kEnded) return;
-  words_ = name_of(reason);
+  words_ = words != nullptr ? words : name_of(reason);
   refusal_ = reason;
   error_ = reason;
   error_due_ = true;

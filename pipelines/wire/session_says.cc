@@ -31,7 +31,7 @@ bool Session::has_output() const noexcept {
     return preamble_due_ && book_ == nullptr;
   if (first_ack_due_ || ping_due_ || pong_due_ || is_bye_due()) return true;
   if (sending_) {
-    return state_ == State::kRunning && (sending_->has_frames() || has_other_writer());
+    return state_ == State::kRunning && sending_->has_frames();
   }
   return state_ == State::kRunning &&
          (receiving_->has_news() || (tells_drops_ && receiving_->has_drops()));
@@ -39,7 +39,8 @@ bool Session::has_output() const noexcept {
 
 void Session::put_hello(FrameWriter& out) noexcept {
   std::array<std::byte, kControlBytesMax> payload;
-  const Hello hello{side(), offered(), port_->calling_id(), port_->wire_name()};
+  const Hello hello{side(), offered(), port_->calling_id(), port_->wire_name(),
+                    port_->asked_lane()};
   out.put(header_of(FrameType::kHello), std::span(payload).first(encode(hello, payload)));
   hello_due_ = false;
 }
@@ -47,7 +48,7 @@ void Session::put_hello(FrameWriter& out) noexcept {
 void Session::put_open(FrameWriter& out) noexcept {
   std::array<std::byte, kControlBytesMax> payload;
   const LinkSource& source = port_->source();
-  const Open open{port_->source_session().id(), source.form()};
+  const Open open{port_->source_session().id(), source.form(), source.lane_count()};
   const std::uint8_t flags = port_->source_session().is_welcomed() ? kResumes : std::uint8_t{0};
   out.put(header_of(FrameType::kOpen, source.done(), flags),
           std::span(payload).first(encode(open, payload)));
@@ -79,12 +80,6 @@ void Session::put_dropped(FrameWriter& out) noexcept {
   out.put(header_of(FrameType::kDropped, receiving_->aborted()),
           std::span(payload).first(encode(dropped, payload)));
   receiving_->told(dropped);
-}
-
-void Session::put_writer(FrameWriter& out) noexcept {
-  std::array<std::byte, kControlBytesMax> payload;
-  told_writer_ = port_->source().writer();
-  out.put(header_of(FrameType::kWriter), std::span(payload).first(encode(told_writer_, payload)));
 }
 
 void Session::put_greetings(FrameWriter& out) noexcept {
@@ -128,16 +123,13 @@ void Session::put_running(FrameWriter& out) noexcept {
     return;
   }
   if (state_ != State::kRunning) return;
-  // Ahead of what it wrote.
-  if (has_other_writer()) {
-    if (!out.has_room_for(kControlBytesMax)) return;
-    put_writer(out);
-  }
   const bool is_sound = sending_->put_frames(out, checks_data_);
   port_->source_session().doomed(port_->source().take_doomed());
   if (!is_sound) return refuse(ErrorReason::kLink);
   if (!is_bye_due()) return;
-  if (put_if(true, header_of(FrameType::kBye, sending_->finish(), kEndOfStream))) {
+  const bool is_lane = port_->source().lane_count() != 0;
+  const std::uint8_t how = is_lane ? kEndOfStream | kOthersFollow : kEndOfStream;
+  if (put_if(true, header_of(FrameType::kBye, sending_->finish(), how))) {
     state_ = State::kLeaving;
   }
 }

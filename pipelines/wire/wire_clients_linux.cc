@@ -99,7 +99,10 @@ void WireLoop::work(Client& client, std::uint64_t now_ns) noexcept {
   if (client.link.empty() && session.port() != nullptr) client.link = session.port()->link();
   if (!client.is_told && session.was_running()) {
     client.is_told = true;
-    if (client.dial != nullptr) client.dial->wait_ns = 0;
+    if (client.dial != nullptr) {
+      client.dial->wait_ns = 0;
+      follow_lanes(*client.dial);
+    }
     report(WireEvent::Kind::kCarrying, client.link, peer_name_of(client.connection->socket()));
   }
   if (!client.connection->is_over()) watch(client);

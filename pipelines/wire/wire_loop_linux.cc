@@ -13,6 +13,7 @@ namespace slipring::wire {
 namespace {
 
 constexpr std::uint64_t kTickNs = 50'000'000;
+constexpr std::uint64_t kRestNs = 1'000'000'000;  // a lane whose doorbell had no place
 constexpr std::size_t kEventsATurn = 256;
 
 }  // namespace
@@ -79,10 +80,13 @@ void WireLoop::tick(std::uint64_t now_ns) noexcept {
   if (now_ns - ticked_ns_ < kTickNs) return;
   ticked_ns_ = now_ns;
   pause_listening(false);
-  for (Client& client : clients_) client.connection->tick(now_ns, options_.session.greeting_ns);
+  for (Client& client : clients_) {
+    WirePort* const port = client.connection->session().port();
+    if (port != nullptr && port->is_lane_sent()) port->source().look_for_end();
+    client.connection->tick(now_ns, options_.session.greeting_ns);
+  }
 }
 
-// A dialled connection has ended: again, or never.
 bool WireLoop::is_finished() const noexcept {
   if (!clients_.empty()) {
     const bool is_anybody_carried = std::any_of(
@@ -90,11 +94,14 @@ bool WireLoop::is_finished() const noexcept {
         [](const Client& client) { return client.connection->session().port() != nullptr; });
     if (is_anybody_carried) return false;
   }
-  const bool are_dials_over =
-      std::all_of(dials_.begin(), dials_.end(), [](const Dial& dial) { return dial.is_over; });
+  const bool are_dials_over = std::all_of(dials_.begin(), dials_.end(), [this](const Dial& dial) {
+    return dial.is_over ||
+           (options_.ends_with_offers && is_resting(dial) && are_lanes_quiet(dial.link));
+  });
   if (!listener_.is_open()) return are_dials_over;
   return are_dials_over && options_.ends_with_offers &&
          std::all_of(offers_.begin(), offers_.end(), [this](const Offer& offer) {
+           if (offer.is_lane) return offer.is_over || are_lanes_quiet(offer.link);
            return offer.is_over || (offer.is_seat && !offer.port && has_served(offer.wire_name));
          });
 }
@@ -102,7 +109,8 @@ bool WireLoop::is_finished() const noexcept {
 std::uint64_t WireLoop::next_due_ns(std::uint64_t now_ns) const noexcept {
   std::uint64_t due_ns = clients_.empty() && !is_listening_paused_ ? kNoDeadline : now_ns + kTickNs;
   for (const Dial& dial : dials_) {
-    if (!dial.is_over && !dial.is_connected) due_ns = std::min(due_ns, dial.again_ns);
+    if (dial.is_over || dial.is_connected) continue;
+    due_ns = std::min(due_ns, is_resting(dial) ? now_ns + kRestNs : dial.again_ns);
   }
   return due_ns;
 }
@@ -111,6 +119,7 @@ void WireLoop::sleep(const std::atomic<bool>& stop) noexcept {
   std::vector<WaitPoint> points;
   std::vector<WaitPoint> news;
   std::vector<WireConnection*> carried;
+  std::vector<Dial*> resting;
   for (const Client& client : clients_) {
     WirePort* const port = client.connection->session().port();
     if (port == nullptr || port->user() != &client.connection->session()) continue;
@@ -118,6 +127,12 @@ void WireLoop::sleep(const std::atomic<bool>& stop) noexcept {
     if (points.size() < kWaitPointCountMax) points.push_back(port->wait_point());
     news.insert(news.end(), port->further_points().begin(), port->further_points().end());
     if (const std::optional<WaitPoint> point = port->news_point()) news.push_back(*point);
+  }
+  for (Dial& dial : dials_) {
+    if (dial.is_over || dial.is_connected || !is_resting(dial)) continue;
+    resting.push_back(&dial);
+    if (points.size() < kWaitPointCountMax) points.push_back(dial.port->wait_point());
+    if (const std::optional<WaitPoint> point = dial.port->news_point()) news.push_back(*point);
   }
   // Those for which there is no place are found when a sleep ends by its bound.
   for (const WaitPoint& point : news) {
@@ -129,9 +144,14 @@ void WireLoop::sleep(const std::atomic<bool>& stop) noexcept {
   const auto has_work = [&] {
     // relaxed: nothing else is published with it.
     return stop.load(std::memory_order_relaxed) ||
-           std::any_of(carried.begin(), carried.end(), [](WireConnection* one) {
-             one->session().port()->look_for_news();
-             return one->has_work();
+           std::any_of(carried.begin(), carried.end(),
+                       [](WireConnection* one) {
+                         one->session().port()->look_for_news();
+                         return one->has_work();
+                       }) ||
+           std::any_of(resting.begin(), resting.end(), [](Dial* one) {
+             one->port->look_for_news();
+             return !is_resting(*one);
            });
   };
   // Why it woke is found by looking at everything.

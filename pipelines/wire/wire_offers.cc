@@ -16,7 +16,7 @@ constexpr std::size_t kGuardedSeats = 64;
 }  // namespace
 
 void WireLoop::offer(std::string_view link, std::string_view wire_name, LinkSide side) {
-  offers_.push_back({std::string(link), std::string(wire_name), side, nullptr, false, {}, false});
+  offers_.push_back({std::string(link), std::string(wire_name), side, nullptr, false, {}});
 }
 
 Status WireLoop::offer_now(std::string_view link, std::string_view wire_name, LinkSide side,
@@ -26,18 +26,21 @@ Status WireLoop::offer_now(std::string_view link, std::string_view wire_name, Li
     return opened;
   }
   offers_.push_back(
-      {std::string(link), std::string(wire_name), side, std::move(port), false, options, false});
+      {std::string(link), std::string(wire_name), side, std::move(port), false, options});
   return {};
 }
 
-WirePort* WireLoop::find(std::string_view wire_name, LinkSide side, const SessionId& session,
-                         ErrorReason& why) noexcept {
+WirePort* WireLoop::find(const Hello& hello, ErrorReason& why) noexcept {
+  const std::string_view wire_name = hello.link;
+  const LinkSide side = other(hello.side);
   make_seats(wire_name, side);
   for (Offer& offer : offers_) {
     if (offer.wire_name != wire_name || offer.side != side) continue;
+    if (offer.is_lane || make_lane_offers(offer, why)) return lane_for(hello, why);
+    if (why == ErrorReason::kBusyLink) return nullptr;
     if (!offer.is_seat) return offer.port ? offer.port.get() : open(offer, why);
-    Offer* const seat =
-        side == LinkSide::kSender ? place_for(wire_name, session) : seat_for(wire_name, session);
+    Offer* const seat = side == LinkSide::kSender ? place_for(wire_name, hello.session)
+                                                  : seat_for(wire_name, hello.session);
     why = ErrorReason::kBusyLink;
     if (seat == nullptr) return nullptr;
     return seat->port ? seat->port.get() : open(*seat, why);
@@ -101,7 +104,13 @@ WireLoop::Offer* WireLoop::seat_for(std::string_view wire_name, const SessionId&
     if (offer.port) {
       if (!session.is_none() && offer.port->session_id() == session) return &offer;
       const LinkSink& sink = offer.port->sink();
-      if (offer.port->user() == nullptr && sink.position() == sink.done()) away = &offer;
+      const bool is_away = offer.port->user() == nullptr && sink.position() == sink.done();
+      // What had arrived of it is noted there, and nowhere else: once that one is done, it returns.
+      if (offer.port->ledger().mentions(session)) {
+        if (is_away) offer.port.reset();
+        return is_away ? &offer : nullptr;
+      }
+      if (is_away) away = &offer;
       continue;
     }
     Result<ArrivalLedger> ledger = ArrivalLedger::find(directory_, offer.link, offer.options.seat);
@@ -157,10 +166,12 @@ void WireLoop::end_offer(const Client& client) noexcept {
   for (Offer& offer : offers_) {
     if (offer.port.get() != session.port() || offer.port->user() != nullptr) continue;
     offer.is_over = offer.is_over || is_over;
+    if (offer.is_lane) offer.is_over = outcome == SessionEnd::kNobodyReads;
     // Its end is laid down for whoever comes next, here or there.
     // Who subscribes again begins where it had come to, whoever had its place meanwhile.
     const bool is_subscription = offer.port->is_topic() && offer.side == LinkSide::kSender;
-    if (is_over || is_subscription || outcome == SessionEnd::kLinkFailed) offer.port.reset();
+    const bool is_laid_down = is_over || is_subscription || outcome == SessionEnd::kLinkFailed;
+    if (is_laid_down && !offer.is_lane) offer.port.reset();
   }
 }
 

@@ -2,6 +2,8 @@
 
 #include "pipelines/link/broadcast_observer.h"
 #include "pipelines/link/link_observer.h"
+#include "pipelines/wire/lane_link_source.h"
+#include "pipelines/wire/wire_shape.h"
 
 namespace slipring::wire {
 namespace {
@@ -13,6 +15,20 @@ Result<LinkReport> look_at(const SegmentDirectory& directory, std::string_view l
   Result<LinkObserver> observer = LinkObserver::attach(directory, link);
   if (!observer) return observer.error();
   return observer->report();
+}
+
+Status check_same(const SegmentDirectory& directory, std::string_view link,
+                  const LinkReport& before) noexcept {
+  Result<LinkReport> after = look_at(directory, link);
+  if (!after) return after.error();
+  if (before.created_ns == after->created_ns) return {};
+  return Error{ErrorCode::kBusy, 0, "take a link that is being replaced"};
+}
+
+Status check_wire_name(std::string_view wire_name) noexcept {
+  if (!wire_name.empty() && wire_name.size() <= kLinkNameBytesMax) return {};
+  return Error{ErrorCode::kInvalidArgument, 0, "name a link by 1 to 80 bytes", wire_name.size(),
+               kLinkNameBytesMax};
 }
 
 // Of a topic's ring: the same for all that subscribe to it, and whoever does so next.
@@ -49,10 +65,8 @@ Status WirePort::open(const SegmentDirectory& directory, std::string_view link,
   link_ = link;
   wire_name_ = wire_name;
   side_ = side;
-  if (wire_name.empty() || wire_name.size() > kLinkNameBytesMax) {
-    return Error{ErrorCode::kInvalidArgument, 0, "name a link by 1 to 80 bytes", wire_name.size(),
-                 kLinkNameBytesMax};
-  }
+  asked_lane_ = options.asked_lane;
+  if (Status named = check_wire_name(wire_name); !named) return named;
   Result<LinkReport> before = look_at(directory, link);
   if (!before) return before.error();
   is_topic_ = before->shape.kind == SegmentKind::kBroadcastLink;
@@ -60,10 +74,43 @@ Status WirePort::open(const SegmentDirectory& directory, std::string_view link,
   const Status opened = side == LinkSide::kSender ? open_source(directory, *before, options)
                                                   : open_sink(directory, *before, options);
   if (!opened) return opened;
-  Result<LinkReport> after = look_at(directory, link);
-  if (!after) return after.error();
-  if (before->created_ns != after->created_ns)
-    return Error{ErrorCode::kBusy, 0, "take a link that is being replaced"};
+  return check_same(directory, link, *before);
+}
+
+Result<std::vector<std::unique_ptr<WirePort>>> WirePort::open_lanes(
+    const SegmentDirectory& directory, std::string_view link, std::string_view wire_name,
+    const WirePortOptions& options) noexcept {
+  if (Status named = check_wire_name(wire_name); !named) return named.error();
+  Result<LinkReport> before = look_at(directory, link);
+  if (!before) return before.error();
+  if (Status fits = check_wire_shape(before->shape); !fits) return fits.error();
+  Result<std::vector<LinkHold>> holds = take_lanes(directory, link, options.memory_lock);
+  if (!holds) return holds.error();
+  std::vector<std::unique_ptr<WirePort>> ports;
+  for (LinkHold& hold : *holds) {
+    auto port = std::make_unique<WirePort>();
+    port->link_ = link;
+    port->wire_name_ = wire_name;
+    const Status opened = port->open_lane(directory, *before, std::move(hold), options);
+    if (!opened && opened.error().code == ErrorCode::kCorruptPeer) continue;
+    if (!opened) return opened.error();
+    ports.push_back(std::move(port));
+  }
+  if (Status same = check_same(directory, link, *before); !same) return same.error();
+  return ports;
+}
+
+Status WirePort::open_lane(const SegmentDirectory& directory, const LinkReport& link, LinkHold hold,
+                           const WirePortOptions& options) noexcept {
+  lane_ = hold.lane;
+  Result<SourceSession> session = SourceSession::open(directory, link_, link.created_ns, lane_);
+  if (!session) return session.error();
+  source_session_.emplace(std::move(session).value());
+  Result<LinkReader> lane =
+      hold.guard ? LinkReader::attach_lane(std::move(hold)) : LinkReader::attach(std::move(hold));
+  if (!lane) return lane.error();
+  source_ = std::make_unique<LaneLinkSource>(std::move(lane).value(), *source_session_);
+  if (options.peer_event_fd >= 0) source_->attach_event(options.peer_event_fd);
   return {};
 }
 

@@ -93,10 +93,22 @@ TEST_CASE("lanes: where nobody knows any more what had arrived, the sender is re
   }
   LaneMessage message;
   while (reader.try_peek(message) == Transfer::kDone) reader.release(message);
-  WirePort successor;
-  const Status late = successor.open(there.segments, kLink, kLink, LinkSide::kReceiver);
-  REQUIRE_FALSE(late.ok());
-  CHECK(late.error().code == ErrorCode::kCorruptPeer);
+  there.start(LinkSide::kReceiver);
+  {
+    Connection connection(here, there);
+    connection.run();
+    CHECK(connection.client().outcome() == SessionEnd::kRefused);
+    CHECK(connection.client().refusal() == ErrorReason::kForgotten);
+  }
+  // Whoever else comes is none the worse for it.
+  Machine elsewhere(records(4096));
+  elsewhere.start(LinkSide::kSender);
+  LinkWriter other = must(LinkWriter::attach(elsewhere.segments, kLink));
+  push(other, "another");
+  Connection connection(elsewhere, there);
+  connection.run();
+  REQUIRE(reader.try_peek(message) == Transfer::kDone);
+  CHECK(message.message.bytes.size() == 7);
 }
 
 // A machine with senders on it, each by the address of the set.

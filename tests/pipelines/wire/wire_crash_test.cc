@@ -33,9 +33,8 @@ constexpr int kMessages = 3;
 class Book : public wire::PortBook {
  public:
   explicit Book(WirePort& port) : port_(port) {}
-  [[nodiscard]] WirePort* find(std::string_view, LinkSide side, const wire::SessionId&,
-                               wire::ErrorReason&) noexcept override {
-    return side == port_.side() ? &port_ : nullptr;
+  [[nodiscard]] WirePort* find(const wire::Hello& hello, wire::ErrorReason&) noexcept override {
+    return other(hello.side) == port_.side() ? &port_ : nullptr;
   }
 
  private:
