@@ -43,7 +43,7 @@ std::string program_help(std::span<const CommandManual> manuals) {
   return help +
          "\nEvery command takes --json and --help.  Segments live in $SLIPRING_DIR, or in\n"
          "/dev/shm/slipring-UID.  Exit status: 0 done, 1 a finding or a failure, 2 usage,\n"
-         "3 not found, 4 the deadline passed, 5 another layout version, 6 permission.\n"
+         "3 not found, 4 busy or too late, 5 another layout version, 6 permission.\n"
          "\nExamples:\n"
          "  slipring doctor\n"
          "  slipring run settop.toml\n"

@@ -152,6 +152,7 @@ template <typename Atomics = StdAtomics, typename Carried>
 // Frees the buffers in flight that no ring delivers any more: those on a ring that is being taken
 // down, or lost by a receiver that died with a handle in its hands.  Answers how many.
 // Requires: nobody sends, and nobody stands between taking a handle off a ring and claiming it.
+// Errors: kInvalidArgument.
 template <typename Atomics = StdAtomics, typename Carried>
 [[nodiscard]] Result<std::uint32_t> recover_in_flight(const PoolMemory& memory,
                                                       const SharedPoolGeometry& geometry,

@@ -94,9 +94,11 @@ struct BroadcastGeometry {
 
 // Written by the writer only.
 struct BroadcastWriterPage {
-  alignas(kAbiLineBytes) std::atomic<std::uint64_t> tail;     // first position not published
+  alignas(kAbiLineBytes) std::atomic<std::uint64_t> tail;     // behind the last in a slot
   alignas(kAbiLineBytes) std::atomic<std::uint64_t> scan_at;  // tail when it last looked at readers
   std::atomic<std::uint64_t> abort_before;                    // first position still wanted
+  // What lies below and is in no slot will never come; 0: nothing was passed over.
+  std::atomic<std::uint64_t> missing_before;
   // By reader: the membership that the writer no longer waits for; 0 is none.
   alignas(kAbiLineBytes) std::atomic<std::uint64_t> put_out[kMaxBroadcastReaders];
 };
@@ -105,6 +107,7 @@ static_assert(std::is_standard_layout_v<BroadcastWriterPage>);
 static_assert(offsetof(BroadcastWriterPage, tail) == 0);
 static_assert(offsetof(BroadcastWriterPage, scan_at) == 128);
 static_assert(offsetof(BroadcastWriterPage, abort_before) == 136);
+static_assert(offsetof(BroadcastWriterPage, missing_before) == 144);
 static_assert(offsetof(BroadcastWriterPage, put_out) == 256);
 static_assert(sizeof(BroadcastWriterPage) == 768);
 
@@ -166,6 +169,14 @@ class BroadcastCut {
   [[nodiscard]] bool may_precede(std::uint64_t state, std::uint64_t position) const noexcept {
     if (state == writing(position)) return true;
     return position - start_ < count_ ? state == 0 : state == published(position - count_);
+  }
+  // Whether a correct writer that passes over positions leaves this there: older by any number of
+  // laps, and perhaps of a message in whose writing a predecessor died.
+  [[nodiscard]] bool may_linger(std::uint64_t state, std::uint64_t position) const noexcept {
+    const std::uint64_t wanted = published(position);
+    if (state >= wanted) return false;
+    const std::uint64_t behind = (wanted - state) & (2 * count_ - 1);
+    return state == 0 || behind <= 1;
   }
   // Whether a correct writer leaves this in a slot whose message it has overwritten.
   [[nodiscard]] bool may_follow(std::uint64_t state, std::uint64_t position) const noexcept {

@@ -13,6 +13,7 @@
 #include "core/error/check.h"
 #include "core/error/result.h"
 #include "core/ring/broadcast_page.h"
+#include "core/ring/broadcast_sight.h"
 #include "core/ring/broadcast_view.h"
 
 namespace slipring {
@@ -45,7 +46,7 @@ class BasicBroadcastReader {
     const std::uint64_t taken = Atomics::load(own.taken, std::memory_order_relaxed);
     const std::uint64_t credit = Atomics::load(own.credit, std::memory_order_relaxed);
     // It had seen what it finished published, and tail was one short of that at least.
-    const std::uint64_t tail = end.load_tail();
+    const std::uint64_t tail = end.sight_.load_tail();
     const std::uint64_t span = tail + 1 - geometry.start_position;
     if (done - geometry.start_position > span || taken - done > span ||
         credit - geometry.start_position > span) {
@@ -74,13 +75,8 @@ class BasicBroadcastReader {
     // A scan that does not see us stored this before, and never gives away what lies above it.
     // broadcast.L pairs with broadcast.I
     const std::uint64_t safe_from = Atomics::load(peer_->scan_at, std::memory_order_seq_cst);
-    const std::uint64_t tail = load_tail();
-    const bool is_first = tail == cut_.start();
-    // broadcast.B pairs with broadcast.A
-    const std::uint64_t newest =
-        is_first ? 0 : Atomics::load(state_at(tail - 1), std::memory_order_acquire);
-    const bool is_there = newest == cut_.published(tail - 1) || cut_.may_follow(newest, tail - 1);
-    if ((!is_first && !is_there) || tail - cut_.start() > kFarthest ||
+    const std::uint64_t tail = sight_.load_tail();
+    if (!sight_.has_published(tail) || tail - cut_.start() > kFarthest ||
         (safe_from != 0 && tail - safe_from > tail - cut_.start()) ||
         (is_return && tail - next_ > kFarthest)) {
       leave();
@@ -89,11 +85,7 @@ class BasicBroadcastReader {
     }
     std::uint64_t next = tail;
     if (at == BroadcastJoin::kOldest) {
-      const std::uint64_t published = tail - cut_.start();
-      next = tail - (published < cut_.count() ? published : cut_.count());
-      // broadcast.B pairs with broadcast.A
-      const std::uint64_t state = Atomics::load(state_at(next), std::memory_order_acquire);
-      if (next != tail && state != cut_.published(next)) ++next;
+      next = sight_.oldest(tail);
       // What had been delivered before stays delivered.
       if (is_return && tail - next > tail - next_) next = next_;
     }
@@ -113,7 +105,7 @@ class BasicBroadcastReader {
   [[nodiscard]] Reception try_peek(BroadcastView& view) noexcept {
     if (const Reception answer = locate(); answer != Reception::kDone) return answer;
     describe(view);
-    view.message = {payload_at(next_), slot_bytes_};
+    view.message = {sight_.payload_at(next_), slot_bytes_};
     mark_taken(++next_);
     return Reception::kDone;
   }
@@ -127,8 +119,8 @@ class BasicBroadcastReader {
     for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
       if (const Reception answer = locate(); answer != Reception::kDone) return answer;
       mark_taken(next_ + 1);
-      broadcast_detail::load_words<Atomics>(message, payload_at(next_));
-      if (!is_unchanged(next_)) continue;  // overtaken while copying
+      broadcast_detail::load_words<Atomics>(message, sight_.payload_at(next_));
+      if (!sight_.is_unchanged(next_)) continue;  // overtaken while copying
       describe(view);
       view.message = message;
       finish(++next_);
@@ -140,7 +132,7 @@ class BasicBroadcastReader {
   // Whether a view held all the time since it was peeked what it still holds.  To be asked after
   // the last look at it.
   [[nodiscard]] bool is_still_valid(const BroadcastView& view) const noexcept {
-    return is_unchanged(view.position);
+    return sight_.is_unchanged(view.position);
   }
 
   // Copies a message that was peeked, as much of it as `message` holds; false when it has been
@@ -149,8 +141,8 @@ class BasicBroadcastReader {
   [[nodiscard]] bool copy_out(const BroadcastView& view,
                               std::span<std::byte> message) const noexcept {
     if (message.size() > slot_bytes_) message = message.first(slot_bytes_);
-    broadcast_detail::load_words<Atomics>(message, payload_at(view.position));
-    return is_unchanged(view.position);
+    broadcast_detail::load_words<Atomics>(message, sight_.payload_at(view.position));
+    return sight_.is_unchanged(view.position);
   }
 
   // Finishes `view` and everything before it.  One that a loss has left behind is finished already.
@@ -160,23 +152,37 @@ class BasicBroadcastReader {
     finish(view.position + 1);
   }
 
-  // Whether try_peek() might not answer kBlocked.  Changes nothing, so that a waiter may ask.
+  // Goes on at `position`, back or forward, as if all before it were finished and nothing of it
+  // lost. False if it has not been published.
+  [[nodiscard]] bool go_to(std::uint64_t position) noexcept {
+    check(is_member(), "going somewhere without having joined");
+    if (position - cut_.start() > sight_.load_tail() - cut_.start()) return false;
+    // What was given back may have been overwritten since.
+    if (credit_given_ - safe_from_ < kFarthest) safe_from_ = credit_given_;
+    lost_before_next_ = 0;
+    next_ = position;
+    leave_behind(position);
+    return true;
+  }
+
+  // Whether try_peek() might not answer kBlocked, or would count a loss.  Changes nothing, so that
+  // a waiter may ask.
   [[nodiscard]] bool has_message() const noexcept {
     // broadcast.B pairs with broadcast.A
-    const std::uint64_t state = Atomics::load(state_at(next_), std::memory_order_acquire);
-    return !cut_.may_precede(state, next_) || was_evicted();
+    const std::uint64_t state = Atomics::load(sight_.state_at(next_), std::memory_order_acquire);
+    if (state == cut_.published(next_) || was_evicted()) return true;
+    const std::uint64_t missing = sight_.load_missing();
+    return !sight_.is_yet_to_come(state, next_, missing) || may_pass_to(missing);
   }
 
   // Finishes all that the writer has aborted, in one step; answers how many messages were skipped,
   // none of which counts as lost.  Requires: nothing is held.
   std::uint64_t skip_aborted() noexcept {
     check(next_ == done_, "skipping while messages are held");
-    const std::uint64_t fence = load_abort();
+    const std::uint64_t fence = sight_.load_abort();
     if (fence - next_ - 1 >= kFarthest || fence - cut_.start() >= kFarthest) return 0;
     // A fence beyond what is published is a lie, and following it would lose what comes.
-    // broadcast.B pairs with broadcast.A
-    const std::uint64_t state = Atomics::load(state_at(fence - 1), std::memory_order_acquire);
-    if (state != cut_.published(fence - 1) && !cut_.may_follow(state, fence - 1)) return 0;
+    if (!sight_.has_published(fence)) return 0;
     const std::uint64_t skipped = fence - next_;
     next_ = fence;
     mark_taken(next_);
@@ -214,11 +220,14 @@ class BasicBroadcastReader {
   // The credit that the writer was last given; who wakes a writer compares it.
   [[nodiscard]] std::uint64_t credit_given() const noexcept { return credit_given_; }
   // Whether the writer has aborted something that is not finished yet, held messages included.
-  [[nodiscard]] bool has_abort() const noexcept { return load_abort() - done_ - 1 < kFarthest; }
+  [[nodiscard]] bool has_abort() const noexcept {
+    return sight_.load_abort() - done_ - 1 < kFarthest;
+  }
+  // First position still wanted, as the writer says; 0 before the first abort.
+  [[nodiscard]] std::uint64_t abort_before() const noexcept { return sight_.load_abort(); }
 
  private:
-  // Positions are compared by distance; nothing is further ahead than this.
-  static constexpr std::uint64_t kFarthest = std::uint64_t{1} << 62;
+  static constexpr std::uint64_t kFarthest = kFarthestBroadcast;
   static constexpr int kMaxAttempts = 4;
 
   BasicBroadcastReader(BroadcastReaderPage& own, const BroadcastWriterPage& peer,
@@ -226,7 +235,7 @@ class BasicBroadcastReader {
                        const BroadcastGeometry& geometry) noexcept
       : own_(&own),
         peer_(&peer),
-        slots_(slots),
+        sight_(peer, slots, geometry),
         cut_(geometry),
         slot_bytes_(geometry.slot_bytes),
         index_(index),
@@ -240,35 +249,11 @@ class BasicBroadcastReader {
         redeliver_before_(geometry.start_position),
         credit_given_(geometry.start_position) {}
 
-  [[nodiscard]] const std::byte* payload_at(std::uint64_t position) const noexcept {
-    return slots_ + cut_.offset_bytes(position) + 8;
-  }
-  [[nodiscard]] const std::atomic<std::uint64_t>& state_at(std::uint64_t position) const noexcept {
-    return *reinterpret_cast<const std::atomic<std::uint64_t>*>(slots_ +
-                                                                cut_.offset_bytes(position));
-  }
-  [[nodiscard]] std::uint64_t load_tail() const noexcept {
-    // broadcast.F pairs with broadcast.E
-    const std::uint64_t tail = Atomics::load(peer_->tail, std::memory_order_acquire);
-    return tail == 0 ? cut_.start() : tail;
-  }
-  [[nodiscard]] std::uint64_t load_abort() const noexcept {
-    // broadcast.Q pairs with broadcast.P
-    return Atomics::load(peer_->abort_before, std::memory_order_acquire);
-  }
-  // After the last load of a payload: whether it was that of `position` throughout.
-  [[nodiscard]] bool is_unchanged(std::uint64_t position) const noexcept {
-    // broadcast.D pairs with broadcast.C
-    Atomics::fence(std::memory_order_acquire);
-    // relaxed: ordered by the fence.
-    return Atomics::load(state_at(position), std::memory_order_relaxed) == cut_.published(position);
-  }
-
   // Finds the next message, leaving behind what has been overwritten.
   [[nodiscard]] Reception locate() noexcept {
     check(is_member(), "reading without having joined");
     // broadcast.B pairs with broadcast.A
-    const std::uint64_t state = Atomics::load(state_at(next_), std::memory_order_acquire);
+    const std::uint64_t state = Atomics::load(sight_.state_at(next_), std::memory_order_acquire);
     if (state != cut_.published(next_) || (is_gated_ && (was_evicted() || holds_all())))
         [[unlikely]] {
       return locate_slowly();
@@ -280,20 +265,39 @@ class BasicBroadcastReader {
   [[nodiscard, gnu::noinline]] Reception locate_slowly() noexcept {
     for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
       // broadcast.B pairs with broadcast.A
-      const std::uint64_t state = Atomics::load(state_at(next_), std::memory_order_acquire);
+      const std::uint64_t state = Atomics::load(sight_.state_at(next_), std::memory_order_acquire);
       // Looked at after the state: who sees a slot overwritten sees that it was put out before.
       if (was_evicted()) {
         was_told_evicted_ = true;
         return Reception::kEvicted;
       }
-      if (holds_all() || cut_.may_precede(state, next_)) {
+      if (state == cut_.published(next_) && !holds_all()) return Reception::kDone;
+      const std::uint64_t missing = sight_.load_missing();
+      if (holds_all() || sight_.is_yet_to_come(state, next_, missing)) {
+        if (may_pass_to(missing)) {
+          // Looked at again: it may be there by now.
+          leave_behind(sight_.past_missing(next_, missing, missing));
+          continue;
+        }
         publish_credit();  // idle: nobody gains from our keeping it back
         return Reception::kBlocked;
       }
-      if (state == cut_.published(next_)) return Reception::kDone;
       if (!cut_.may_follow(state, next_) || !jump(state)) return Reception::kCorruptPeer;
     }
     return Reception::kBlocked;
+  }
+
+  // Whether to pass over up to `missing`.  Not while something is held that the writer waits for.
+  [[nodiscard]] bool may_pass_to(std::uint64_t missing) const noexcept {
+    return missing - next_ - 1 < kFarthest && missing - cut_.start() < kFarthest &&
+           (!is_gated_ || next_ == done_);
+  }
+  // What lies before `target` is lost.
+  void leave_behind(std::uint64_t target) noexcept {
+    count_lost_before(target);
+    next_ = target;
+    mark_taken(next_);
+    finish(next_);
   }
 
   // A reader that the writer waits for must let go before it looks at the next lap.
@@ -313,15 +317,12 @@ class BasicBroadcastReader {
     std::uint64_t tail = cut_.proven_tail(state);
     // Nobody publishes so many; `taken`, which is compared by distance, would stay behind.
     if (tail - cut_.start() >= kFarthest) return false;
-    const std::uint64_t told = load_tail();
+    const std::uint64_t told = sight_.load_tail();
     if (told + 1 != tail && told - tail >= kFarthest) return false;
     if (told - tail < cut_.count()) tail = told;  // the slots confirm it, or the next round does
     std::uint64_t target = tail - cut_.count() + 1 + cut_.count() / 8;
     if (is_gated_ && is_member() && target - safe_from_ < kFarthest) target = safe_from_;
-    count_lost_before(target);
-    next_ = target;
-    mark_taken(next_);
-    finish(next_);
+    leave_behind(target);
     return true;
   }
 
@@ -337,7 +338,7 @@ class BasicBroadcastReader {
     view.position = next_;
     view.lost = lost_before_next_;
     view.redelivered = redeliver_before_ - next_ - 1 < kFarthest;
-    view.aborted = load_abort() - next_ - 1 < kFarthest;
+    view.aborted = sight_.load_abort() - next_ - 1 < kFarthest;
     view.is_stable = policy_ == BroadcastPolicy::kBlock && is_safe();
     lost_before_next_ = 0;
   }
@@ -376,7 +377,7 @@ class BasicBroadcastReader {
 
   BroadcastReaderPage* own_;
   const BroadcastWriterPage* peer_;
-  const std::byte* slots_;
+  BasicBroadcastSight<Atomics> sight_;
   BroadcastCut cut_;
   std::uint32_t slot_bytes_;
   std::uint32_t index_;

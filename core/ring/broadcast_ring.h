@@ -12,11 +12,15 @@
 //              then asks whether the state is still the same; if not, it leaves behind what is gone
 //              and is told exactly how many messages that were.
 //   block      The writer does not pass the slowest member by more than a lap.
-//   evict      The writer puts out who is further behind than the lag limit and never waits; who
-//   was
-//              put out learns it at its next call, joins again, and is told exactly what it lost.
+//   evict      The writer puts out who is further behind than the lag limit and never waits.  Who
+//              was put out learns it at its next call, joins again, and is told what it lost.
 // Whom to count as alive is decided above the ring: drop_reader() ends a dead one's membership, a
 // successor takes it over by attaching to the page, and exclude() is for those that lie.
+//
+// Missing.  A writer that is itself told of a loss passes over the positions of what it does not
+// have, in one store: `missing_before` is where it goes on, and what lies below and is in no slot
+// is lost to every reader, each of which counts it as it comes past.  Slots are left as they are:
+// what is held stays held.  A reader that the writer waits for passes once it holds nothing.
 //
 // Joining.  `joined` goes out, joining, in; then the next membership begins.  The writer stores
 // scan_at, then looks at the members; who joins stores `joining`, then reads scan_at: so the writer
@@ -24,10 +28,11 @@
 // scan it gives away at most one lap from scan_at.  While a reader is `joining` the writer, not
 // knowing its cursor yet, takes it for one that is as far behind as can be.
 //
-// Invariants: credit <= done <= taken <= published (a reader that joined at the oldest message may
-// be below its own credit at first: what lies there was never promised).  Under block, published <=
-// credit + slot_count of every member.  All positions only grow within a membership; tail is one
-// off `published` only while a commit is under way, or after a death in one.
+// Invariants: credit <= done <= taken <= published (a reader that joined at the oldest message, or
+// went back, may be below its own credit at first: what lies there was never promised).  Under
+// block, what is in a slot is below credit + slot_count of every member.  All positions only grow
+// within a membership, unless the reader goes back; tail is one off `published` only while a commit
+// is under way, or after a death in one, or below missing_before until the next commit.
 //
 // Distrust.  A reader's page can delay a writer that waits for it, as a slow reader can, and do
 // nothing else: an impossible cursor counts as one that has not moved, and is answered once with
@@ -48,6 +53,7 @@
 //            broadcast.M, broadcast.N -> broadcast.J  in, out: with the cursor, after the reading.
 //            broadcast.P -> broadcast.Q  abort_before; broadcast.R -> broadcast.S  done.
 //            broadcast.T -> broadcast.U  put out: before anything that was owed is overwritten.
+//            broadcast.W -> broadcast.X  missing: who sees it sees all that was published below.
 // The discipline of reading between two looks at a sequence is that of Linux's seqlock (Hemminger,
 // 2002); its fences in terms of the language are Boehm's ("Can seqlocks get along with programming
 // language memory models?", MSPC 2012).
@@ -68,7 +74,7 @@
 namespace slipring {
 
 // The writing end of a ring whose slots hold one T each.  As BroadcastWriter, which stays reachable
-// for all that is not about messages.
+// for all that is not about messages.  One thread at a time.
 template <typename T, typename Atomics = StdAtomics>
 requires std::is_trivially_copyable_v<T>
 class TypedBroadcastWriter {
@@ -88,7 +94,7 @@ class TypedBroadcastWriter {
   BasicBroadcastWriter<Atomics> ring_;
 };
 
-// The reading end of such a ring.
+// The reading end of such a ring.  One thread at a time.
 template <typename T, typename Atomics = StdAtomics>
 requires std::is_trivially_copyable_v<T>
 class TypedBroadcastReader {

@@ -15,6 +15,7 @@
 #include "core/error/check.h"
 #include "core/error/result.h"
 #include "core/ring/broadcast_page.h"
+#include "core/ring/broadcast_sight.h"
 #include "core/ring/transfer.h"
 
 namespace slipring {
@@ -42,14 +43,22 @@ class BasicBroadcastWriter {
     std::uint64_t position = Atomics::load(own.tail, std::memory_order_relaxed);
     if (position == 0) position = geometry.start_position;
     const BroadcastCut& cut = end.cut_;
+    // Or have passed positions over, of which the slots say nothing.
+    // relaxed: as above.
+    const std::uint64_t missing = Atomics::load(own.missing_before, std::memory_order_relaxed);
+    const bool has_passed = missing != 0 && missing - position - 1 < kFarthest;
+    if (has_passed) position = missing;
+    // relaxed: as above.
     if (Atomics::load(end.state_at(position), std::memory_order_relaxed) ==
         cut.published(position)) {
       ++position;
     }
     // relaxed: as above.
     const std::uint64_t state = Atomics::load(end.state_at(position), std::memory_order_relaxed);
-    const bool is_first = position == geometry.start_position;
-    if (!cut.may_precede(state, position) ||
+    const bool is_first = position == geometry.start_position || position == missing;
+    const bool may_be =
+        cut.may_precede(state, position) || (missing != 0 && cut.may_linger(state, position));
+    if (!may_be || position - geometry.start_position >= kFarthest ||
         (!is_first && Atomics::load(end.state_at(position - 1), std::memory_order_relaxed) !=
                           cut.published(position - 1))) {
       return Error{ErrorCode::kCorruptPeer, 0, "the slots around tail do not belong there", state,
@@ -69,11 +78,18 @@ class BasicBroadcastWriter {
   // Memory ordering: what happened before is visible to the readers that take the message.
   [[nodiscard, gnu::always_inline]] Transfer try_push(std::span<const std::byte> message) noexcept {
     check(message.size() <= slot_bytes_, "a message larger than the slot");
-    if (position_ == limit_) [[unlikely]] {
-      if (const Transfer answer = look(); answer != Transfer::kDone) return answer;
+    if (const Transfer answer = try_make_room(); answer != Transfer::kDone) [[unlikely]] {
+      return answer;
     }
     broadcast_detail::store_words<Atomics>(open(), message);
     commit();
+    return Transfer::kDone;
+  }
+
+  // Looks for room, if it has to; the next try_push() then finds it.  Answers as try_push().
+  [[nodiscard, gnu::always_inline]] Transfer try_make_room() noexcept {
+    if (position_ == limit_) [[unlikely]]
+      return look();
     return Transfer::kDone;
   }
 
@@ -82,8 +98,8 @@ class BasicBroadcastWriter {
   // reader may be reading the slot, and only words that both touch at once may change under it.
   [[nodiscard]] Transfer try_reserve(std::span<std::byte>& slot) noexcept {
     check(policy_ == BroadcastPolicy::kBlock, "filling in place what readers may be reading");
-    if (position_ == limit_) [[unlikely]] {
-      if (const Transfer answer = look(); answer != Transfer::kDone) return answer;
+    if (const Transfer answer = try_make_room(); answer != Transfer::kDone) [[unlikely]] {
+      return answer;
     }
     slot = {open(), slot_bytes_};
     return Transfer::kDone;
@@ -96,6 +112,20 @@ class BasicBroadcastWriter {
     ++position_;
     // broadcast.E pairs with broadcast.F
     Atomics::store(own_->tail, position_, std::memory_order_release);
+  }
+
+  // Passes over all before `position`: no reader will ever get it, and each counts it as lost.
+  // Overwrites nothing.  Requires: position() <= position, and less than 2^62 are ever published.
+  void pass_over_to(std::uint64_t position) noexcept {
+    check(position - position_ < kFarthest && position - cut_.start() < kFarthest,
+          "passing over what is behind, or too far");
+    if (position == position_) return;
+    position_ = position;
+    // Whom the policy protects, the next message has to ask.
+    limit_ = policy_ == BroadcastPolicy::kOverwrite ? position_ - 1 : position_;
+    slowest_ = kNobody;
+    // broadcast.W pairs with broadcast.X
+    Atomics::store(own_->missing_before, position_, std::memory_order_release);
   }
 
   // Whether try_push() might not answer kBlocked.  Changes nothing, so that a waiter may ask.
@@ -140,6 +170,7 @@ class BasicBroadcastWriter {
 
  private:
   static constexpr std::uint32_t kNobody = kMaxBroadcastReaders;
+  static constexpr std::uint64_t kFarthest = kFarthestBroadcast;
 
   // What is believed of a reader, in private memory: a cursor moves only by values that can be.
   struct Belief {
@@ -222,10 +253,12 @@ class BasicBroadcastWriter {
         slowest_credit_ = credit;
       }
     }
-    limit_ = position_ + window_ - widest;
-    if (widest != window_) slowest_ = kNobody;
+    // Wider where positions were passed over.
+    const bool is_full = widest >= window_;
+    limit_ = is_full ? position_ : position_ + window_ - widest;
+    if (!is_full) slowest_ = kNobody;
     if (has_lied) return Transfer::kCorruptPeer;
-    return widest == window_ ? Transfer::kBlocked : Transfer::kDone;
+    return is_full ? Transfer::kBlocked : Transfer::kDone;
   }
 
   // Reads a member's cursor.  False when it is impossible and that has not been answered yet.

@@ -15,9 +15,9 @@
 // of a successor.
 //
 // Ordering.  cursor.A -> cursor.B  credit: the producer overwrites only what has been read.
-//            cursor.C -> cursor.D  done: a successor of the producer starts behind what is
-//            finished. cursor.E -> cursor.F  abort_before: who sees it sees the messages that it
-//            lets live. B, D and E are in producer_credit.h.
+//            cursor.C -> cursor.D  done: a successor of the producer starts behind it.
+//            cursor.E -> cursor.F  abort_before: who sees it sees the messages that it lets live.
+// B, D and E are in producer_credit.h.
 #pragma once
 
 #include <atomic>

@@ -1,4 +1,4 @@
-// The answers of a ring.
+// The answers of a ring: values, never failures of a call.
 #pragma once
 
 #include <cstdint>

@@ -8,64 +8,87 @@
 #include "pipelines/adapter/other_end.h"
 
 namespace slipring {
+namespace {
 
-BroadcastSource::BroadcastSource(BroadcastReceiver link, const PumpOptions& options) noexcept
-    : link_(std::move(link)), options_(options), waiter_(options.waiter) {}
+// A lane that came while there is always something to take is found by then.
+constexpr std::uint32_t kMessagesBetweenLooks = 4096;
+
+}  // namespace
+
+BroadcastSource::BroadcastSource(TopicReader topic, const PumpOptions& options) noexcept
+    : topic_(std::move(topic)), options_(options), waiter_(options.waiter) {}
 
 Result<Passage> BroadcastSource::try_take(std::span<const std::byte>& message) noexcept {
   while (!has_taken_) {
-    // Before the ring is looked at: what was published before closing is seen then.
+    if (++taken_since_look_ > kMessagesBetweenLooks) {
+      taken_since_look_ = 0;
+      if (Result<bool> came = topic_.look_for_lanes(); !came) return came.error();
+    }
+    // Before the rings are looked at: what was published before closing is seen then.
     const bool is_closed = is_over();
-    const Transfer answer = link_.try_receive(taken_);
-    if (answer == Transfer::kCorruptPeer) return end(PumpEnd::kCorruptPeer);
-    if (answer == Transfer::kBlocked && is_closed) return end(PumpEnd::kEndOfInput);
-    if (answer == Transfer::kBlocked) return Passage::kBlocked;
-    had_writer_ = true;
-    if (taken_.aborted) {
-      ++counts_.aborted_messages;
-      link_.release(taken_);
+    const Transfer answer = topic_.try_receive(taken_);
+    if (answer == Transfer::kCorruptPeer) {
+      if (++counts_.corrupt_lanes == topic_.lane_count()) return end(PumpEnd::kCorruptPeer);
       continue;
     }
-    if (taken_.redelivered) {
+    if (answer == Transfer::kBlocked && !is_closed) return Passage::kBlocked;
+    if (answer == Transfer::kBlocked) {
+      Result<bool> came = topic_.look_for_lanes();
+      if (!came) return came.error();
+      if (!*came) return end(PumpEnd::kEndOfInput);
+      continue;
+    }
+    if (taken_.message.aborted) {
+      ++counts_.aborted_messages;
+      topic_.release(taken_);
+      continue;
+    }
+    if (taken_.message.redelivered) {
       ++counts_.repeated_messages;
-      counts_.repeated_bytes += taken_.bytes.size();
+      counts_.repeated_bytes += taken_.message.bytes.size();
     }
     has_taken_ = true;
-    message = taken_.bytes;
+    message = taken_.message.bytes;
     return Passage::kDone;
   }
   return Passage::kBlocked;
 }
 
 void BroadcastSource::finish_taken() noexcept {
-  if (has_taken_) link_.release(taken_);
+  if (has_taken_) topic_.release(taken_);
   has_taken_ = false;
 }
 
 Result<Passage> BroadcastSource::wait(int) noexcept {
-  std::array<WaitPoint, 2> points{link_.message_point()};
-  std::size_t count = 1;
-  if (const std::optional<WaitPoint> news = link_.news_point()) points[count++] = *news;
+  Result<bool> came = topic_.look_for_lanes();
+  if (!came) return came.error();
   const WaitOutcome outcome = waiter_.wait(
-      std::span<const WaitPoint>(points.data(), count),
-      [&] { return link_.has_message() || is_over() || is_stopped(options_); },
+      topic_.message_points(),
+      [&] { return topic_.has_message() || is_over() || is_stopped(options_); },
       deadline_after(kLookAtPeerNs));
   if (outcome == WaitOutcome::kReady || options_.stays) return Passage::kDone;
-  Result<Probe> writer = link_.probe_writer();
-  if (!writer) return writer.error();
-  if (writer->holder != Holder::kNobody) had_writer_ = true;
-  // What it published before its death is seen after its certificate.
-  if (writer->holder != Holder::kNobody || !had_writer_ || link_.has_message() || is_over()) {
-    return Passage::kDone;
-  }
-  return end(PumpEnd::kWriterDied);
+  return end_or_go_on();
+}
+
+// After a sleep in which nothing came.
+Result<Passage> BroadcastSource::end_or_go_on() noexcept {
+  Result<std::uint32_t> publishers = topic_.count_publishers();
+  if (!publishers) return publishers.error();
+  if (*publishers != 0 || !topic_.had_publisher()) return Passage::kDone;
+  // What they published before their deaths is seen after their certificates, as is a lane that
+  // another made meanwhile.
+  Result<bool> came = topic_.look_for_lanes();
+  if (!came) return came.error();
+  if (*came || topic_.has_message() || is_over()) return Passage::kDone;
+  return end(topic_.has_unclosed() ? PumpEnd::kWriterDied : PumpEnd::kEndOfInput);
 }
 
 void BroadcastSource::add_to(PumpReport& report) const noexcept {
   report.repeated_messages += counts_.repeated_messages;
   report.repeated_bytes += counts_.repeated_bytes;
   report.aborted_messages += counts_.aborted_messages;
-  report.lost_messages += link_.lost_count();
+  report.corrupt_lanes += counts_.corrupt_lanes;
+  report.lost_messages += topic_.lost_count();
 }
 
 BroadcastSink::BroadcastSink(BroadcastSender link, const PumpOptions& options) noexcept

@@ -1,8 +1,10 @@
-// A broadcast link's ends as source and sink of messages: publish and subscribe to a topic.
+// A topic's ends as source and sink of messages: publish and subscribe.
 //
-// A source ends when the writer has closed and everything was taken, or, unless it stays, when the
-// writer is certified dead; a writer that has not come yet is waited for.  What it lost is counted.
-// A sink needs no reader.  Under block it waits for readers, and for no dead one.
+// A source ends when every publisher has closed and everything was taken, or, unless it stays, when
+// those that have not are certified dead; a publisher that has not come yet is waited for.  What it
+// lost is counted.  A lane in which impossible values stand is left out from then on, and counted;
+// the last one ends it.  A sink needs no reader.  Under block it waits for readers, and for no dead
+// one.
 #pragma once
 
 #include <cstdint>
@@ -11,15 +13,15 @@
 
 #include "pipelines/adapter/message_ends.h"
 #include "pipelines/adapter/pump_options.h"
-#include "pipelines/link/broadcast_receiver.h"
 #include "pipelines/link/broadcast_sender.h"
+#include "pipelines/link/topic_reader.h"
 #include "platform/wait/waiter.h"
 
 namespace slipring {
 
 class BroadcastSource final : public MessageSource {
  public:
-  BroadcastSource(BroadcastReceiver link, const PumpOptions& options) noexcept;
+  BroadcastSource(TopicReader topic, const PumpOptions& options) noexcept;
 
   // One message at a time: it was copied out of the ring.
   Result<Passage> try_take(std::span<const std::byte>& message) noexcept override;
@@ -27,22 +29,19 @@ class BroadcastSource final : public MessageSource {
   Result<Passage> wait(int alarm_fd) noexcept override;
   void add_to(PumpReport& report) const noexcept override;
 
-  // What try_take() gave last.
-  [[nodiscard]] const BroadcastMessage& last() const noexcept { return taken_; }
-  // Who writes a guarded link, by the kernel's word.
-  [[nodiscard]] LinkPeer sender() const noexcept { return link_.sender(); }
+  // What try_take() gave last, and whose it is.
+  [[nodiscard]] const TopicMessage& last() const noexcept { return taken_; }
 
  private:
-  [[nodiscard]] bool is_over() const noexcept {
-    return !options_.stays && link_.is_writer_closed();
-  }
+  [[nodiscard]] bool is_over() const noexcept { return !options_.stays && topic_.is_closed(); }
+  Result<Passage> end_or_go_on() noexcept;
 
-  BroadcastReceiver link_;
+  TopicReader topic_;
   PumpOptions options_;
   Waiter waiter_;
-  BroadcastMessage taken_;
+  TopicMessage taken_;
   bool has_taken_ = false;
-  bool had_writer_ = false;
+  std::uint32_t taken_since_look_ = 0;  // for new lanes
   PumpReport counts_;
 };
 

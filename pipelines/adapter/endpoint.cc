@@ -180,6 +180,14 @@ std::optional<Endpoint> parse_endpoint(std::string_view text, std::string& fault
     fault = "the name is missing";
     return std::nullopt;
   }
+  const bool is_link = endpoint.kind == Kind::kRing || endpoint.kind == Kind::kTopic ||
+                       endpoint.kind == Kind::kMailbox;
+  if (is_link && text.find("://") != std::string_view::npos) {
+    fault =
+        "a link is named here, on this machine; `slipring wire --connect ADDRESS` with --send LINK "
+        "or --receive LINK carries one to or from another";
+    return std::nullopt;
+  }
   endpoint.path = text;
   return endpoint;
 }

@@ -6,6 +6,9 @@
 // finds it.  Nothing is stored before the opening is through: who is killed while it waits leaves
 // a lane as free as it found it.
 //
+// Of those who wait nobody is first: who looks when a lane becomes free has it.  A queue would be a
+// ticket that waiters write in common, and that the killed would leave there.
+//
 // A set that make_lane_set() made goes with whoever leaves it last, by remove_if_idle() of
 // pipelines/link/link_segment.h, but for mail that is unread: that keeps it until a reader has come
 // and left.  One that was created on purpose stays.

@@ -7,7 +7,9 @@
 // A link whose reader has closed is over.  A writer who finds one removes it and makes another.  Of
 // those who leave, each closes, lays its role down, and then looks: the last one finds the link
 // over and nobody there, and removes the name.  What was published and not read keeps the link
-// until a reader comes.
+// until a reader comes.  Who made the link and is stopped, or gives up, before anything came of it
+// removes it likewise (remove_if_untouched() of pipelines/link/link_segment.h); whoever comes at
+// that moment finds the role held, looks again, and makes another.
 //
 // Crash.  A killed end leaves the link to its successor; `slipring rm --stale` finds what nobody
 // came for.
@@ -30,24 +32,31 @@ struct MeetingOptions {
   SegmentOptions segment = {};                            // likewise
 };
 
+// An end, and whether the link was made for it.
+template <typename End>
+struct Met {
+  End end;
+  bool is_made = false;
+};
+
 // Writer: StreamWriter for bytes, LinkWriter for records; Reader likewise.
 // Errors: kBusy (a living process holds the role; its pid is `found`), kVersion (the name is
 // another kind of link: `found`, for `wanted`), as create_link() and the end's attach().
 template <typename Writer>
-Result<Writer> meet_as_writer(const SegmentDirectory& directory, std::string_view name,
-                              const MeetingOptions& options = {}) noexcept;
+Result<Met<Writer>> meet_as_writer(const SegmentDirectory& directory, std::string_view name,
+                                   const MeetingOptions& options = {}) noexcept;
 template <typename Reader>
-Result<Reader> meet_as_reader(const SegmentDirectory& directory, std::string_view name,
-                              const MeetingOptions& options = {}) noexcept;
+Result<Met<Reader>> meet_as_reader(const SegmentDirectory& directory, std::string_view name,
+                                   const MeetingOptions& options = {}) noexcept;
 
-extern template Result<StreamWriter> meet_as_writer(const SegmentDirectory&, std::string_view,
-                                                    const MeetingOptions&) noexcept;
-extern template Result<LinkWriter> meet_as_writer(const SegmentDirectory&, std::string_view,
-                                                  const MeetingOptions&) noexcept;
-extern template Result<StreamReader> meet_as_reader(const SegmentDirectory&, std::string_view,
-                                                    const MeetingOptions&) noexcept;
-extern template Result<LinkReader> meet_as_reader(const SegmentDirectory&, std::string_view,
-                                                  const MeetingOptions&) noexcept;
+extern template Result<Met<StreamWriter>> meet_as_writer(const SegmentDirectory&, std::string_view,
+                                                         const MeetingOptions&) noexcept;
+extern template Result<Met<LinkWriter>> meet_as_writer(const SegmentDirectory&, std::string_view,
+                                                       const MeetingOptions&) noexcept;
+extern template Result<Met<StreamReader>> meet_as_reader(const SegmentDirectory&, std::string_view,
+                                                         const MeetingOptions&) noexcept;
+extern template Result<Met<LinkReader>> meet_as_reader(const SegmentDirectory&, std::string_view,
+                                                       const MeetingOptions&) noexcept;
 
 // Removes the name if it still means this segment, its reader has closed, and nobody holds a role.
 // Answers whether it did.  Requires: our own end is gone.  Errors: kPermission, kSystem.

@@ -16,7 +16,8 @@ namespace slipring {
   const int fault = errno;
   ErrorCode code = ErrorCode::kSystem;
   if (fault == ENOENT || fault == ECONNREFUSED || fault == ENODEV) code = ErrorCode::kNotFound;
-  if (fault == EACCES || fault == EPERM || fault == EISDIR) code = ErrorCode::kPermission;
+  if (fault == EACCES || fault == EPERM) code = ErrorCode::kPermission;
+  if (fault == EISDIR) code = ErrorCode::kInvalidArgument;
   if (fault == ENOSPC) code = ErrorCode::kNoSpace;
   if (fault == EADDRINUSE) code = ErrorCode::kExists;
   return {code, fault, doing, 0, 0};
@@ -24,14 +25,14 @@ namespace slipring {
 
 using AddressList = std::unique_ptr<addrinfo, void (*)(addrinfo*)>;
 
-// For sockets of `type`; `flags` as of getaddrinfo().  Errors: kInvalidArgument (no such host).
+// For sockets of `type`; `flags` as of getaddrinfo().  Errors: kNotFound (no such host).
 inline Result<AddressList> find_addresses(const Endpoint& endpoint, int type, int flags) noexcept {
   addrinfo hints{};
   hints.ai_socktype = type;
   hints.ai_flags = flags;
   addrinfo* found = nullptr;
   if (getaddrinfo(endpoint.host.c_str(), endpoint.port.c_str(), &hints, &found) != 0) {
-    return Error{ErrorCode::kInvalidArgument, 0, "find the host", 0, 0};
+    return Error{ErrorCode::kNotFound, 0, "no such host", 0, 0};
   }
   return AddressList(found, freeaddrinfo);
 }

@@ -121,6 +121,9 @@ class Client {
     kClosed
   };
 
+  // A stream that moves again has as long again.
+  static constexpr std::uint64_t kStreamPatienceNs = 60'000'000'000;
+
   // Each does what can be done now, and answers whether another look at the state is worth it.
   bool step(std::uint64_t now_ns);
   bool step_handshake(std::uint64_t now_ns);

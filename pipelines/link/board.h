@@ -68,9 +68,11 @@ class Board {
   Mapping own_;
 };
 
-// Everybody else's side.
+// Everybody else's side.  One thread.
 class BoardObserver {
  public:
+  // A guarded board's, by its broker, or a named one's.  Errors: kCorruptPeer (not a board, too),
+  // and as GuardedView::attach(), SegmentFile::open(), Mapping::map().
   static Result<BoardObserver> attach(const SegmentDirectory& directory,
                                       std::string_view name) noexcept;
 

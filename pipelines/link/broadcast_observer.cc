@@ -12,6 +12,11 @@ namespace {
   return word.load(std::memory_order_relaxed);  // relaxed: shown to people
 }
 
+// Where the writer stands, what it passed over included.
+[[nodiscard]] std::uint64_t position_in(const BroadcastWriterPage& page) noexcept {
+  return std::max(read(page.tail), read(page.missing_before));
+}
+
 [[nodiscard]] EndReport with_holder(const OpenBroadcast& link, const EndPage& page,
                                     std::uint32_t byte) noexcept {
   EndReport report = report_of(page);
@@ -47,7 +52,7 @@ LinkReport report_of_broadcast(GuardedView& view) noexcept {
   report.created_ns = view.created_ns();
   report.capacity = view.shape().slot_count;
   const std::byte* region = view.region(Role::kWriter).bytes().data();
-  report.tail = read(reinterpret_cast<const BroadcastWriterPage*>(region)->tail);
+  report.tail = position_in(*reinterpret_cast<const BroadcastWriterPage*>(region));
   report.done = report.tail;
   report.writer = report_of(*reinterpret_cast<const EndPage*>(region + kBroadcastEndOffset));
   const GuardSeat& seat = view.seat(Role::kWriter);
@@ -84,7 +89,7 @@ Result<LinkReport> look_at_broadcast(const SegmentDirectory& directory,
   report.created_ns = link->header.created_ns;
   report.capacity = link->shape.slot_count;
   const std::byte* region = writer->bytes().data();
-  report.tail = read(reinterpret_cast<const BroadcastWriterPage*>(region)->tail);
+  report.tail = position_in(*reinterpret_cast<const BroadcastWriterPage*>(region));
   report.writer =
       with_holder(*link, *reinterpret_cast<const EndPage*>(region + kBroadcastEndOffset),
                   static_cast<std::uint32_t>(Role::kWriter));

@@ -8,6 +8,8 @@
 #include "core/error/check.h"
 #include "pipelines/link/guarded_end.h"
 #include "pipelines/link/link_segment.h"
+#include "pipelines/link/process_owner.h"
+#include "pipelines/link/used_places.h"
 #include "platform/memory/page_size.h"
 #include "platform/memory/sealed_memory.h"
 
@@ -137,6 +139,14 @@ Result<BroadcastReceiver> BroadcastReceiver::attach_named(
   if (!writer) return writer.error();
   BroadcastReceiver receiver(*link, place, std::move(certificate).value(), std::move(own).value(),
                              std::move(writer).value());
+  if (place != 0) {
+    mapping.memory_lock = MemoryLock::kOff;
+    mapping.prefaults = false;
+    Result<Mapping> below = Mapping::map(link->file.read_only_fd(), link->place_offset(0),
+                                         place * link->parts.place_bytes, mapping);
+    if (!below) return below.error();
+    receiver.places_below_ = std::move(below).value();
+  }
   if (Status attached = receiver.attach_ring(options); !attached) return attached.error();
   return receiver;
 }
@@ -158,6 +168,10 @@ Status BroadcastReceiver::attach_ring(const BroadcastReadOptions& options) noexc
     if (ring_->is_member()) ring_->leave();
     lost_before_us_ = ring_->lost_count();
     if (Status joined = ring_->join(options.from); !joined) return joined;
+    if (options.is_owed_all) {
+      untold_lost_ = ring_->position();
+      lost_in_hand_ += untold_lost_;
+    }
   }
   // Whoever waited for our predecessor looks again.
   doorbell_->ring_always();
@@ -192,6 +206,7 @@ bool BroadcastReceiver::take_out(const BroadcastView& view, BroadcastMessage& me
     return false;
   }
   message.bytes = *bytes;
+  message.writer = broadcast_writer_of(slot_);
   message.position = view.position;
   message.lost = view.lost + untold_lost_;
   message.redelivered = view.redelivered;
@@ -271,6 +286,13 @@ void BroadcastReceiver::release(const BroadcastMessage& message) noexcept {
   ring_for_credit();
 }
 
+bool BroadcastReceiver::go_to(std::uint64_t position) noexcept {
+  if (is_corrupt_ || !ring_->is_member() || !ring_->go_to(position)) return false;
+  untold_lost_ = 0;
+  ring_for_credit();
+  return true;
+}
+
 void BroadcastReceiver::ring_for_credit() noexcept {
   if (ring_->credit_given() == rung_credit_) return;
   rung_credit_ = ring_->credit_given();
@@ -308,12 +330,48 @@ Result<Probe> BroadcastReceiver::probe_writer() const noexcept {
   return certificate_->probe(static_cast<std::uint32_t>(Role::kWriter));
 }
 
+LinkPeer BroadcastReceiver::look_at_publisher(std::uint32_t incarnation) const noexcept {
+  if (guard_) return guard_->sender();
+  const auto* notes =
+      reinterpret_cast<const PublisherNote*>(writer_.bytes().data() + kBroadcastNotesOffset);
+  LinkPeer said;
+  said.incarnation = incarnation;
+  const std::optional<Publisher> noted = find_publisher({notes, kPublisherNoteCount}, incarnation);
+  if (!noted) return said;
+  said.user = noted->user;
+  said.group = noted->group;
+  said.process_id = static_cast<pid_t>(noted->process_id);
+  if (incarnation != writer_incarnation()) return said;
+  const Result<Probe> holder = probe_writer();
+  if (!holder || holder.value().pid == 0 || holder.value().pid != said.process_id) return said;
+  const Owner owner = owner_of(said.process_id);
+  said.is_known = true;
+  said.user = owner.user;
+  said.group = owner.group;
+  return said;
+}
+
 std::uint32_t BroadcastReceiver::writer_incarnation() const noexcept {
   return writer_end().incarnation.load(std::memory_order_relaxed);  // relaxed: to show
 }
 
 WaitPoint BroadcastReceiver::message_point() noexcept {
-  return WaitPoint::of(writer_end().bell, guard_ ? guard_->arm() : end().arm);
+  WaitPoint point = WaitPoint::of(writer_end().bell, guard_ ? guard_->arm() : end().arm);
+  point.is_deaf = !is_looked_at();
+  return point;
+}
+
+// Whether the writer's looks come as far as our place.
+bool BroadcastReceiver::is_looked_at() noexcept {
+  if (!places_below_.is_mapped()) return true;
+  const std::byte* pages = places_below_.bytes().data();
+  const auto word_of = [&](std::uint32_t place) -> const std::atomic<std::uint32_t>& {
+    return reinterpret_cast<const EndPage*>(pages + place * parts_.place_bytes + kEndPageOffset)
+        ->incarnation;
+  };
+  if (!all_used_below<StdAtomics>(place_, word_of)) return false;
+  places_below_ = Mapping();
+  return true;
 }
 
 std::optional<WaitPoint> BroadcastReceiver::news_point() noexcept {

@@ -14,6 +14,10 @@
 // if there is none, one of a dead reader, whose membership ends with that.  Who wants to go on
 // where a dead reader stopped, resumes that place by its number.
 //
+// The writer rings for the places up to the lowest that nobody has ever held (used_places.h).  A
+// reader above that one, which happens when newcomers come at once, or choose their places, sleeps
+// for moments only, until it has been held as well.
+//
 // Guarded.  The writer's memory is its own, and read-only here; a reader's cursor is in memory that
 // nobody else sees, and on a page of its own it says that it sleeps (GUARD.md).  There are no
 // places, only overwrite, and no redelivery.  When a writer's successor comes, its memory is shown
@@ -26,6 +30,7 @@
 // One thread at a time.  Nothing is allocated after attach().
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -47,8 +52,10 @@ namespace slipring {
 struct BroadcastReadOptions {
   BroadcastJoin from = BroadcastJoin::kNewest;
   // To go on where the last holder of this place stopped, if it died there; otherwise it joins.
-  std::optional<std::uint32_t> resumed_place;
+  std::optional<std::uint32_t> resumed_place = std::nullopt;
   MemoryLock memory_lock = MemoryLock::kTry;
+  // Whoever joins is owed all that was ever published: what is no longer held counts as lost.
+  bool is_owed_all = false;
 };
 
 // A message, copied out of the ring; valid until the next try_receive().
@@ -56,6 +63,7 @@ struct BroadcastMessage {
   std::span<const std::byte> bytes;
   std::uint64_t position = 0;
   std::uint64_t lost = 0;    // messages that we were owed between the one before and this one
+  std::uint32_t writer = 0;  // the incarnation that published it; look_at_publisher() knows more
   bool redelivered = false;  // a predecessor had taken it and not finished it
   bool aborted = false;      // the writer no longer wants it
 };
@@ -74,6 +82,16 @@ class BroadcastReceiver {
   // Finishes the message and all before it.
   void release(const BroadcastMessage& message) noexcept;
 
+  // Goes on at `position`, back or forward, finishing all before it: nothing of that counts as
+  // lost, and what is not there any more is, by the next try_receive().  False if nobody has come
+  // so far.
+  [[nodiscard]] bool go_to(std::uint64_t position) noexcept;
+  // First position still wanted, as the writer says; 0 before its first abort.
+  [[nodiscard]] std::uint64_t abort_before() const noexcept { return ring_->abort_before(); }
+  // Of a guarded link: which of the streams that began there is read; 0 of a named one, whose
+  // positions never begin anew.
+  [[nodiscard]] std::uint32_t stream() const noexcept { return guard_ ? std::max(stream_, 1U) : 0; }
+
   // Gives the membership up: the writer waits for us no longer.  Done by itself when the end goes,
   // but not when its process dies.
   void leave() noexcept;
@@ -89,6 +107,10 @@ class BroadcastReceiver {
   [[nodiscard]] Result<Probe> probe_writer() const noexcept;
   // Who writes a guarded link, by the kernel's word; otherwise unknown.
   [[nodiscard]] LinkPeer sender() const noexcept { return guard_ ? guard_->sender() : LinkPeer{}; }
+  // Whose a message is whose `writer` is `incarnation`: on a named link its own word, but for the
+  // process that writes now, which the kernel confirms (is_known); of a writer that eight have
+  // followed nothing but the incarnation.  Of a guarded link: sender().
+  [[nodiscard]] LinkPeer look_at_publisher(std::uint32_t incarnation) const noexcept;
   // Writers so far.
   [[nodiscard]] std::uint32_t writer_incarnation() const noexcept;
   // What to sleep on until the writer publishes or closes.
@@ -100,6 +122,7 @@ class BroadcastReceiver {
   // resumed, its dead holder's as well.
   [[nodiscard]] std::uint64_t lost_count() const noexcept;
   [[nodiscard]] std::uint64_t evicted_count() const noexcept { return evicted_count_; }
+  [[nodiscard]] bool is_guarded() const noexcept { return guard_ != nullptr; }
   [[nodiscard]] std::uint32_t place() const noexcept { return place_; }
   [[nodiscard]] std::uint64_t position() const noexcept { return ring_->position(); }
   [[nodiscard]] const BroadcastShape& shape() const noexcept { return shape_; }
@@ -131,6 +154,7 @@ class BroadcastReceiver {
   [[nodiscard]] std::uint32_t stream_shown() const noexcept;
   void begin_anew() noexcept;
   void ring_for_credit() noexcept;
+  [[nodiscard]] bool is_looked_at() noexcept;
 
   BroadcastShape shape_;
   BroadcastParts parts_;
@@ -139,6 +163,7 @@ class BroadcastReceiver {
   std::unique_ptr<GuardedSubscription> guard_;  // of a guarded one
   Mapping own_;
   Mapping writer_;
+  Mapping places_below_;  // of a named link, until all of them have been held
   std::optional<BroadcastReader> ring_;
   std::optional<Doorbell> doorbell_;
   std::vector<std::byte> slot_;

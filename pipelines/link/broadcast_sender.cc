@@ -1,7 +1,9 @@
 #include "pipelines/link/broadcast_sender.h"
 
 #include <errno.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <utility>
@@ -63,6 +65,13 @@ Result<BroadcastSender> BroadcastSender::attach_guarded(GuardedHold hold) noexce
 Status BroadcastSender::open() noexcept {
   if (Status attached = attach_ring(); !attached) return attached;
   open_end(end(), is_locked());
+  auto* notes =
+      reinterpret_cast<PublisherNote*>(own_.writable_bytes().data() + kBroadcastNotesOffset);
+  note_publisher({notes, kPublisherNoteCount},
+                 {incarnation(), static_cast<std::uint32_t>(getpid()), geteuid(), getegid()});
+  // Of every message's header.
+  const std::uint32_t writer = incarnation();
+  std::memcpy(slot_.data() + sizeof writer, &writer, sizeof writer);
   // A predecessor may have died between publishing and ringing.
   doorbells_.front().ring_always();
   return {};
@@ -126,6 +135,40 @@ const EndPage& BroadcastSender::reader_end(std::uint32_t place) const noexcept {
                                            kEndPageOffset);
 }
 
+Transfer BroadcastSender::try_make_room() noexcept {
+  Transfer answer = ring_->try_make_room();
+  // Each place lies once: then it is excluded.
+  while (answer == Transfer::kCorruptPeer) {
+    count(end().counters.corrupt_count);
+    excluded_ |= std::uint32_t{1} << ring_->corrupt_reader();
+    ring_->exclude(ring_->corrupt_reader());
+    answer = ring_->try_make_room();
+  }
+  if (answer != Transfer::kDone) count(end().counters.blocked_count);
+  return answer;
+}
+
+std::uint64_t BroadcastSender::room() const noexcept {
+  std::uint64_t room = shape_.slot_count;
+  if (shape_.policy != BroadcastPolicy::kBlock) return room;
+  for (std::uint32_t place = 0; place < shape_.reader_count; ++place) {
+    // relaxed, both: a hint.
+    const std::uint64_t joined = reader(place).joined.load(std::memory_order_relaxed);
+    const std::uint64_t credit = reader(place).credit.load(std::memory_order_relaxed);
+    // One that joins, or lies, is found out by try_make_room().
+    if (broadcast_member(joined) != BroadcastMember::kIn || !is_waited_for(place)) continue;
+    if (credit > position()) continue;
+    const std::uint64_t behind = position() - credit;
+    room = std::min(room, shape_.slot_count - std::min(behind, shape_.slot_count));
+  }
+  return room;
+}
+
+void BroadcastSender::pass_over_to(std::uint64_t position) noexcept {
+  ring_->pass_over_to(position);
+  ring_sleepers();
+}
+
 Transfer BroadcastSender::try_send(std::span<const std::byte> message) noexcept {
   check(message.size() <= shape_.message_bytes, "a message larger than the link's");
   const auto size_bytes = static_cast<std::uint32_t>(message.size());
@@ -134,27 +177,23 @@ Transfer BroadcastSender::try_send(std::span<const std::byte> message) noexcept 
     std::memcpy(slot_.data() + kBroadcastHeaderBytes, message.data(), message.size());
   }
   const std::span<const std::byte> slot(slot_.data(), kBroadcastHeaderBytes + message.size());
-  Transfer answer = ring_->try_push(slot);
-  // Each place lies once: then it is excluded.
-  while (answer == Transfer::kCorruptPeer) {
-    count(end().counters.corrupt_count);
-    excluded_ |= std::uint32_t{1} << ring_->corrupt_reader();
-    ring_->exclude(ring_->corrupt_reader());
-    answer = ring_->try_push(slot);
-  }
-  if (answer != Transfer::kDone) {
-    count(end().counters.blocked_count);
-    return answer;
-  }
+  if (const Transfer answer = try_make_room(); answer != Transfer::kDone) return answer;
+  const Transfer answer = ring_->try_push(slot);
+  check(answer == Transfer::kDone, "no room where there was some");
   count(end().counters.message_count);
   count(end().counters.payload_bytes, size_bytes);
   ring_sleepers();
   return answer;
 }
 
-// Of a guarded link, the first doorbell is nobody's, and orders the looks behind the publication.
+// The first doorbell orders the looks behind the publication; of a guarded link it is nobody's.
 void BroadcastSender::ring_sleepers() noexcept {
-  for (Doorbell& doorbell : doorbells_) doorbell.ring_if_armed();
+  doorbells_.front().ring_if_armed();
+  const std::uint32_t used = used_places_.count(
+      shape_.reader_count, [&](std::uint32_t place) -> const std::atomic<std::uint32_t>& {
+        return reader_end(place).incarnation;
+      });
+  for (std::uint32_t place = 1; place < used; ++place) doorbells_[place].ring_if_armed();
   if (!guard_) return;
   if (guard_->has_news()) [[unlikely]]
     show_subscribers();

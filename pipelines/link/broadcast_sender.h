@@ -5,6 +5,9 @@
 // overwritten and it is told how many (overwrite), the writer waits (block), or it is put out and
 // told how many it lost (evict).
 //
+// Sleepers.  A message costs a look at every place that has ever been held, and at one more
+// (used_places.h).
+//
 // Dead readers.  Only block makes anybody wait for them: drop_dead_readers() asks the certificates,
 // and frees the writer of those, and only those, whom the kernel certifies dead.  To be called when
 // a message has been blocked for a while.  One that writes impossible values is excluded as soon as
@@ -33,6 +36,7 @@
 #include "core/ring/transfer.h"
 #include "pipelines/link/broadcast_layout.h"
 #include "pipelines/link/guarded_end.h"
+#include "pipelines/link/used_places.h"
 #include "platform/memory/mapping.h"
 #include "platform/process/certificate.h"
 #include "platform/wait/doorbell.h"
@@ -51,6 +55,15 @@ class BroadcastSender {
   // only; never kCorruptPeer.  Requires: message.size() <= max_message_bytes().
   // Memory ordering: what happened before is visible to readers that take the message.
   [[nodiscard]] Transfer try_send(std::span<const std::byte> message) noexcept;
+  // Looks for room: after kDone the next try_send() finds it.  Otherwise kBlocked, as that.
+  [[nodiscard]] Transfer try_make_room() noexcept;
+  // How many messages find room now, as the readers' pages say; a hint, and only under block less
+  // than all.
+  [[nodiscard]] std::uint64_t room() const noexcept;
+  // What lies before `position` will never come, because we were never given it: every reader that
+  // has joined counts it as lost.  One store; waits for nobody.  Requires: position() <= position <
+  // 2^62.
+  void pass_over_to(std::uint64_t position) noexcept;
   // Whether try_send() would not answer kBlocked.  Changes nothing.
   [[nodiscard]] bool has_space() const noexcept { return ring_->has_space(); }
   // What to sleep on until a reader gives space back; valid until the next call.
@@ -105,6 +118,7 @@ class BroadcastSender {
   Mapping readers_;  // of a guarded one: of nobody
   std::optional<BroadcastWriter> ring_;
   std::vector<Doorbell> doorbells_;  // one a place, on one bell
+  UsedPlaces used_places_;           // whose doorbells are looked at
   // Of a guarded link: where its readers say that they sleep, by place.
   struct Subscriber {
     Mapping page;

@@ -1,10 +1,10 @@
 // How a broadcast link's regions are cut, named or guarded: one writer, many readers, every message
 // to each of them.
 //
-// The writer's: BroadcastWriterPage | EndPage | an ArmLine a reader | slots (on a page of their
-// own).  The readers': a page for each place, BroadcastReaderPage | EndPage; each is written by the
-// holder of that place alone.  Offsets below are relative to the region, or the reader's page.  A
-// slot holds a header {size_bytes:32, 0:32} and the message.
+// The writer's: BroadcastWriterPage | PublisherNotes | EndPage | an ArmLine a reader | slots (on a
+// page of their own).  The readers': a page for each place, BroadcastReaderPage | EndPage; each is
+// written by the holder of that place alone.  Offsets below are relative to the region, or the
+// reader's page.  A slot holds a header {size_bytes:32, writer's incarnation:32} and the message.
 // Specified in core/LAYOUT.md; change both or neither.
 #pragma once
 
@@ -17,6 +17,7 @@
 #include "core/error/result.h"
 #include "core/ring/broadcast_page.h"
 #include "pipelines/link/link_layout.h"
+#include "pipelines/link/publisher_notes.h"
 #include "platform/wait/doorbell.h"
 
 namespace slipring {
@@ -24,12 +25,15 @@ namespace slipring {
 inline constexpr std::uint32_t kMaxBroadcastPlaces = 32;
 // Place n's holder locks this byte + n of the lock file.
 inline constexpr std::uint32_t kFirstPlaceByte = 8;
+inline constexpr std::uint64_t kBroadcastNotesOffset = 768;
 inline constexpr std::uint64_t kBroadcastEndOffset = 1024;
 inline constexpr std::uint64_t kBroadcastArmsOffset = kBroadcastEndOffset + sizeof(EndPage);
 inline constexpr std::uint32_t kBroadcastHeaderBytes = 8;
 inline constexpr std::uint32_t kMaxBroadcastMessageBytes =
     kMaxBroadcastSlotBytes - kBroadcastHeaderBytes;
-static_assert(sizeof(BroadcastWriterPage) <= kBroadcastEndOffset);
+static_assert(sizeof(BroadcastWriterPage) <= kBroadcastNotesOffset);
+static_assert(kBroadcastNotesOffset + kPublisherNoteCount * sizeof(PublisherNote) <=
+              kBroadcastEndOffset);
 static_assert(sizeof(BroadcastReaderPage) == kEndPageOffset);
 
 struct BroadcastShape {
@@ -55,6 +59,13 @@ struct BroadcastParts {
   std::memcpy(&size_bytes, slot.data(), sizeof size_bytes);
   if (size_bytes > slot.size() - kBroadcastHeaderBytes) return std::nullopt;
   return slot.subspan(kBroadcastHeaderBytes, size_bytes);
+}
+
+// Who wrote it: an incarnation, or 0 where that is not said.  Requires: broadcast_message_in(slot).
+[[nodiscard]] inline std::uint32_t broadcast_writer_of(std::span<const std::byte> slot) noexcept {
+  std::uint32_t incarnation = 0;
+  std::memcpy(&incarnation, slot.data() + sizeof incarnation, sizeof incarnation);
+  return incarnation;
 }
 
 [[nodiscard]] BroadcastGeometry geometry_of(const BroadcastShape& shape) noexcept;

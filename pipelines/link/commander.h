@@ -29,9 +29,10 @@ struct AbortTicket {
   DropCounts dropped_before;        // in all, when it was given
 };
 
+// One thread.  Any number of processes may command: each command counts.
 class LinkCommander {
  public:
-  // Finds the link; takes nothing.  Errors: as LinkObserver::attach().
+  // Finds the link; takes nothing.  `directory` outlives it.  Errors: as LinkObserver::attach().
   static Result<LinkCommander> attach(const SegmentDirectory& directory,
                                       std::string_view name) noexcept;
 

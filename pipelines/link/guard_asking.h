@@ -43,6 +43,7 @@ Status ask(const Connection& connection, const GuardAsk& body, GuardGrant& grant
 // Errors: as verify_memory() and map_verified().
 Result<Mapping> map_role(const Descriptor& memory, const GuardOwner& owner, uid_t broker,
                          std::uint64_t size_bytes, MemoryLock memory_lock) noexcept;
+// The page that says who holds which role, and whose memory it is.  Errors: as map_role().
 Result<Mapping> map_page(const Descriptor& memory, const LinkShape& shape, uid_t broker) noexcept;
 
 }  // namespace slipring::guard_asking

@@ -21,6 +21,7 @@
 #include "core/cpu/cache_line.h"
 #include "core/segment/segment_layout.h"
 #include "pipelines/link/control_page.h"
+#include "pipelines/link/lane_attachments.h"
 #include "platform/memory/sealed_memory.h"
 
 namespace slipring {
@@ -120,6 +121,9 @@ template <typename Body>
   return body;
 }
 
+// Of so many writers of a lane everybody may see where they began.
+inline constexpr std::size_t kGuardAttachments = 5;
+
 // What everybody may see of a role.  Written by the broker alone.
 struct GuardSeat {
   // Packets of news sent to the role's holder; a futex, slept on by it.
@@ -130,9 +134,11 @@ struct GuardSeat {
   std::atomic<std::uint32_t> process_id;        // of the last holder
   std::atomic<std::uint32_t> user;
   std::atomic<std::uint32_t> group;
-  std::atomic<std::uint32_t> protection;  // a ProtectionLevel, of the role's memory
-  std::atomic<std::uint32_t> must_ring;   // a broadcast link's writer: with every message
+  std::atomic<std::uint32_t> protection;          // a ProtectionLevel, of the role's memory
+  std::atomic<std::uint32_t> must_ring;           // a broadcast link's writer: with every message
+  LaneAttachment attachments[kGuardAttachments];  // a lane's writer, by generation: the last
 };
+static_assert(offsetof(GuardSeat, attachments) == 40);
 static_assert(sizeof(GuardSeat) == kAbiLineBytes);
 
 // One for each lane, side by side.

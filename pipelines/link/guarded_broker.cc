@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -65,32 +64,16 @@ Result<GuardedBroker> GuardedBroker::create(const SegmentDirectory& directory,
   GuardedBroker broker(std::string(name), std::move(seats).value(), std::move(server).value());
   GuardAccess ours;
   ours.user = ::geteuid();
-  broker.observers_.access = options.observer.value_or(ours);
-  broker.commanders_.access = options.commander.value_or(ours);
-  broker.rule(Role::kWriter).access = options.writer.value_or(ours);
-  broker.rule(Role::kReader).access = options.reader.value_or(ours);
-  broker.lanes_per_process_ = options.lanes_per_process;
-  broker.lanes_per_user_ = options.lanes_per_user;
+  broker.observers_.set_access(options.observer.value_or(ours));
+  broker.commanders_.set_access(options.commander.value_or(ours));
+  broker.rule(Role::kWriter).set_access(options.writer.value_or(ours));
+  broker.rule(Role::kReader).set_access(options.reader.value_or(ours));
+  broker.lane_share_ = {options.lanes_per_process, options.lanes_per_user};
   return broker;
 }
 
 void GuardedBroker::expect(Role role, Peer process) noexcept {
-  std::vector<Peer>& expected = rule(role).expected;
-  const bool is_one_only = role == Role::kReader || !is_lane_set(shape());
-  std::erase_if(expected, [&](const Peer& earlier) {
-    Result<bool> ended = earlier.has_ended();
-    return is_one_only || (ended && *ended);
-  });
-  expected.push_back(std::move(process));
-}
-
-bool GuardedBroker::may_take(const Rule& rule, const PeerCredentials& who) noexcept {
-  const GuardAccess& access = rule.access;
-  if (access.user && who.user != *access.user) return false;
-  if (access.group && who.group != *access.group) return false;
-  return !access.only_process ||
-         std::any_of(rule.expected.begin(), rule.expected.end(),
-                     [&](const Peer& process) { return process.is_same_as(who.process); });
+  rule(role).expect(std::move(process), role == Role::kReader || !is_lane_set(shape()));
 }
 
 void GuardedBroker::turn() noexcept {
@@ -158,13 +141,12 @@ void GuardedBroker::answer_ask(Id id, const GuardAsk& ask) noexcept {
   if (who == nullptr) return;
   const bool has_role = seats_.find(id).has_value();
   if (ask.role == kObserverRole && !has_role && ask.lane < seats_.lane_count()) {
-    if (may_take(observers_, *who) || who->user == 0)
-      return grant_look(id, ask.lane, kObserverRole);
+    if (observers_.allows(*who) || who->user == 0) return grant_look(id, ask.lane, kObserverRole);
     return refuse(id, {ErrorCode::kPermission, 0, ""});
   }
   if (ask.role == kSubscriberRole && !has_role && ask.lane == 0 &&
       shape().kind == SegmentKind::kBroadcastLink) {
-    if (may_take(rule(Role::kReader), *who)) return grant_look(id, 0, kSubscriberRole);
+    if (rule(Role::kReader).allows(*who)) return grant_look(id, 0, kSubscriberRole);
     return refuse(id, {ErrorCode::kPermission, 0, "", who->user});
   }
   const auto role = static_cast<Role>(ask.role);
@@ -174,86 +156,23 @@ void GuardedBroker::answer_ask(Id id, const GuardAsk& ask) noexcept {
   if (!is_role || !is_lane || has_role) {
     return refuse(id, {ErrorCode::kInvalidArgument, 0, "", is_role ? ask.lane : ask.role});
   }
-  if (!may_take(rule(role), *who)) return refuse(id, {ErrorCode::kPermission, 0, "", who->user});
-  Result<SeatPlace> place = place_for(ask, *who);
+  if (!rule(role).allows(*who)) return refuse(id, {ErrorCode::kPermission, 0, "", who->user});
+  for (std::uint32_t lane = 0; lane < seats_.lane_count(); ++lane) look_for_death({lane, role});
+  Result<SeatPlace> place = choose_seat(seats_, ask, *who, lane_share_);
   if (!place) return refuse(id, place.error());
   grant_role(id, *place, *who);
-}
-
-Result<SeatPlace> GuardedBroker::place_for(const GuardAsk& ask,
-                                           const PeerCredentials& who) noexcept {
-  const SeatPlace place{ask.lane == kAnyLane ? 0 : ask.lane, static_cast<Role>(ask.role)};
-  if (is_lane_set(shape()) && place.role == Role::kWriter) return lane_for(who);
-  if (is_lane_set(shape())) {
-    if (Status one = check_one_reader(place.lane, who); !one) return one.error();
-  }
-  look_for_death(place);
-  if (seats_.at(place).hold == SeatHold::kFree) return place;
-  return Error{ErrorCode::kBusy, 0, "", seats_.at(place).holder.process_id};
-}
-
-// The first lane that nobody living holds and whose messages are read, whichever was asked for.
-Result<SeatPlace> GuardedBroker::lane_for(const PeerCredentials& who) noexcept {
-  std::uint64_t unread_count = 0;
-  std::optional<SeatPlace> found;
-  for (std::uint32_t lane = 0; lane < seats_.lane_count(); ++lane) {
-    const SeatPlace place{lane, Role::kWriter};
-    look_for_death(place);
-    if (found || seats_.at(place).hold != SeatHold::kFree) continue;
-    Result<bool> read = seats_.is_read(lane);
-    if (!read) return read.error();
-    if (*read) {
-      found = place;
-    } else {
-      ++unread_count;
-    }
-  }
-  if (Status shared = check_share(who); !shared) return shared.error();
-  if (found) return *found;
-  const ErrorCode why = unread_count != 0 ? ErrorCode::kNoSpace : ErrorCode::kBusy;
-  return Error{why, 0, "", unread_count, seats_.lane_count()};
-}
-
-// The dead have been looked for.
-Status GuardedBroker::check_share(const PeerCredentials& who) noexcept {
-  std::uint32_t of_process = 0;
-  std::uint32_t of_user = 0;
-  for (std::uint32_t lane = 0; lane < seats_.lane_count(); ++lane) {
-    const BrokerSeat& seat = seats_.at({lane, Role::kWriter});
-    if (seat.hold == SeatHold::kFree) continue;
-    if (seat.holder.user == who.user) ++of_user;
-    if (seat.process->is_same_as(who.process)) ++of_process;
-  }
-  if (lanes_per_process_ != 0 && of_process >= lanes_per_process_) {
-    return Error{ErrorCode::kBusy, EDQUOT, "", of_process, lanes_per_process_};
-  }
-  if (lanes_per_user_ != 0 && of_user >= lanes_per_user_) {
-    return Error{ErrorCode::kBusy, EDQUOT, "", of_user, lanes_per_user_};
-  }
-  return {};
-}
-
-// A reader takes lane 0 first; as long as another process has any lane, nobody else gets one.
-Status GuardedBroker::check_one_reader(std::uint32_t lane, const PeerCredentials& who) noexcept {
-  for (std::uint32_t other = 0; other < seats_.lane_count(); ++other) {
-    const SeatPlace place{other, Role::kReader};
-    look_for_death(place);
-    const BrokerSeat& seat = seats_.at(place);
-    const bool is_held = seat.hold != SeatHold::kFree;
-    if (is_held && !seat.process->is_same_as(who.process)) {
-      return Error{ErrorCode::kBusy, 0, "", seat.holder.process_id};
-    }
-    if (!is_held && other == 0 && lane != 0) {
-      return Error{ErrorCode::kInvalidArgument, 0, "", lane};
-    }
-  }
-  return {};
 }
 
 void GuardedBroker::grant_role(Id id, const SeatPlace& place, const PeerCredentials& who) noexcept {
   BrokerSeat& taken = seats_.at(place);
   Result<Peer> process = another_handle(who.process);
   if (!process) return refuse(id, process.error());
+  if (is_lane_set(shape()) && place.role == Role::kWriter) {
+    // The lane is read: it stays there until this one publishes.
+    Result<std::uint64_t> done = seats_.done(place.lane);
+    if (!done) return refuse(id, done.error());
+    taken.begins_at = *done;
+  }
   GuardGrant grant = seats_.grant(place.lane);
   grant.role = static_cast<std::uint32_t>(place.role);
   // relaxed: our own word.
@@ -339,7 +258,7 @@ void GuardedBroker::take_subscriber(Id id, Packet& packet) noexcept {
   const PeerCredentials* who = server_.peer(id);
   const auto body = guard_body<GuardGeneration>(packet.bytes());
   if (who == nullptr || places_.has(id) || !body || body->role != kSubscriberRole ||
-      packet.descriptor_count != 1 || !may_take(rule(Role::kReader), *who)) {
+      packet.descriptor_count != 1 || !rule(Role::kReader).allows(*who)) {
     server_.close(id);
     return lost(id);
   }
@@ -365,7 +284,7 @@ void GuardedBroker::take_subscriber(Id id, Packet& packet) noexcept {
 void GuardedBroker::answer_abort(Id id) noexcept {
   const PeerCredentials* who = server_.peer(id);
   if (who == nullptr) return;
-  if (!may_take(commanders_, *who) && who->user != 0) {
+  if (!commanders_.allows(*who) && who->user != 0) {
     return refuse(id, {ErrorCode::kPermission, 0, "", who->user});
   }
   if (seats_.shape().is_solo) return refuse(id, {ErrorCode::kInvalidArgument, 0, ""});

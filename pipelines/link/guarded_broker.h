@@ -10,28 +10,26 @@
 // time, or when the kernel says that its process has ended.  A connection that was lost says
 // nothing: its process may live, and go on storing.  Nothing is taken from the living.
 //
-// Of a lane set, a writer gets the first lane that is free and read: what its last writer published
-// is finished, so that the memory of a lane's writer never holds another's messages.  The reading
-// role is that of one process in all lanes.
+// Of a lane set, a writer gets a lane whose messages are read (guarded_seating.h), so that the
+// memory of a lane's writer never holds another's.
 //
 // Crash.  With the broker go its socket and its right to hand memory on; ends that are attached
 // keep what they have.
 #pragma once
-
-#include <sys/types.h>
 
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "core/error/result.h"
+#include "pipelines/link/guard_access.h"
 #include "pipelines/link/guard_protocol.h"
 #include "pipelines/link/guard_shape.h"
 #include "pipelines/link/guarded_end.h"
 #include "pipelines/link/guarded_places.h"
+#include "pipelines/link/guarded_seating.h"
 #include "pipelines/link/guarded_seats.h"
 #include "platform/memory/segment_directory.h"
 #include "platform/process/peer.h"
@@ -42,13 +40,6 @@ namespace slipring {
 // News that an end has not acknowledged; each holds a descriptor.  Further ones wait, and only the
 // newest of them is told.
 inline constexpr std::uint32_t kMaxUntakenNews = 8;
-
-// Who may take a role.  All that is set must hold.
-struct GuardAccess {
-  std::optional<uid_t> user;
-  std::optional<gid_t> group;
-  bool only_process = false;  // the one of GuardedBroker::expect(); nobody before it
-};
 
 struct GuardOptions {
   // Empty: whoever has our effective user, root included.
@@ -63,6 +54,7 @@ struct GuardOptions {
   RendezvousOptions rendezvous;
 };
 
+// One thread, which sleeps on poll_fd().
 class GuardedBroker {
  public:
   // Makes a link (or, with a shape of kind kBoard, a board) that nobody is attached to.  Errors: as
@@ -98,23 +90,11 @@ class GuardedBroker {
  private:
   using Id = RendezvousServer::Id;
 
-  // Who may take a role, and, where that is asked for, which processes those are.
-  struct Rule {
-    GuardAccess access;
-    std::vector<Peer> expected;
-  };
-
   GuardedBroker(std::string name, GuardedSeats seats, RendezvousServer server) noexcept;
-  [[nodiscard]] Rule& rule(Role role) noexcept { return rules_[seat_of(role)]; }
-  [[nodiscard]] static bool may_take(const Rule& rule, const PeerCredentials& who) noexcept;
+  [[nodiscard]] GuardRule& rule(Role role) noexcept { return rules_[seat_of(role)]; }
 
   void hear(Id id, Packet& packet) noexcept;
   void answer_ask(Id id, const GuardAsk& ask) noexcept;
-  [[nodiscard]] Result<SeatPlace> place_for(const GuardAsk& ask,
-                                            const PeerCredentials& who) noexcept;
-  [[nodiscard]] Result<SeatPlace> lane_for(const PeerCredentials& who) noexcept;
-  [[nodiscard]] Status check_one_reader(std::uint32_t lane, const PeerCredentials& who) noexcept;
-  [[nodiscard]] Status check_share(const PeerCredentials& who) noexcept;
   void grant_role(Id id, const SeatPlace& place, const PeerCredentials& who) noexcept;
   void grant_look(Id id, std::uint32_t lane, std::uint32_t role) noexcept;
   void take_region(Id id, Packet& packet) noexcept;
@@ -133,11 +113,10 @@ class GuardedBroker {
   std::string name_;
   GuardedSeats seats_;
   GuardedPlaces places_;  // of a broadcast link
-  Rule rules_[2];         // the writer's, the reader's
-  Rule observers_;
-  Rule commanders_;
-  std::uint32_t lanes_per_process_ = 0;
-  std::uint32_t lanes_per_user_ = 0;
+  GuardRule rules_[2];    // the writer's, the reader's
+  GuardRule observers_;
+  GuardRule commanders_;
+  LaneShare lane_share_;
   RendezvousServer server_;  // last: its name goes before what it hands out
 };
 

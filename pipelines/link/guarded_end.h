@@ -158,11 +158,13 @@ class GuardedView {
   // Errors: as GuardedEnd::take_role().
   static Result<std::unique_ptr<GuardedView>> attach(const SegmentDirectory& directory,
                                                      std::string_view name) noexcept;
-  // Of all lanes, by one connection; of a link of one writer, or a board, one view.
+  // Of all lanes, by one connection; of a link of one writer, or a board, one view.  Errors: as
+  // attach().
   static Result<std::vector<std::unique_ptr<GuardedView>>> attach_lanes(
       const SegmentDirectory& directory, std::string_view name,
       ViewDepth depth = ViewDepth::kPages) noexcept;
   // From the broker's own hands: the page and the roles' memory, whose descriptors are borrowed.
+  // Errors: as Mapping::map().
   static Result<std::unique_ptr<GuardedView>> make(const GuardGrant& grant,
                                                    std::span<const int> descriptors,
                                                    ViewDepth depth = ViewDepth::kPages) noexcept;
@@ -193,6 +195,10 @@ class GuardedView {
   [[nodiscard]] const Mapping& region(Role role) const noexcept { return regions_[seat_of(role)]; }
   [[nodiscard]] const GuardSeat& seat(Role role) const noexcept {
     return reinterpret_cast<const GuardPage*>(page_.bytes().data())[lane_].seats[seat_of(role)];
+  }
+  // Of the memory that region() shows.
+  [[nodiscard]] std::uint32_t generation(Role role) const noexcept {
+    return generations_[seat_of(role)];
   }
 
  private:

@@ -145,8 +145,18 @@ void GuardedSeats::accept(const SeatPlace& place, Descriptor memory,
   show(page.user, seat.owner.user);
   show(page.group, seat.owner.group);
   show(page.protection, static_cast<std::uint32_t>(protection));
+  if (is_lane_set(shape_.shape) && place.role == Role::kWriter) {
+    note_attachment(page.attachments, seat.owner.generation, seat.begins_at);
+  }
   show(page.is_held, 1);
   show(page.generation, seat.owner.generation);
+}
+
+Result<std::uint64_t> GuardedSeats::done(std::uint32_t lane) const noexcept {
+  Result<Mapping> reader = look_into(at({lane, Role::kReader}));
+  if (!reader) return reader.error();
+  return reinterpret_cast<const ConsumerPage*>(reader->bytes().data())
+      ->done.load(std::memory_order_acquire);  // cursor.D pairs with cursor.C
 }
 
 Result<bool> GuardedSeats::is_given_up(std::uint32_t lane) const noexcept {
@@ -166,13 +176,11 @@ Result<bool> GuardedSeats::is_read(std::uint32_t lane) const noexcept {
   if (!given_up || *given_up) return given_up;
   Result<Mapping> writer = look_into(written);
   if (!writer) return writer.error();
-  Result<Mapping> reader = look_into(at({lane, Role::kReader}));
-  if (!reader) return reader.error();
+  Result<std::uint64_t> done = this->done(lane);
+  if (!done) return done.error();
   // relaxed: the kernel's word on the writer's end ordered us after it.
-  const std::uint64_t tail = reinterpret_cast<const ProducerPage*>(writer->bytes().data())
-                                 ->tail.load(std::memory_order_relaxed);
-  return reinterpret_cast<const ConsumerPage*>(reader->bytes().data())
-             ->done.load(std::memory_order_acquire) == tail;  // cursor.D pairs with cursor.C
+  return *done == reinterpret_cast<const ProducerPage*>(writer->bytes().data())
+                      ->tail.load(std::memory_order_relaxed);
 }
 
 Status GuardedSeats::command(std::uint32_t lane, std::uint32_t process_id) noexcept {

@@ -47,6 +47,7 @@ struct BrokerSeat {
   ProtectionLevel protection = ProtectionLevel::kSealed;
   bool has_news = false;            // about the other role, not told yet
   std::uint32_t untaken_count = 0;  // told, and not acknowledged
+  std::uint64_t begins_at = 0;      // of a lane's writer: what its reader had finished by then
 };
 
 class GuardedSeats {
@@ -74,6 +75,8 @@ class GuardedSeats {
   void free(const SeatPlace& place) noexcept;
   // The kernel says that the seat's holder has ended.
   [[nodiscard]] bool has_died(const SeatPlace& place) const noexcept;
+  // What the lane's reader has finished.  Errors: as Mapping::map().
+  [[nodiscard]] Result<std::uint64_t> done(std::uint32_t lane) const noexcept;
   // The memory that a holder handed in is the role's from now on.
   void accept(const SeatPlace& place, Descriptor memory, ProtectionLevel protection) noexcept;
   // The reader will read nothing more of the lane's last writer, whose memory made no sense to it.

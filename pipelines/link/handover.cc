@@ -168,8 +168,8 @@ void begin_anew(const LinkShape& shape, std::uint32_t generation, std::span<cons
 namespace {
 
 // Whether every message that readers may still be at is one that a writer leaves.
-bool are_slots_sound(const BroadcastShape& shape, const std::byte* slots,
-                     std::uint64_t tail) noexcept {
+bool are_slots_sound(const BroadcastShape& shape, const std::byte* slots, std::uint64_t tail,
+                     std::uint64_t missing_before) noexcept {
   const BroadcastCut cut(geometry_of(shape));
   const std::uint64_t count = std::min(tail, cut.count());
   for (std::uint64_t position = tail - count; position != tail; ++position) {
@@ -180,7 +180,8 @@ bool are_slots_sound(const BroadcastShape& shape, const std::byte* slots,
     const bool is_whole = state == cut.published(position) && size_bytes <= shape.message_bytes;
     // The oldest one may be in the middle of being overwritten.
     const bool is_overtaken = count == cut.count() && state == cut.writing(tail);
-    if (!is_whole && !is_overtaken) return false;
+    const bool is_missing = position < missing_before && cut.may_linger(state, position);
+    if (!is_whole && !is_overtaken && !is_missing) return false;
   }
   return true;
 }
@@ -193,6 +194,7 @@ bool copy_broadcast(const LinkShape& shape, const LinkParts& parts,
   copy_word(from.tail, to.tail);
   copy_word(from.scan_at, to.scan_at);
   copy_word(from.abort_before, to.abort_before);
+  copy_word(from.missing_before, to.missing_before);
   auto& end = page_at<EndPage>(own, kBroadcastEndOffset);
   copy_end(page_at<EndPage>(predecessor, kBroadcastEndOffset), end);
   copy_word(page_at<EndPage>(predecessor, kBroadcastEndOffset).peer_generation,
@@ -205,7 +207,7 @@ bool copy_broadcast(const LinkShape& shape, const LinkParts& parts,
   const BroadcastShape cut = guarded_broadcast(shape);
   return get(end.peer_generation) != 0 &&
          BroadcastWriter::attach(to, slots, readers, geometry_of(cut)).ok() &&
-         are_slots_sound(cut, slots, get(to.tail));
+         are_slots_sound(cut, slots, get(to.tail), get(to.missing_before));
 }
 
 }  // namespace

@@ -1,16 +1,11 @@
 // What the writers of a lane leave beside its end, in the writer's region: where each of the last
-// of them began, and whose word stands behind the messages of the present one.
-//
-// Attachments.  A lane goes to another writer only where its messages end.  So where a writer began
-// its predecessor had stopped, exactly, however many have come since; who was the predecessor, and
-// keeps count of what it has published elsewhere, learns it here.
+// of them began (lane_attachments.h), and whose word stands behind the messages of the present one.
 //
 // Origin.  A writer that passes on what others wrote, on another machine for instance, says who
 // they are, before it publishes anything of theirs.  That is its own word, and as good as it is.
-// `told_process` changes by itself: it is the process last heard of.
+// The told_ words change by themselves: they are of the process last heard of.
 //
-// Ordering.  lane.A -> lane.B  an attachment: who sees its incarnation sees its position.
-//            lane.C -> lane.D, lane.E -> lane.F  the origin's text, between two looks at an even
+// Ordering.  lane.C -> lane.D, lane.E -> lane.F  the origin's text, between two looks at an even
 //            sequence that is the same.
 #pragma once
 
@@ -24,6 +19,7 @@
 #include <span>
 #include <string_view>
 
+#include "pipelines/link/lane_attachments.h"
 #include "pipelines/link/link_layout.h"
 
 namespace slipring {
@@ -32,20 +28,17 @@ inline constexpr std::size_t kLaneAttachments = 6;
 inline constexpr std::size_t kOriginWords = 15;
 inline constexpr std::size_t kOriginBytesMax = kOriginWords * 8;
 
-struct LaneAttachment {
-  std::atomic<std::uint64_t> incarnation;  // 0: none yet
-  std::atomic<std::uint64_t> position;     // of the ring
-};
-
 struct LaneWords {
   LaneAttachment attachments[kLaneAttachments];     // by incarnation, the last of them
   std::atomic<std::uint32_t> origin_sequence;       // odd while it is written
   std::atomic<std::uint32_t> origin_bytes;          // 0: the messages are the writer's own
   std::atomic<std::uint64_t> told_process;          // id:32 user:32, from the highest bit down
   std::atomic<std::uint64_t> origin[kOriginWords];  // text
+  std::atomic<std::uint64_t> told_group;            // group:32 incarnation:32
+  std::atomic<std::uint64_t> told_by_kernel;        // 1: its kernel's word; 0: its own
 };
 inline constexpr std::uint64_t kLaneWordsOffset = kEndPageOffset + sizeof(EndPage);
-static_assert(sizeof(LaneWords) == 232);
+static_assert(sizeof(LaneWords) == 248);
 static_assert(kLaneWordsOffset + sizeof(LaneWords) <= kTableOffset);
 
 [[nodiscard]] inline LaneWords& lane_words_of(std::byte* writer_region) noexcept {
@@ -55,36 +48,21 @@ static_assert(kLaneWordsOffset + sizeof(LaneWords) <= kTableOffset);
   return *reinterpret_cast<const LaneWords*>(writer_region + kLaneWordsOffset);
 }
 
-// The writer, of its `incarnation`, which nobody sees yet.
-inline void note_attachment(LaneWords& own, std::uint32_t incarnation,
-                            std::uint64_t position) noexcept {
-  LaneAttachment& place = own.attachments[incarnation % kLaneAttachments];
-  // relaxed, both: only writers write them, one after the other, and lane.A shows them.
-  place.incarnation.store(0, std::memory_order_relaxed);
-  place.position.store(position, std::memory_order_relaxed);
-  place.incarnation.store(incarnation, std::memory_order_release);  // lane.A pairs with lane.B
-}
-
-// Where the writer of that incarnation began; nothing if that is forgotten, or yet to come.
-[[nodiscard]] inline std::optional<std::uint64_t> attachment_of(
-    const LaneWords& words, std::uint32_t incarnation) noexcept {
-  const LaneAttachment& place = words.attachments[incarnation % kLaneAttachments];
-  const auto shows = [&] {
-    return place.incarnation.load(std::memory_order_acquire);  // lane.B pairs with lane.A
-  };
-  if (shows() != incarnation) return std::nullopt;
-  // relaxed: between two looks at the incarnation.
-  const std::uint64_t position = place.position.load(std::memory_order_relaxed);
-  if (shows() != incarnation) return std::nullopt;
-  return position;
-}
+// A process elsewhere, as whoever passes its messages on was told of it.
+struct LaneProcess {
+  std::uint32_t process_id = 0;  // 0: not told
+  std::uint32_t user = 0;
+  std::uint32_t group = 0;
+  std::uint32_t incarnation = 0;  // as a writer there; 0: not told
+  bool is_by_kernel = false;      // the kernel there said so, and not the process itself
+  friend bool operator==(const LaneProcess&, const LaneProcess&) = default;
+};
 
 // As the lane's writer says; what others have told it is no more than that.
 struct LaneOrigin {
   std::array<char, kOriginBytesMax> text{};
   std::size_t bytes = 0;
-  std::uint32_t process_id = 0;  // 0: not told
-  std::uint32_t user = 0;
+  LaneProcess process;
   [[nodiscard]] std::string_view name() const noexcept { return {text.data(), bytes}; }
 };
 
@@ -104,9 +82,23 @@ inline void tell_origin(LaneWords& own, std::string_view text) noexcept {
   own.origin_sequence.store(even + 2, std::memory_order_release);  // lane.C pairs with lane.D
 }
 
-inline void tell_process(LaneWords& own, std::uint32_t process_id, std::uint32_t user) noexcept {
-  // relaxed: one word, and nothing hangs on it.
-  own.told_process.store(std::uint64_t{process_id} << 32 | user, std::memory_order_relaxed);
+inline void tell_process(LaneWords& own, const LaneProcess& process) noexcept {
+  // relaxed, all: told anew only where nothing of another is unread, or nothing hangs on it.
+  own.told_process.store(std::uint64_t{process.process_id} << 32 | process.user,
+                         std::memory_order_relaxed);
+  own.told_group.store(std::uint64_t{process.group} << 32 | process.incarnation,
+                       std::memory_order_relaxed);
+  own.told_by_kernel.store(process.is_by_kernel ? 1 : 0, std::memory_order_relaxed);
+}
+
+// What was told last.
+[[nodiscard]] inline LaneProcess told_process(const LaneWords& words) noexcept {
+  // relaxed, all: as they were stored.
+  const std::uint64_t process = words.told_process.load(std::memory_order_relaxed);
+  const std::uint64_t group = words.told_group.load(std::memory_order_relaxed);
+  return {static_cast<std::uint32_t>(process >> 32), static_cast<std::uint32_t>(process),
+          static_cast<std::uint32_t>(group >> 32), static_cast<std::uint32_t>(group),
+          words.told_by_kernel.load(std::memory_order_relaxed) == 1};
 }
 
 // Nothing while the messages are the writer's own, or where it wrote what no text is.
@@ -129,10 +121,7 @@ inline void tell_process(LaneWords& own, std::uint32_t process_id, std::uint32_t
     if (letter != '\0' && (letter < ' ' || letter > '~')) letter = '?';
   }
   origin.bytes = bytes;
-  // relaxed: as it was stored.
-  const std::uint64_t told = words.told_process.load(std::memory_order_relaxed);
-  origin.process_id = static_cast<std::uint32_t>(told >> 32);
-  origin.user = static_cast<std::uint32_t>(told);
+  origin.process = told_process(words);
   return origin;
 }
 

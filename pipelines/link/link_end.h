@@ -82,6 +82,11 @@ class LinkEnd {
     return own().incarnation.load(std::memory_order_relaxed);  // relaxed: our own word
   }
 
+  // The same, by the broker's word where there is one.
+  [[nodiscard]] std::uint32_t attachment() const noexcept {
+    return hold_.guard ? hold_.guard->generation() : incarnation();
+  }
+
   // As the other end says itself.
   [[nodiscard]] std::uint32_t peer_incarnation() const noexcept {
     return peer().incarnation.load(std::memory_order_relaxed);  // relaxed: nothing hangs on it

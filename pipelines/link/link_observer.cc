@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "pipelines/link/lane_attachments.h"
 #include "pipelines/link/lane_words.h"
 
 namespace slipring {
@@ -155,15 +156,19 @@ EndReport LinkObserver::report_end(std::uint32_t lane, Role role) const noexcept
 }
 
 std::optional<std::uint64_t> LinkObserver::end_of_writer(std::uint32_t lane,
-                                                         std::uint32_t incarnation) const noexcept {
+                                                         std::uint32_t attachment) const noexcept {
   const std::byte* const region = lanes_[lane].region(Role::kWriter).bytes().data();
+  const GuardedView* const view = lanes_[lane].view.get();
+  if (view != nullptr && view->generation(Role::kWriter) != attachment) {
+    return attachment_of(view->seat(Role::kWriter).attachments, attachment + 1);
+  }
   const auto& producer = *reinterpret_cast<const ProducerPage*>(region);
   const EndPage& end = end_page(lanes_[lane].region(Role::kWriter));
   const std::uint64_t tail =
       producer.tail.load(std::memory_order_acquire);  // record.B pairs with record.A
   // relaxed: a successor's tail shows its incarnation.
-  if (end.incarnation.load(std::memory_order_relaxed) == incarnation) return tail;
-  return attachment_of(lane_words_of(region), incarnation + 1);
+  if (view != nullptr || end.incarnation.load(std::memory_order_relaxed) == attachment) return tail;
+  return attachment_of(lane_words_of(region).attachments, attachment + 1);
 }
 
 std::uint64_t LinkObserver::done(std::uint32_t lane) const noexcept {

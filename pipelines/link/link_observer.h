@@ -75,6 +75,8 @@ struct LinkReport {
 // Adds what another end of the same role counts, and whether it is there.
 void add_end(const EndReport& end, EndReport& all) noexcept;
 
+// Looks on, and takes no role: any number of them, and nobody notices.  One thread; what it reads
+// of different words need not be of one moment.
 class LinkObserver {
  public:
   // Errors: kNotFound, kPermission, kVersion, kCorruptPeer, kSystem.
@@ -90,10 +92,10 @@ class LinkObserver {
   [[nodiscard]] LinkBoundary boundary(std::uint32_t lane = 0) const noexcept {
     return published_boundary(shape_, lanes_[lane].region(Role::kWriter).bytes());
   }
-  // Of a named lane: where its writer of that incarnation has stopped for good, or stands now if
-  // nobody has come since.  Nothing if that is forgotten.
+  // Of a lane: where its writer of that LinkWriter::attachment() has stopped for good, or stands
+  // now if nobody has come since.  Nothing if that is forgotten.
   [[nodiscard]] std::optional<std::uint64_t> end_of_writer(
-      std::uint32_t lane, std::uint32_t incarnation) const noexcept;
+      std::uint32_t lane, std::uint32_t attachment) const noexcept;
   // What the reader has finished.
   [[nodiscard]] std::uint64_t done(std::uint32_t lane) const noexcept;
   // What the reader has dropped, alone.

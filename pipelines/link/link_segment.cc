@@ -1,14 +1,13 @@
 #include "pipelines/link/link_segment.h"
 
 #include <errno.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <cstring>
 #include <memory>
 #include <utility>
 
+#include "pipelines/link/named_link.h"
 #include "platform/process/certificate_wait.h"
 
 namespace slipring {
@@ -89,33 +88,6 @@ constexpr Error kNoLink{ErrorCode::kVersion, 0, "not a link but a set of lanes",
                         static_cast<std::uint64_t>(SegmentKind::kLaneSet),
                         static_cast<std::uint64_t>(SegmentKind::kRecordLink)};
 
-struct OpenLink {
-  SegmentFile file;
-  SegmentHeader header;
-  LinkShape shape;
-  LinkParts parts;
-};
-
-Result<OpenLink> open_link(const SegmentDirectory& directory, std::string_view name) noexcept {
-  Result<SegmentFile> file = SegmentFile::open(directory, name);
-  if (!file) return file.error();
-  Result<SegmentHeader> header = read_header(*file);
-  if (!header) return header.error();
-  Result<LinkShape> shape = shape_of(*header);
-  if (!shape) return shape.error();
-  return OpenLink{std::move(file).value(), *header, *shape, parts_of(*shape, header->page_bytes)};
-}
-
-[[nodiscard]] std::uint64_t offset_of(const OpenLink& link, Role role,
-                                      std::uint32_t lane) noexcept {
-  return role == Role::kWriter
-             ? link.header.regions[0].offset_bytes + lane * link.parts.writer_bytes
-             : link.header.regions[1].offset_bytes + lane * link.parts.reader_bytes;
-}
-[[nodiscard]] std::uint64_t bytes_of(const OpenLink& link, Role role) noexcept {
-  return role == Role::kWriter ? link.parts.writer_bytes : link.parts.reader_bytes;
-}
-
 // Maps what the role has of a link, or of a lane of a set.  `writable` is a descriptor of the file.
 Result<LinkHold> hold_role(const OpenLink& link, int writable, Role role, std::uint32_t lane,
                            std::shared_ptr<Certificate> certificate,
@@ -143,36 +115,6 @@ Result<LinkHold> hold_role(const OpenLink& link, int writable, Role role, std::u
                   std::move(own).value(),
                   std::move(peer).value(),
                   std::move(control).value()};
-}
-
-// Whether all that the lane's last writer published has been finished.  Requires: nobody but the
-// caller holds the lane's writing role.
-Result<bool> is_read(const OpenLink& link, std::uint32_t lane) noexcept {
-  MappingOptions options;
-  options.memory_lock = MemoryLock::kOff;
-  const int fd = link.file.read_only_fd();
-  Result<Mapping> writer =
-      Mapping::map(fd, offset_of(link, Role::kWriter, lane), link.header.page_bytes, options);
-  if (!writer) return writer.error();
-  Result<Mapping> reader =
-      Mapping::map(fd, offset_of(link, Role::kReader, lane), link.header.page_bytes, options);
-  if (!reader) return reader.error();
-  // relaxed: taking the certificate ordered us after the last writer.
-  const std::uint64_t tail = reinterpret_cast<const ProducerPage*>(writer->bytes().data())
-                                 ->tail.load(std::memory_order_relaxed);
-  return reinterpret_cast<const ConsumerPage*>(reader->bytes().data())
-             ->done.load(std::memory_order_acquire) == tail;  // cursor.D pairs with cursor.C
-}
-
-// A set's file that was removed between its opening and the taking of a role: whoever removes one
-// holds all roles, so that afterwards it cannot be.
-Status check_named(const OpenLink& link) noexcept {
-  struct stat found {};
-  if (fstat(link.file.read_only_fd(), &found) != 0) {
-    return Error{ErrorCode::kSystem, errno, "look whether a set of lanes still has its name"};
-  }
-  if (found.st_nlink != 0) return {};
-  return Error{ErrorCode::kNotFound, ENOENT, "take a role of a set of lanes that was just removed"};
 }
 
 // A lane that nobody living holds, and whose mail is read: until then its messages are those of its
@@ -217,6 +159,7 @@ Result<LinkHold> take_named_role(const SegmentDirectory& directory, std::string_
   Result<Certificate> certificate =
       Certificate::acquire(link->file.lock_file(), static_cast<std::uint32_t>(role));
   if (!certificate) return certificate.error();
+  if (Status named = check_named(*link); !named) return named.error();
   Result<Descriptor> writable = link->file.open_writable(directory);
   if (!writable) return writable.error();
   return hold_role(*link, writable->get(), role, 0,
@@ -246,46 +189,7 @@ Result<std::vector<LinkHold>> take_named_lanes(const SegmentDirectory& directory
   return lanes;
 }
 
-// Every role of a set; nothing when somebody has one.
-Result<std::vector<Certificate>> take_everything(const OpenLink& link) noexcept {
-  std::vector<Certificate> all;
-  const auto take = [&](std::uint32_t role_byte) -> Status {
-    Result<Certificate> certificate = Certificate::acquire(link.file.lock_file(), role_byte);
-    if (!certificate) return certificate.error();
-    all.push_back(std::move(certificate).value());
-    return {};
-  };
-  // The reader's first: of two who leave at once, one holds nothing and the other everything.
-  if (Status taken = take(static_cast<std::uint32_t>(Role::kReader)); !taken) return taken.error();
-  for (std::uint32_t lane = 0; lane < link.shape.lane_count; ++lane) {
-    if (Status taken = take(writer_byte(link.shape, lane)); !taken) return taken.error();
-  }
-  return all;
-}
-
 }  // namespace
-
-Result<bool> remove_if_idle(const SegmentDirectory& directory, std::string_view name) noexcept {
-  Result<OpenLink> link = open_link(directory, name);
-  if (!link &&
-      (link.error().code == ErrorCode::kNotFound || link.error().code == ErrorCode::kCorruptPeer)) {
-    return false;  // nothing, or what is no link
-  }
-  if (!link) return link.error();
-  if (!is_lane_set(link->shape) || !link->shape.goes_when_idle) return false;
-  Result<std::vector<Certificate>> all = take_everything(*link);
-  if (!all && all.error().code == ErrorCode::kBusy) return false;
-  if (!all) return all.error();
-  for (std::uint32_t lane = 0; lane < link->shape.lane_count; ++lane) {
-    Result<bool> read = is_read(*link, lane);
-    if (!read || !*read) return read;
-  }
-  // Somebody else may have removed it before, and the name be another's.
-  if (Status named = check_named(*link); !named) return false;
-  const Status removed = remove_segment(directory, name);
-  if (!removed && removed.error().code != ErrorCode::kNotFound) return removed.error();
-  return removed.ok();
-}
 
 Result<Probe> probe_peer(const LinkHold& hold) noexcept {
   check(hold.certificate != nullptr, "the certificates of a guarded link");

@@ -69,7 +69,15 @@ Result<std::vector<LinkHold>> take_lanes(const SegmentDirectory& directory, std:
 // Errors: kPermission, kSystem, kCorruptPeer.
 Result<bool> remove_if_idle(const SegmentDirectory& directory, std::string_view name) noexcept;
 
-// Who holds the other end's role of a named link now, by its certificate.
+// Removes a named link of one writer of which nothing came: nobody has a role, nothing was ever
+// published, and no writer said that this is the end.  Answers whether it did; false also when the
+// name means another segment than `inode` by now.  Every role is held meanwhile, as above.
+// Requires: our own end is gone.  Errors: as above.
+Result<bool> remove_if_untouched(const SegmentDirectory& directory, std::string_view name,
+                                 std::uint64_t inode) noexcept;
+
+// Who holds the other end's role of a named link now, by its certificate.  Asks the kernel.
+// Errors: as LockFile::probe().
 Result<Probe> probe_peer(const LinkHold& hold) noexcept;
 
 // Sleeps until nobody holds the role any more, its holder having died or laid it down: for a

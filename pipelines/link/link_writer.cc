@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "core/error/check.h"
-#include "pipelines/link/lane_words.h"
 #include "pipelines/link/message_mark.h"
 
 namespace slipring {
@@ -28,9 +27,9 @@ Result<LinkWriter> LinkWriter::attach(const SegmentDirectory& directory, std::st
 void LinkWriter::begin_lane() noexcept {
   if (!is_lane_set(shape())) return;
   LaneWords& words = lane_words_of(end_.own_bytes());
-  note_attachment(words, end_.incarnation() + 1, position());
+  note_attachment(words.attachments, end_.incarnation() + 1, position());
   slipring::tell_origin(words, {});
-  tell_process(words, 0, 0);
+  tell_process(words, {});
 }
 
 void LinkWriter::tell_origin(std::string_view text) noexcept {
@@ -38,9 +37,14 @@ void LinkWriter::tell_origin(std::string_view text) noexcept {
   slipring::tell_origin(lane_words_of(end_.own_bytes()), text);
 }
 
-void LinkWriter::tell_origin_process(std::uint32_t process_id, std::uint32_t user) noexcept {
+void LinkWriter::tell_origin_process(const LaneProcess& process) noexcept {
   check(is_lane_set(shape()), "an origin of what is no lane");
-  tell_process(lane_words_of(end_.own_bytes()), process_id, user);
+  tell_process(lane_words_of(end_.own_bytes()), process);
+}
+
+LaneProcess LinkWriter::told_origin_process() noexcept {
+  check(is_lane_set(shape()), "an origin of what is no lane");
+  return told_process(lane_words_of(end_.own_bytes()));
 }
 
 Status LinkWriter::attach_ring() noexcept {

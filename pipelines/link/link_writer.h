@@ -12,6 +12,7 @@
 
 #include "core/error/result.h"
 #include "core/ring/transfer.h"
+#include "pipelines/link/lane_words.h"
 #include "pipelines/link/link_end.h"
 #include "pipelines/link/link_segment.h"
 #include "platform/wait/doorbell.h"
@@ -87,9 +88,13 @@ class LinkWriter {
   // Of a lane: whose the messages are that follow, where they are not our own; see lane_words.h.
   // The first before anything of theirs is published.
   void tell_origin(std::string_view text) noexcept;
-  void tell_origin_process(std::uint32_t process_id, std::uint32_t user) noexcept;
+  void tell_origin_process(const LaneProcess& process) noexcept;
+  [[nodiscard]] LaneProcess told_origin_process() noexcept;
   // Which lane of its set; 0 on a link of one writer.
   [[nodiscard]] std::uint32_t lane() const noexcept { return end_.lane(); }
+  // The number under which LinkObserver::end_of_writer() knows us: the incarnation, and of a
+  // guarded link that which the broker gave, whatever our predecessor's page says.
+  [[nodiscard]] std::uint32_t attachment() const noexcept { return end_.attachment(); }
   // Who made try_reserve() answer kCorruptPeer; nothing before that.
   [[nodiscard]] const std::optional<LinkPeer>& offender() const noexcept { return end_.offender(); }
   // Of our own memory, from everybody else.

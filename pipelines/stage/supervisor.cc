@@ -1,10 +1,8 @@
 #include "pipelines/stage/supervisor.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -18,10 +16,7 @@
 namespace slipring {
 namespace {
 
-constexpr std::size_t kMaxLineBytes = 4096;
 constexpr int kMaxEvents = 32;
-// A stage that writes without end is read again at the next turn, so that the others get theirs.
-constexpr int kMaxReadsATurn = 16;
 
 // What an epoll event is about.
 enum class Source : std::uint32_t { kProcess, kOutput, kStore };
@@ -41,7 +36,7 @@ Result<Supervisor> Supervisor::open(const PipelinePlan& plan, RunReport& report)
 Supervisor::Supervisor(const PipelinePlan& plan, RunReport& report, Descriptor epoll)
     : plan_(&plan), report_(&report), epoll_(std::move(epoll)) {
   for (const StagePlan& stage : plan.stages) {
-    processes_.emplace_back(stage);
+    processes_.emplace_back(stage, report);
   }
   statuses_.resize(plan.stages.size());
 }
@@ -67,7 +62,7 @@ Status Supervisor::watch(std::size_t index, Descriptor output) {
   if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, output.get(), &event) != 0) {
     return Error{ErrorCode::kSystem, errno, "watch a stage's output"};
   }
-  process.output = std::move(output);
+  process.output.open(std::move(output));
   return {};
 }
 
@@ -131,16 +126,8 @@ void Supervisor::turn_store(std::size_t index) {
 
 Status Supervisor::start(std::size_t index) {
   const StagePlan& stage = plan_->stages[index];
-  int pipe_fds[2] = {-1, -1};
-  if (pipe2(pipe_fds, O_CLOEXEC) != 0) {
-    return Error{ErrorCode::kSystem, errno, "make a pipe for a stage's output"};
-  }
-  Descriptor read_end(pipe_fds[0]);
-  const Descriptor write_end(pipe_fds[1]);
-  // Our end alone: the stage's writes must not fail when we are slow.
-  if (fcntl(read_end.get(), F_SETFL, O_NONBLOCK) != 0) {
-    return Error{ErrorCode::kSystem, errno, "set up a stage's output"};
-  }
+  Result<StageOutput::Pipe> output = StageOutput::make_pipe();
+  if (!output) return output.error();
   std::vector<std::string> arguments;
   std::vector<int> inherited;
   if (const Status endowed = endow(index, arguments, inherited); !endowed) return endowed;
@@ -149,8 +136,8 @@ Status Supervisor::start(std::size_t index) {
   options.kept_fds = inherited;
   options.program = stage.program_path;
   options.arguments = arguments;
-  options.stdout_fd = write_end.get();
-  options.stderr_fd = write_end.get();
+  options.stdout_fd = output->to_write.get();
+  options.stderr_fd = output->to_write.get();
   options.cpus = stage.cpus;
   Result<Peer> started = start_child(options);
   if (!started) return started.error();
@@ -162,7 +149,7 @@ Status Supervisor::start(std::size_t index) {
   process.restart_at_ns = 0;
   statuses_[index].phase = StagePhase::kRunning;
   statuses_[index].pid = process.peer->pid();
-  if (const Status watched = watch(index, std::move(read_end)); !watched) {
+  if (const Status watched = watch(index, std::move(output->to_read)); !watched) {
     // Unwatched it would be forgotten.
     kill(-process.peer->pid(), SIGKILL);
     static_cast<void>(process.peer->reap(kNoDeadline));
@@ -210,46 +197,6 @@ std::uint64_t Supervisor::next_deadline_ns() const noexcept {
   return deadline_ns;
 }
 
-void Supervisor::show_lines(std::size_t index, bool is_end) {
-  std::string& pending = processes_[index].line;
-  const std::string& name = plan_->stages[index].name;
-  std::size_t begin = 0;
-  for (std::size_t end = pending.find('\n'); end != std::string::npos;
-       end = pending.find('\n', begin)) {
-    report_->stage_said(name, std::string_view(pending).substr(begin, end - begin));
-    begin = end + 1;
-  }
-  pending.erase(0, begin);
-  if (pending.size() >= kMaxLineBytes || (is_end && !pending.empty())) {
-    report_->stage_said(name, pending);
-    pending.clear();
-  }
-}
-
-void Supervisor::read_output(std::size_t index) {
-  Process& process = processes_[index];
-  std::array<char, 4096> block;
-  for (int reads = 0; reads < kMaxReadsATurn && process.output.is_open(); ++reads) {
-    const ssize_t got = read(process.output.get(), block.data(), block.size());
-    if (got > 0) {
-      process.line.append(block.data(), static_cast<std::size_t>(got));
-      show_lines(index, false);
-    } else if (got < 0 && errno == EINTR) {
-      continue;
-    } else if (got < 0 && errno == EAGAIN) {
-      return;
-    } else {
-      close_output(index);
-    }
-  }
-}
-
-void Supervisor::close_output(std::size_t index) {
-  // Closing takes it out of the epoll instance: the descriptor was never duplicated.
-  processes_[index].output.reset();
-  show_lines(index, true);
-}
-
 void Supervisor::take_death(std::size_t index) {
   Process& process = processes_[index];
   if (!process.peer) return;
@@ -263,8 +210,8 @@ void Supervisor::take_death(std::size_t index) {
   process.died_ns = monotonic_ns();
   if (process.store) process.store->ended();
   // What it said last is still in the pipe.
-  read_output(index);
-  close_output(index);
+  process.output.read();
+  process.output.close();
   answer_death(index, status, process.died_ns);
 }
 
@@ -319,7 +266,7 @@ void Supervisor::turn() {
     const auto index = static_cast<std::size_t>(tag & UINT32_MAX);
     switch (static_cast<Source>(tag >> 32)) {
       case Source::kOutput:
-        read_output(index);
+        processes_[index].output.read();
         break;
       case Source::kProcess:
         take_death(index);

@@ -28,6 +28,7 @@
 #include "pipelines/stage/pipeline_plan.h"
 #include "pipelines/stage/restart_judge.h"
 #include "pipelines/stage/run_report.h"
+#include "pipelines/stage/stage_output.h"
 #include "platform/process/descriptor.h"
 #include "platform/process/peer.h"
 #include "platform/wait/event_bell.h"
@@ -80,11 +81,10 @@ class Supervisor {
 
  private:
   struct Process {
-    explicit Process(const StagePlan& stage) : judge(stage) {}
+    Process(const StagePlan& stage, RunReport& report) : output(report, stage.name), judge(stage) {}
 
     std::optional<Peer> peer;
-    Descriptor output;  // the pipe's end that we read
-    std::string line;   // of the output, not ended yet
+    StageOutput output;
     std::optional<DescriptorStore> store;
     std::optional<EventBell> bell;
     RestartJudge judge;
@@ -102,9 +102,6 @@ class Supervisor {
   void turn_store(std::size_t index);
   [[nodiscard]] Status watch(std::size_t index, Descriptor output);
   void start_again(std::size_t index);
-  void read_output(std::size_t index);
-  void close_output(std::size_t index);
-  void show_lines(std::size_t index, bool is_end);
   void take_death(std::size_t index);
   void answer_death(std::size_t index, const ExitStatus& status, std::uint64_t now_ns);
   void give_up(std::size_t index, std::string why);

@@ -65,7 +65,8 @@ Status ArrivalLedger::bind_lane(const LinkObserver& set, std::uint64_t ring_crea
     const auto at = static_cast<std::uint32_t>(lane_.get());
     const std::optional<std::uint64_t> ended = set.end_of_writer(at, before);
     // Nothing at all was noted there where the ring began.
-    if (Status bound = bind(ring_created_ns, ended.value_or(UINT64_MAX)); !bound) return bound;
+    const bool is_known = bind(ring_created_ns, ended.value_or(UINT64_MAX)).ok();
+    if (!is_known) forget_last();
     // Between lanes there is no order.
     if (ended && set.done(at) < *ended) {
       return Error{ErrorCode::kNoSpace, 0, "go on in a lane before the last one is read",
@@ -77,6 +78,18 @@ Status ArrivalLedger::bind_lane(const LinkObserver& set, std::uint64_t ring_crea
   lane_.set(lane.lane);
   lane_incarnation_.set(lane.incarnation);
   return bind(ring_created_ns, ring_position);
+}
+
+// Nobody knows any more which of the two is true, nor, then, what is parked of their sessions.
+void ArrivalLedger::forget_last() noexcept {
+  forgotten_.add();
+  for (Entry& some : parked_) {
+    for (const Entry& last : entries_) {
+      if (some.session() == last.session()) some.clear();
+    }
+  }
+  for (Entry& some : entries_) some.clear();
+  true_entry_.reset();
 }
 
 // What is true is parked; what is not goes first.
@@ -146,11 +159,10 @@ SessionId ArrivalLedger::session() const noexcept {
   return true_entry_ ? entries_[*true_entry_].session() : SessionId{};
 }
 
-// Another session begins to publish.
-void ArrivalLedger::park(const Entry& last) noexcept {
+void ArrivalLedger::park(const SessionId& session, std::uint64_t arrived) noexcept {
   for (Entry& some : parked_) {
-    if (some.session() != last.session()) continue;
-    some.arrived.set(last.arrived.get());
+    if (some.session() != session) continue;
+    some.arrived.set(arrived);
     return;
   }
   Entry& place = parked_[next_parked_.get() % parked_.size()];
@@ -158,9 +170,9 @@ void ArrivalLedger::park(const Entry& last) noexcept {
   if (!place.session().is_none()) forgotten_.add();
   place.a.set(0);
   place.b.set(0);
-  place.arrived.set(last.arrived.get());
-  place.a.set(last.a.get());
-  place.b.set(last.b.get());
+  place.arrived.set(arrived);
+  place.a.set(session.a);
+  place.b.set(session.b);
 }
 
 void ArrivalLedger::note(const SessionId& session, std::uint64_t arrived_after,

@@ -12,14 +12,15 @@
 //   publish                               the ring is at q: y
 //
 // Ring positions only grow, so no two entries ever bear the same.
-// A session begins with its first publication.  Of sessions before it the last eight are parked in
-// entries of their own, and come back exact; of one beyond that nothing is known, and one that
-// says that it resumes is refused rather than believed.
+// A session begins when it is taken up, before the sender hears of it.  Of sessions that do not
+// publish now the last eight are parked in entries of their own, and come back exact; of one beyond
+// that nothing is known, and one that says that it resumes is refused rather than believed.
 //
 // Lanes.  A sender into a lane set has a seat, with a ledger of its own, and gets whichever lane is
 // free.  Where its predecessor's publishing ended in the lane that it had is told by that lane
 // (pipelines/link/lane_words.h), whoever has written there since.  What that proves is parked; then
-// the entries are emptied, the true one last; then the new lane is noted.
+// the entries are emptied, the true one last; then the new lane is noted.  Where the lane has had
+// so many writers since that nobody knows, the sessions of the two entries are forgotten.
 //
 // Crash.  As above.  Parking writes a place that counts only when its session is no entry's.  A
 // link that is made anew under the name has another time of creation: then the ledger begins anew.
@@ -67,8 +68,7 @@ class ArrivalLedger {
 
   // The same of a set, whose lanes may have changed hands since: looks where what was noted last
   // went, and goes on in `lane`, which is ours now and stands at `ring_position`.
-  // Errors: kCorruptPeer (the lane has had so many writers since that nobody knows any more);
-  // kNoSpace (what it published in the lane before is not read: it would be overtaken).
+  // Errors: kNoSpace (what it published in the lane before is not read: it would be overtaken).
   Status bind_lane(const LinkObserver& set, std::uint64_t ring_created_ns,
                    const LinkSink::Lane& lane, std::uint64_t ring_position) noexcept;
   // Whether anything is noted of the session, bound or not.
@@ -83,6 +83,8 @@ class ArrivalLedger {
   // Of the last one that published; none at first.
   [[nodiscard]] SessionId session() const noexcept;
 
+  // Takes up one that is unknown, before it is welcomed.
+  void begin(const SessionId& session, std::uint64_t arrived) noexcept { park(session, arrived); }
   // Before each publication: what it makes true.
   void note(const SessionId& session, std::uint64_t arrived_after,
             std::uint64_t ring_position_after) noexcept;
@@ -103,9 +105,11 @@ class ArrivalLedger {
   explicit ArrivalLedger(Board board) noexcept;
   [[nodiscard]] Entry entry(std::string_view kind, std::size_t index) noexcept;
   [[nodiscard]] const Entry* find_parked(const SessionId& session) const noexcept;
-  void park(const Entry& last) noexcept;
+  void park(const Entry& last) noexcept { park(last.session(), last.arrived.get()); }
+  void park(const SessionId& session, std::uint64_t arrived) noexcept;
   void begin_anew(std::uint64_t ring_created_ns) noexcept;
   void leave_lane() noexcept;
+  void forget_last() noexcept;
 
   Board board_;
   Board::Number ring_created_;

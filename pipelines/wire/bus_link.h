@@ -12,6 +12,13 @@
 // the next one that opens the address goes on there.  As with a link here, one process at a time
 // holds an end.
 //
+// A sender into a lane set over there has a record link here; the owner of one (LaneReader) a lane
+// set, the lanes of which are the other's writers'.
+//
+// Topics.  open_topic() is the same of a broadcast link: a BroadcastReceiver subscribes to a topic
+// of another machine through one of this machine's own, and counts exactly what it lost on the
+// whole way; a BroadcastSender publishes into one that the wire subscribes to.
+//
 // One thread at a time, as the end.
 #pragma once
 
@@ -23,6 +30,10 @@
 #include <utility>
 
 #include "core/error/result.h"
+#include "pipelines/link/broadcast_layout.h"
+#include "pipelines/link/broadcast_receiver.h"
+#include "pipelines/link/broadcast_sender.h"
+#include "pipelines/link/lane_reader.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_segment.h"
 #include "pipelines/link/link_writer.h"
@@ -66,8 +77,12 @@ template <>
 inline constexpr LinkSide kWireSide<LinkReader> = LinkSide::kReceiver;
 template <>
 inline constexpr LinkSide kWireSide<StreamReader> = LinkSide::kReceiver;
+template <>
+inline constexpr LinkSide kWireSide<LaneReader> = LinkSide::kReceiver;
 template <typename T>
 inline constexpr LinkSide kWireSide<ValueReader<T>> = LinkSide::kReceiver;
+template <>
+inline constexpr LinkSide kWireSide<BroadcastReceiver> = LinkSide::kReceiver;
 
 // The name of this machine's ring for a link of another.  Errors: kInvalidArgument (an address
 // without a link's name; a name too long).
@@ -76,11 +91,10 @@ Result<std::string> local_name_of(const WireAddress& address, LinkSide side) noe
 // Reads an address that has to be one.  Errors: kInvalidArgument.
 Result<WireAddress> address_of(std::string_view where) noexcept;
 
-// `shape` is of the ring that is made on this machine; it has to match the link over there.
-// Errors: as End::attach(); of an address also kInvalidArgument, and as WireCarrier::start().
-template <typename End>
-Result<BusEnd<End>> open_end(const SegmentDirectory& directory, std::string_view where,
-                             const LinkShape& shape) noexcept {
+// As open_end(); `create(name)` makes the ring of this machine.
+template <typename End, typename Create>
+Result<BusEnd<End>> open_bus(const SegmentDirectory& directory, std::string_view where,
+                             const Create& create) noexcept {
   if (!is_wire_address(where)) {
     Result<End> end = End::attach(directory, where);
     if (!end) return end.error();
@@ -90,9 +104,7 @@ Result<BusEnd<End>> open_end(const SegmentDirectory& directory, std::string_view
   if (!address) return address.error();
   Result<std::string> name = local_name_of(*address, kWireSide<End>);
   if (!name) return name.error();
-  // Before anything is made: what no wire carries leaves nothing behind.
-  if (Status fits = check_wire_shape(shape); !fits) return fits.error();
-  const Status made = create_link(directory, *name, shape);
+  const Status made = create(*name);
   if (!made && made.error().code != ErrorCode::kExists) return made.error();
   Result<End> end = End::attach(directory, *name);
   if (!end) return end.error();
@@ -100,6 +112,29 @@ Result<BusEnd<End>> open_end(const SegmentDirectory& directory, std::string_view
       WireCarrier::start(directory, *address, *name, kWireSide<End>);
   if (!carrier) return carrier.error();
   return BusEnd<End>(std::move(end).value(), std::move(carrier).value());
+}
+
+// `shape` is of the ring that is made on this machine; it has to match the link over there.
+// Errors: as End::attach(); of an address also kInvalidArgument, and as WireCarrier::start().
+template <typename End>
+Result<BusEnd<End>> open_end(const SegmentDirectory& directory, std::string_view where,
+                             const LinkShape& shape) noexcept {
+  return open_bus<End>(directory, where, [&](const std::string& name) -> Status {
+    // Before anything is made: what no wire carries leaves nothing behind.
+    if (Status fits = check_wire_shape(shape); !fits) return fits;
+    return create_link(directory, name, shape);
+  });
+}
+
+// A topic: End is BroadcastSender or BroadcastReceiver.  `shape` is of the topic that is made on
+// this machine; who publishes under kBlock waits for what is not yet over there, and loses nothing.
+// Errors: as open_end().
+template <typename End>
+Result<BusEnd<End>> open_topic(const SegmentDirectory& directory, std::string_view where,
+                               const BroadcastShape& shape) noexcept {
+  return open_bus<End>(directory, where, [&](const std::string& name) {
+    return create_broadcast(directory, name, shape);
+  });
 }
 
 }  // namespace slipring::wire

@@ -19,6 +19,7 @@ constexpr std::size_t kWelcomeBytes = 8;
 constexpr std::size_t kAckBytes = 8;
 constexpr std::size_t kDroppedBytes = 32;
 constexpr std::size_t kWriterBytes = 8;
+constexpr std::size_t kLongWriterBytes = 16;
 
 bool is_known_type(std::uint8_t type) noexcept {
   return type >= static_cast<std::uint8_t>(FrameType::kHello) &&
@@ -32,7 +33,9 @@ std::uint8_t allowed_flags(FrameType type) noexcept {
     case FrameType::kAck:
       return kKnown;
     case FrameType::kBye:
-      return kEndOfStream | kAllArrived | kReaderClosed;
+      return kEndOfStream | kAllArrived | kReaderClosed | kOthersFollow;
+    case FrameType::kWriter:
+      return kByKernel;
     default:
       return 0;
   }
@@ -62,7 +65,7 @@ bool fits(const FrameHeader& header) noexcept {
     case FrameType::kDropped:
       return header.payload_bytes <= kDroppedBytes;
     case FrameType::kWriter:
-      return header.payload_bytes <= kWriterBytes;
+      return header.payload_bytes <= kLongWriterBytes;
     default:
       return header.payload_bytes == 0;
   }
@@ -194,6 +197,7 @@ std::size_t encode(const Hello& hello, std::span<std::byte, kControlBytesMax> pl
   place[1] = static_cast<std::byte>(hello.link.size());
   store_little(place.data() + 4, hello.features);
   store_session(place.data() + 8, hello.session);
+  store_little(place.data() + 24, hello.lane);
   std::memcpy(place.data() + kHelloNameOffset, hello.link.data(), hello.link.size());
   return kHelloNameOffset + hello.link.size();
 }
@@ -205,8 +209,10 @@ std::optional<Hello> decode_hello(std::span<const std::byte> payload) noexcept {
   if (side != 1 && side != 2) return std::nullopt;
   if (name_bytes == 0 || name_bytes > kLinkNameBytesMax) return std::nullopt;
   if (payload.size() != kHelloNameOffset + name_bytes) return std::nullopt;
-  if (!are_zeros(payload.subspan(2, 2)) || !are_zeros(payload.subspan(24, 4))) return std::nullopt;
+  if (!are_zeros(payload.subspan(2, 2))) return std::nullopt;
   Hello hello;
+  hello.lane = load_little<std::uint32_t>(payload.data() + 24);
+  if (hello.lane > kLanesMax || (hello.lane != 0 && side != 2)) return std::nullopt;
   hello.side = static_cast<LinkSide>(side);
   hello.features = load_little<std::uint32_t>(payload.data() + 4);
   hello.session = load_session(payload.data() + 8);
@@ -221,9 +227,10 @@ std::size_t encode(const Open& open, std::span<std::byte, kControlBytesMax> plac
   place[16] = static_cast<std::byte>(form.kind);
   place[17] = static_cast<std::byte>(form.byte_order);
   store_little(place.data() + 20, form.message_bytes_max);
-  if (!form.is_long()) return kOpenBytes;
+  if (!open.is_long()) return kOpenBytes;
   store_little(place.data() + 24, form.value_mark);
   store_little(place.data() + 32, form.buffer_bytes);
+  store_little(place.data() + 40, open.lane_count);
   return kLongOpenBytes;
 }
 
@@ -245,7 +252,7 @@ std::optional<Open> decode_open(std::span<const std::byte> payload) noexcept {
   const bool is_long = payload.size() == kLongOpenBytes;
   const auto kind = std::to_integer<std::uint8_t>(payload[16]);
   const auto order = std::to_integer<std::uint8_t>(payload[17]);
-  if (kind < 1 || kind > static_cast<std::uint8_t>(WireKind::kPooled)) return std::nullopt;
+  if (kind < 1 || kind > static_cast<std::uint8_t>(WireKind::kTopic)) return std::nullopt;
   if (order > static_cast<std::uint8_t>(ByteOrder::kBig)) return std::nullopt;
   if (!are_zeros(payload.subspan(18, 2))) return std::nullopt;
   Open open;
@@ -256,11 +263,15 @@ std::optional<Open> decode_open(std::span<const std::byte> payload) noexcept {
   if (is_long) {
     open.form.value_mark = load_little<std::uint64_t>(payload.data() + 24);
     open.form.buffer_bytes = load_little<std::uint64_t>(payload.data() + 32);
-    if (!are_zeros(payload.subspan(40, 8))) return std::nullopt;
+    open.lane_count = load_little<std::uint32_t>(payload.data() + 40);
+    if (!are_zeros(payload.subspan(44, 4))) return std::nullopt;
   }
-  if (open.session.is_none() || is_long != open.form.is_long() || !is_sound(open.form)) {
+  if (open.session.is_none() || is_long != open.is_long() || !is_sound(open.form)) {
     return std::nullopt;
   }
+  // The lanes of a set are links of records.
+  const bool may_be_lane = open.form.kind == WireKind::kRecords && open.lane_count <= kLanesMax;
+  if (open.lane_count != 0 && !may_be_lane) return std::nullopt;
   return open;
 }
 
@@ -303,16 +314,29 @@ std::optional<Dropped> decode_dropped(std::span<const std::byte> payload) noexce
                  load_little<std::uint64_t>(payload.data() + 24)};
 }
 
-std::size_t encode(const WriterName& name, std::span<std::byte, kControlBytesMax> place) noexcept {
+std::size_t encode(const WriterName& name, bool is_long,
+                   std::span<std::byte, kControlBytesMax> place) noexcept {
   store_little(place.data(), name.process_id);
   store_little(place.data() + 4, name.user);
-  return kWriterBytes;
+  if (!is_long) return kWriterBytes;
+  store_little(place.data() + 8, name.group);
+  store_little(place.data() + 12, name.incarnation);
+  return kLongWriterBytes;
 }
 
-std::optional<WriterName> decode_writer(std::span<const std::byte> payload) noexcept {
-  if (payload.size() != kWriterBytes) return std::nullopt;
-  return WriterName{load_little<std::uint32_t>(payload.data()),
-                    load_little<std::uint32_t>(payload.data() + 4)};
+std::optional<WriterName> decode_writer(std::span<const std::byte> payload,
+                                        std::uint8_t flags) noexcept {
+  const bool is_long = payload.size() == kLongWriterBytes;
+  if (!is_long && payload.size() != kWriterBytes) return std::nullopt;
+  WriterName name;
+  name.process_id = load_little<std::uint32_t>(payload.data());
+  name.user = load_little<std::uint32_t>(payload.data() + 4);
+  // A short one knows the kernel's word alone.
+  name.is_by_kernel = is_long ? (flags & kByKernel) != 0 : name.process_id != 0;
+  if (!is_long) return flags == 0 ? std::optional(name) : std::nullopt;
+  name.group = load_little<std::uint32_t>(payload.data() + 8);
+  name.incarnation = load_little<std::uint32_t>(payload.data() + 12);
+  return name;
 }
 
 }  // namespace slipring::wire

@@ -43,12 +43,19 @@ inline constexpr std::uint8_t kKnown = 1;  // the first one: this session had be
 inline constexpr std::uint8_t kEndOfStream = 1;   // sender: the writer has closed at `position`
 inline constexpr std::uint8_t kAllArrived = 2;    // receiver: answers kEndOfStream
 inline constexpr std::uint8_t kReaderClosed = 4;  // receiver: the reader has closed
+inline constexpr std::uint8_t kOthersFollow = 8;  // sender, of a lane: its next writers may follow
+// Of kWriter.
+inline constexpr std::uint8_t kByKernel = 1;  // by its kernel's word; else it says so itself
 
 // Of kHello, kWelcome.
 inline constexpr std::uint32_t kDataChecks = 1;   // kData frames carry a CRC, too
 inline constexpr std::uint32_t kTellsDrops = 2;   // a receiver says kDropped
 inline constexpr std::uint32_t kLongOpens = 4;    // kOpen may be the long one: values, pools
 inline constexpr std::uint32_t kNamesWriter = 8;  // a sender says kWriter
+inline constexpr std::uint32_t kTopics = 16;      // kOpen may be a topic's
+// kHello and kOpen may name a lane of the sender's set, and kWriter is the long one.
+inline constexpr std::uint32_t kKnowsLanes = 32;
+inline constexpr std::uint32_t kLanesMax = 32;  // of a set
 
 struct FrameHeader {
   FrameType type{};
@@ -105,6 +112,7 @@ struct Hello {
   std::uint32_t features = 0;         // that it can do
   SessionId session;                  // the last one that it knows of; may be none
   std::string_view link;              // borrows the payload
+  std::uint32_t lane = 0;             // of a set there, which the client receives: 1 for the first
 };
 
 enum class WireKind : std::uint8_t {
@@ -113,6 +121,7 @@ enum class WireKind : std::uint8_t {
   kStream = 3,
   kValues = 4,  // this and what follows: in a long kOpen
   kPooled = 5,  // slots, each of which may come with a buffer
+  kTopic = 6,   // a broadcast link's messages: what is not there any more is passed over
 };
 enum class ByteOrder : std::uint8_t { kNeutral = 0, kLittle = 1, kBig = 2 };
 
@@ -125,12 +134,19 @@ struct WireForm {
   std::uint64_t buffer_bytes = 0;              // kPooled
 
   [[nodiscard]] bool is_long() const noexcept { return kind >= WireKind::kValues; }
+  // Features without which the other side does not know it.
+  [[nodiscard]] std::uint32_t needs() const noexcept {
+    return (is_long() ? kLongOpens : 0) | (kind == WireKind::kTopic ? kTopics : 0);
+  }
   friend bool operator==(const WireForm&, const WireForm&) = default;
 };
 
 struct Open {
   SessionId session;  // never none
   WireForm form;
+  std::uint32_t lane_count = 0;  // of the set whose lane is sent; 0: it is no lane
+
+  [[nodiscard]] bool is_long() const noexcept { return form.is_long() || lane_count != 0; }
 };
 
 // Of kDropped, whose position is the last abort that was heard; 0: none since the connection began.
@@ -145,10 +161,13 @@ struct Dropped {
   friend bool operator==(const Dropped&, const Dropped&) = default;
 };
 
-// Of kWriter: the process that writes the sender's link, as its kernel said.
+// Of kWriter: the process that writes the sender's link.
 struct WriterName {
   std::uint32_t process_id = 0;  // 0: not known
   std::uint32_t user = 0;
+  std::uint32_t group = 0;        // this and what follows: of a long one
+  std::uint32_t incarnation = 0;  // as a writer of that link, or lane; 0: not known
+  bool is_by_kernel = false;      // the sender's kernel says so
   friend bool operator==(const WriterName&, const WriterName&) = default;
 };
 
@@ -177,7 +196,9 @@ std::size_t encode_welcome(std::uint32_t features,
 std::size_t encode_ack(std::uint64_t credit_bytes,
                        std::span<std::byte, kControlBytesMax> place) noexcept;
 std::size_t encode(const Dropped& dropped, std::span<std::byte, kControlBytesMax> place) noexcept;
-std::size_t encode(const WriterName& name, std::span<std::byte, kControlBytesMax> place) noexcept;
+// `is_long`: both know lanes.
+std::size_t encode(const WriterName& name, bool is_long,
+                   std::span<std::byte, kControlBytesMax> place) noexcept;
 
 // Nothing for what is malformed.
 [[nodiscard]] std::optional<Hello> decode_hello(std::span<const std::byte> payload) noexcept;
@@ -186,6 +207,7 @@ std::size_t encode(const WriterName& name, std::span<std::byte, kControlBytesMax
     std::span<const std::byte> payload) noexcept;
 [[nodiscard]] std::optional<std::uint64_t> decode_ack(std::span<const std::byte> payload) noexcept;
 [[nodiscard]] std::optional<Dropped> decode_dropped(std::span<const std::byte> payload) noexcept;
-[[nodiscard]] std::optional<WriterName> decode_writer(std::span<const std::byte> payload) noexcept;
+[[nodiscard]] std::optional<WriterName> decode_writer(std::span<const std::byte> payload,
+                                                      std::uint8_t flags) noexcept;
 
 }  // namespace slipring::wire

@@ -6,6 +6,7 @@
 #include "core/error/check.h"
 #include "pipelines/wire/message_link_sink.h"
 #include "pipelines/wire/stream_link_sink.h"
+#include "pipelines/wire/topic_link_sink.h"
 #include "pipelines/wire/value_link_sink.h"
 
 namespace slipring::wire {
@@ -14,6 +15,7 @@ Result<std::unique_ptr<LinkSink>> LinkSink::attach(const SegmentDirectory& direc
                                                    std::string_view name, SegmentKind kind,
                                                    MemoryLock memory_lock) noexcept {
   if (kind == SegmentKind::kStreamLink) return attach_stream_sink(directory, name, memory_lock);
+  if (kind == SegmentKind::kBroadcastLink) return attach_topic_sink(directory, name, memory_lock);
   if (kind == SegmentKind::kValueLink) return attach_value_sink(directory, name, memory_lock);
   return attach_message_sink(directory, name, memory_lock);
 }

@@ -63,6 +63,13 @@ class LinkSink {
   // free.
   [[nodiscard]] virtual std::uint64_t credit(const WireForm& form) const noexcept = 0;
 
+  // Of a topic: whether there are so many positions left to be passed over; passes them over, in
+  // one store, as what will never come.
+  [[nodiscard]] virtual bool may_pass_over(std::uint64_t) const noexcept { return false; }
+  virtual void pass_over(std::uint64_t) noexcept {}
+  // Now and then: looks after readers for whose death it would wait for ever.
+  virtual void tend() noexcept {}
+
   // Of a lane of a set: which, and our incarnation there.
   struct Lane {
     std::uint32_t lane = 0;
@@ -71,7 +78,8 @@ class LinkSink {
   [[nodiscard]] virtual std::optional<Lane> lane() const noexcept { return std::nullopt; }
   // Whose the messages are that follow: the reader is told, where it asks for that.
   virtual void tell_origin(std::string_view) noexcept {}
-  virtual void tell_writer(const WriterName&) noexcept {}
+  // False, and nothing is told: what another one wrote is not read yet.
+  [[nodiscard]] virtual bool tell_writer(const WriterName&) noexcept { return true; }
 
   // The reader's event: see LinkWriter::attach_event().
   virtual void attach_event(int event_fd) noexcept = 0;
@@ -85,6 +93,8 @@ class LinkSink {
   // The reader has finished for good.
   [[nodiscard]] virtual bool is_reader_closed() const noexcept = 0;
   [[nodiscard]] virtual WaitPoint wait_point() noexcept = 0;
+  // Of a link with many readers: to be slept on as well.
+  [[nodiscard]] virtual std::span<const WaitPoint> further_points() noexcept { return {}; }
   // And until whoever is at the other end is replaced; nothing on a named link.
   [[nodiscard]] virtual std::optional<WaitPoint> news_point() noexcept = 0;
   // To be called before it is slept: else a guarded link shows what a dead process had.

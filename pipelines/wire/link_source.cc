@@ -4,6 +4,7 @@
 
 #include "pipelines/wire/message_link_source.h"
 #include "pipelines/wire/stream_link_source.h"
+#include "pipelines/wire/topic_link_source.h"
 #include "pipelines/wire/value_link_source.h"
 
 namespace slipring::wire {
@@ -12,6 +13,7 @@ Result<std::unique_ptr<LinkSource>> LinkSource::attach(const SegmentDirectory& d
                                                        std::string_view name, SegmentKind kind,
                                                        MemoryLock memory_lock) noexcept {
   if (kind == SegmentKind::kStreamLink) return attach_stream_source(directory, name, memory_lock);
+  if (kind == SegmentKind::kBroadcastLink) return attach_topic_source(directory, name, memory_lock);
   if (kind == SegmentKind::kValueLink) return attach_value_source(directory, name, memory_lock);
   return attach_message_source(directory, name, memory_lock);
 }

@@ -87,6 +87,9 @@ class LinkSource {
   [[nodiscard]] virtual std::uint64_t settle_doomed(std::uint64_t aborted,
                                                     std::uint64_t arrived) noexcept = 0;
 
+  // Of a ring that may begin anew as the same link: which of them it is.
+  [[nodiscard]] virtual std::uint32_t stream() const noexcept { return 0; }
+
   // Who writes the link, of the messages that come next; asks the kernel where that has changed.
   [[nodiscard]] virtual WriterName writer() noexcept { return {}; }
 
@@ -103,6 +106,17 @@ class LinkSource {
   virtual void attach_event(int event_fd) noexcept = 0;
   // Nobody will read on: the writer learns of it.
   virtual void close() noexcept = 0;
+  // All of the stream has arrived.
+  virtual void finish() noexcept { close(); }
+
+  // Of a lane set (lane_link_source.h), whose lanes are sources of their own: how many it has.  0:
+  // it is none.
+  [[nodiscard]] virtual std::uint32_t lane_count() const noexcept { return 0; }
+  [[nodiscard]] virtual bool wants_carrying() const noexcept { return true; }
+  [[nodiscard]] virtual bool is_quiet() const noexcept { return false; }
+  [[nodiscard]] virtual bool had_writer() const noexcept { return true; }
+  // Now and then.
+  virtual void look_for_end() noexcept {}
 
  protected:
   // First position that is still wanted, true or not; 0 before the first abort.

@@ -39,6 +39,20 @@ std::optional<ErrorReason> MessageLinkSink::refuses(const WireForm& form) const 
   }
 }
 
+bool MessageLinkSink::tell_writer(const WriterName& name) noexcept {
+  if (!lane()) return true;
+  const LaneProcess told = messages_.told_origin_process();
+  const bool is_same = told.incarnation == name.incarnation;
+  // The kernel's word stays, where the process has died since.
+  if (is_same && told.incarnation != 0 && told.is_by_kernel && !name.is_by_kernel) return true;
+  // Only who names writers by their number says exactly which messages are whose.
+  const bool is_exact = told.incarnation != 0 && name.incarnation != 0;
+  if (is_exact && !is_same && position() != done()) return false;
+  messages_.tell_origin_process(
+      {name.process_id, name.user, name.group, name.incarnation, name.is_by_kernel});
+  return true;
+}
+
 Transfer MessageLinkSink::open(std::uint32_t bytes) noexcept {
   std::span<std::byte> room;
   const bool is_pooled = form_.kind == WireKind::kPooled;

@@ -31,14 +31,12 @@ class MessageLinkSink final : public LinkSink {
   [[nodiscard]] std::uint64_t credit(const WireForm& form) const noexcept override;
   [[nodiscard]] std::optional<Lane> lane() const noexcept override {
     if (!is_lane_set(messages_.shape())) return std::nullopt;
-    return Lane{messages_.lane(), messages_.incarnation()};
+    return Lane{messages_.lane(), messages_.attachment()};
   }
   void tell_origin(std::string_view text) noexcept override {
     if (lane()) messages_.tell_origin(text);
   }
-  void tell_writer(const WriterName& name) noexcept override {
-    if (lane()) messages_.tell_origin_process(name.process_id, name.user);
-  }
+  [[nodiscard]] bool tell_writer(const WriterName& name) noexcept override;
   void attach_event(int event_fd) noexcept override { messages_.attach_event(event_fd); }
   void abort_published() noexcept override { messages_.abort_published(); }
   [[nodiscard]] DropReport drops() const noexcept override { return messages_.drops(); }

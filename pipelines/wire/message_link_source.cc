@@ -56,7 +56,7 @@ Transfer MessageLinkSource::next(Piece& piece, std::size_t) noexcept {
 }
 
 // The first `count` of what is held; buffers before the messages that brought them.
-void MessageLinkSource::finish(std::size_t count) noexcept {
+void MessageLinkSource::finish_first(std::size_t count) noexcept {
   if (count == 0) return;
   if (form_.kind == WireKind::kPooled) {
     for (std::size_t i = 0; i < count; ++i) messages_.give_back(held(i).handle);
@@ -77,7 +77,7 @@ bool MessageLinkSource::release(std::uint64_t position) noexcept {
     ++count;
   }
   if (count == 0) return position <= messages_.done() || position == cursor_;
-  finish(count);
+  finish_first(count);
   return end == position || position == cursor_;
 }
 
@@ -105,7 +105,7 @@ void MessageLinkSource::drop_before(std::uint64_t before) noexcept {
   doomed_.clear();
   for (std::size_t i = 0; i < count; ++i) doomed_.push_back(held(i).message.end_position);
   doomed_count_ += count;
-  finish(count);
+  finish_first(count);
   if (held_count_ == 0) messages_.skip_aborted();
   messages_.obey_commands();
 }
@@ -132,7 +132,10 @@ WriterName MessageLinkSource::writer() noexcept {
   const LinkPeer known = messages_.sender();
   const LinkPeer peer = known.is_known ? known : messages_.look_at_writer();
   writer_ = {};
-  if (peer.is_known) writer_ = {static_cast<std::uint32_t>(peer.process_id), peer.user};
+  if (peer.is_known) {
+    // Its number stays untold: one link's messages may be of several, side by side.
+    writer_ = {static_cast<std::uint32_t>(peer.process_id), peer.user, peer.group, 0, true};
+  }
   return writer_;
 }
 

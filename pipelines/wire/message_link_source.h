@@ -18,7 +18,7 @@
 
 namespace slipring::wire {
 
-class MessageLinkSource final : public LinkSource {
+class MessageLinkSource : public LinkSource {
  public:
   explicit MessageLinkSource(LinkReader messages) noexcept;
 
@@ -46,6 +46,17 @@ class MessageLinkSource final : public LinkSource {
   void attach_event(int event_fd) noexcept override { messages_.attach_event(event_fd); }
   void close() noexcept override { messages_.close(); }
 
+ protected:
+  [[nodiscard]] LinkReader& messages() noexcept { return messages_; }
+  [[nodiscard]] const LinkReader& messages() const noexcept { return messages_; }
+  // Looked at, and not finished.
+  [[nodiscard]] bool is_any_held() const noexcept { return held_count_ != 0; }
+  // Finishes all of that, handed out or not.
+  void drop_held() noexcept {
+    finish_first(held_count_);
+    cursor_ = messages_.done();
+  }
+
  private:
   static constexpr std::uint32_t kWriterTries = 8;
   struct Held {
@@ -60,7 +71,7 @@ class MessageLinkSource final : public LinkSource {
   [[nodiscard]] const Held& held(std::size_t index) const noexcept {
     return held_[(held_first_ + index) % held_.size()];
   }
-  void finish(std::size_t count) noexcept;
+  void finish_first(std::size_t count) noexcept;
 
   LinkReader messages_;
   WriterName writer_;

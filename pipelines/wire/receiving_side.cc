@@ -9,18 +9,24 @@ namespace slipring::wire {
 std::optional<ErrorReason> ReceivingSide::open(const Open& open, std::uint64_t first,
                                                bool resumes) noexcept {
   if (const std::optional<ErrorReason> reason = sink_.refuses(open.form)) return reason;
-  const std::optional<std::uint64_t> arrived = ledger_.arrived(open.session);
+  // All that subscribe to a topic read the same ring.
+  const bool is_topic = open.form.kind == WireKind::kTopic;
+  noted_ = is_topic ? SessionId{open.session.a, 0} : open.session;
+  const std::optional<std::uint64_t> arrived = ledger_.arrived(noted_);
   if (!arrived && resumes && ledger_.has_forgotten()) return ErrorReason::kForgotten;
   open_ = open;
   knew_session_ = arrived.has_value();
-  // What the sender has no longer, and we have not, it has aborted.
-  arrived_ = std::max(arrived.value_or(0), first);
+  // What the sender has no longer, and we have not, it has aborted; of a topic it is lost, and
+  // shows in the position of what comes next.
+  arrived_ = is_topic ? arrived.value_or(first) : std::max(arrived.value_or(0), first);
+  if (!arrived && !is_topic) ledger_.begin(open.session, arrived_);
   return std::nullopt;
 }
 
 // Whether a fragment is the one whose turn it is.
 bool ReceivingSide::is_next(const FrameHeader& header) const noexcept {
-  if (header.position != arrived_) return false;
+  const bool is_ahead = is_topic() && !sink_.is_open() && header.position > arrived_;
+  if (header.position != arrived_ && !is_ahead) return false;
   if (sink_.is_open()) {
     return header.offset == filled_ && header.total == total_ && header.span == span_;
   }
@@ -38,15 +44,29 @@ bool ReceivingSide::is_next(const FrameHeader& header) const noexcept {
     case WireKind::kPooled:
       return header.span == 1 && (header.total == form.message_bytes_max ||
                                   header.total == form.message_bytes_max + form.buffer_bytes);
+    case WireKind::kTopic:
+      return header.span == 1 && header.total <= form.message_bytes_max;
     case WireKind::kRecords:
       break;
   }
   return header.total <= form.message_bytes_max && header.total < header.span;
 }
 
+// Of a topic: what lies before `position` will not come.
+bool ReceivingSide::pass_over_to(std::uint64_t position) noexcept {
+  const std::uint64_t count = position - arrived_;
+  if (count == 0) return true;
+  if (!is_topic() || !sink_.may_pass_over(count)) return false;
+  ledger_.note(noted_, position, sink_.position() + count);
+  sink_.pass_over(count);
+  arrived_ = position;
+  return true;
+}
+
 std::optional<Transfer> ReceivingSide::begin(const FrameHeader& header) noexcept {
   if (!is_next(header)) return std::nullopt;
   if (sink_.is_open()) return Transfer::kDone;
+  if (!pass_over_to(header.position)) return std::nullopt;
   wanted_bytes_ = header.total;
   const Transfer answer = sink_.reserve(header.total);
   if (answer != Transfer::kDone) return answer;
@@ -63,7 +83,7 @@ void ReceivingSide::put(std::span<const std::byte> piece) noexcept {
 
 void ReceivingSide::end() noexcept {
   if (filled_ != total_) return;
-  ledger_.note(open_.session, arrived_ + span_, sink_.position_after());
+  ledger_.note(noted_, arrived_ + span_, sink_.position_after());
   sink_.commit();
   cost_ += cost_of(open_.form, total_);
   arrived_ += span_;
@@ -75,8 +95,10 @@ void ReceivingSide::abort_before(std::uint64_t position) noexcept {
   // The sender has counted it.
   if (sink_.is_open()) cost_ += cost_of(open_.form, total_);
   sink_.abandon();
-  sink_.abort_published();
   if (position != aborted_) stood_ = arrived_;
+  // What had not arrived is lost, and what had is aborted.
+  if (is_topic()) static_cast<void>(pass_over_to(position));
+  sink_.abort_published();
   aborted_ = position;
   aborted_ring_ = sink_.position();
   arrived_ = position;
@@ -90,7 +112,10 @@ Dropped ReceivingSide::dropped() const noexcept {
 }
 
 bool ReceivingSide::end_stream(std::uint64_t position) noexcept {
-  if (position != arrived_ || sink_.is_open()) return false;
+  if (sink_.is_open() || (is_topic() && position > arrived_ && !pass_over_to(position))) {
+    return false;
+  }
+  if (position != arrived_) return false;
   sink_.close();
   return true;
 }

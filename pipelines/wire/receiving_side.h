@@ -71,10 +71,13 @@ class ReceivingSide {
 
  private:
   [[nodiscard]] bool is_next(const FrameHeader& header) const noexcept;
+  [[nodiscard]] bool is_topic() const noexcept { return open_.form.kind == WireKind::kTopic; }
+  [[nodiscard]] bool pass_over_to(std::uint64_t position) noexcept;
 
   LinkSink& sink_;
   ArrivalLedger& ledger_;
   Open open_{};
+  SessionId noted_;  // as the ledger knows the session
   bool knew_session_ = false;
   std::uint64_t arrived_ = 0;
   std::uint64_t cost_ = 0;

@@ -1,6 +1,7 @@
 #include "pipelines/wire/sending_side.h"
 
 #include <algorithm>
+#include <array>
 
 #include "pipelines/wire/wire_shape.h"
 
@@ -81,6 +82,21 @@ void SendingSide::put_fragment(FrameWriter& out, bool checks_data) noexcept {
   piece_.reset();
 }
 
+bool SendingSide::put_writer(FrameWriter& out) noexcept {
+  if (naming_ == Naming::kNot || piece_sent_ != 0) return true;
+  const WriterName name = source_.writer();
+  if (name == told_writer_) return true;
+  if (!out.has_room_for(kControlBytesMax)) return false;
+  std::array<std::byte, kControlBytesMax> payload;
+  FrameHeader header;
+  header.type = FrameType::kWriter;
+  const bool is_long = naming_ == Naming::kLong;
+  if (is_long && name.is_by_kernel) header.flags = kByKernel;
+  out.put(header, std::span(payload).first(encode(name, is_long, payload)));
+  told_writer_ = name;
+  return true;
+}
+
 bool SendingSide::put_frames(FrameWriter& out, bool checks_data) noexcept {
   for (;;) {
     if (!out.has_room_for(0)) return true;
@@ -105,6 +121,7 @@ bool SendingSide::put_frames(FrameWriter& out, bool checks_data) noexcept {
       if (answer != Transfer::kDone) return answer == Transfer::kBlocked;
       if (!piece_) continue;  // an abort came first
     }
+    if (!put_writer(out)) return true;
     const std::size_t rest = piece_->size() - piece_sent_;
     if (!out.has_room_for(std::min(rest, kFragmentBytesMin))) return true;
     put_fragment(out, checks_data);

@@ -4,7 +4,8 @@
 // the receiver has acknowledged it.  After a message has been looked at, and before any of it is
 // sent, the writer's abort is looked at: an abort that does not cover the message is visible by
 // then.  So kAbort is on the wire ahead of everything that it lets live, and a message in the
-// middle of its fragments can only be covered by one: then the rest is not sent.
+// middle of its fragments can only be covered by one: then the rest is not sent.  Who wrote a
+// message is said ahead of its first fragment.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +21,10 @@ class SendingSide {
  public:
   explicit SendingSide(LinkSource& source) noexcept : source_(source) {}
 
+  // How the receiver is told who writes; at first it is not.
+  enum class Naming : std::uint8_t { kNot, kShort, kLong };
+  void name_writers(Naming naming) noexcept { naming_ = naming; }
+
   // The receiver stands at `arrived` and takes `limit` of cost.  False if that cannot be.
   [[nodiscard]] bool resume(std::uint64_t arrived, std::uint64_t limit) noexcept;
   // kAck.  False if that cannot be.
@@ -32,6 +37,9 @@ class SendingSide {
 
   // Everything was sent, and the writer has closed.
   [[nodiscard]] bool is_at_end() const noexcept { return !piece_ && source_.is_at_end(); }
+  // Of what comes no more nothing is left to be told; answers where it ended.
+  // Requires: is_at_end(), is_all_acknowledged().
+  std::uint64_t finish() noexcept { return sent_ = source_.cursor(); }
   // First position that was not sent in whole.
   [[nodiscard]] std::uint64_t sent() const noexcept { return sent_; }
   // Nothing in the ring waits to be acknowledged.
@@ -40,6 +48,8 @@ class SendingSide {
  private:
   [[nodiscard]] Transfer take_piece() noexcept;
   void put_fragment(FrameWriter& out, bool checks_data) noexcept;
+  // False if there is no room for it.
+  [[nodiscard]] bool put_writer(FrameWriter& out) noexcept;
 
   LinkSource& source_;
   std::uint64_t acknowledged_ = 0;
@@ -50,6 +60,8 @@ class SendingSide {
   bool abort_due_ = false;
   std::optional<Piece> piece_;  // being sent
   std::size_t piece_sent_ = 0;  // bytes of it
+  Naming naming_ = Naming::kNot;
+  WriterName told_writer_;
 };
 
 }  // namespace slipring::wire

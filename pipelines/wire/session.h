@@ -61,10 +61,9 @@ class PortBook {
   PortBook(const PortBook&) = delete;
   PortBook& operator=(const PortBook&) = delete;
   virtual ~PortBook() = default;
-  // The port of that name and side; of several, the one that the session had, or a free one.
-  // nullptr if there is none, and `why`.
-  [[nodiscard]] virtual WirePort* find(std::string_view wire_name, LinkSide side,
-                                       const SessionId& session, ErrorReason& why) noexcept = 0;
+  // The port of that name, for the other side; of several, the one that the session had, or a free
+  // one, or the lane that is asked for.  nullptr if there is none, and `why`.
+  [[nodiscard]] virtual WirePort* find(const Hello& hello, ErrorReason& why) noexcept = 0;
 };
 
 class Session {
@@ -111,6 +110,8 @@ class Session {
   [[nodiscard]] const std::string& words() const noexcept { return words_; }
   [[nodiscard]] std::optional<ErrorReason> refusal() const noexcept { return refusal_; }
   [[nodiscard]] WirePort* port() const noexcept { return port_; }
+  // Of kFinished: the sender's link is a lane, whose next writer may follow.
+  [[nodiscard]] bool may_be_followed() const noexcept { return may_be_followed_; }
   // The first acknowledgement has come or gone: the link is being carried.
   [[nodiscard]] bool was_running() const noexcept { return was_running_; }
 
@@ -118,13 +119,14 @@ class Session {
   friend class SessionTestAccess;
   [[nodiscard]] LinkSide side() const noexcept { return port_->side(); }
   [[nodiscard]] std::uint32_t offered() const noexcept {
-    return (options_.checks_data ? kDataChecks : 0) | kTellsDrops | kLongOpens | kNamesWriter;
+    return (options_.checks_data ? kDataChecks : 0) | kTellsDrops | kLongOpens | kNamesWriter |
+           kTopics | kKnowsLanes;
   }
   void agree(std::uint32_t features) noexcept;
   [[nodiscard]] bool may_open() const noexcept;
   void end(SessionEnd how) noexcept;
   void fail(const char* what) noexcept;
-  void refuse(ErrorReason reason) noexcept;
+  void refuse(ErrorReason reason, const char* words = nullptr) noexcept;
   bool take_port(WirePort& port, const SessionId& theirs) noexcept;
   void begin_sides() noexcept;
 
@@ -145,10 +147,6 @@ class Session {
   void put_greetings(FrameWriter& out) noexcept;
   void put_ack(FrameWriter& out) noexcept;
   void put_dropped(FrameWriter& out) noexcept;
-  void put_writer(FrameWriter& out) noexcept;
-  [[nodiscard]] bool has_other_writer() const noexcept {
-    return (features_ & kNamesWriter) != 0 && port_->source().writer() != told_writer_;
-  }
   void put_running(FrameWriter& out) noexcept;
   [[nodiscard]] bool is_bye_due() const noexcept;
 
@@ -158,7 +156,6 @@ class Session {
   State state_ = State::kGreeting;
   SessionEnd outcome_ = SessionEnd::kNone;
   std::string peer_;
-  WriterName told_writer_;
   std::string words_;
   std::optional<ErrorReason> refusal_;
   FrameParser parser_;
@@ -169,6 +166,7 @@ class Session {
   bool tells_drops_ = false;    // of these
   bool is_blocked_ = false;
   bool was_running_ = false;
+  bool may_be_followed_ = false;
 
   bool preamble_due_ = true;
   bool hello_due_ = false;

@@ -3,10 +3,14 @@
 // Protocol.  A board beside the link, NAME.wire-out, keeps the identity and the time at which the
 // ring was made; a ring made anew under the name is another session.  The time is written last: an
 // identity that a death cut short was never used.
+//
+// Of a lane set each lane has a board, NAME.LANE.wire-out, and each of its writers is a session:
+// the turn is that writer's number, noted before anything of it is sent.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "core/error/result.h"
@@ -22,12 +26,29 @@ class SourceSession {
   // Requires: the caller holds the link's reading role, and the link was made at `ring_created_ns`.
   // Errors: as create_board(), Board::attach(); kSystem (no random bits).
   static Result<SourceSession> open(const SegmentDirectory& directory, std::string_view link,
-                                    std::uint64_t ring_created_ns) noexcept;
+                                    std::uint64_t ring_created_ns,
+                                    std::optional<std::uint32_t> lane = std::nullopt) noexcept;
 
-  [[nodiscard]] SessionId id() const noexcept { return {a_.get(), b_.get()}; }
+  // Of a topic, which needs nothing kept: the ring tells who it is, and no subscriber is waited
+  // for.
+  [[nodiscard]] static SourceSession of_topic(const SessionId& id) noexcept {
+    return SourceSession(id);
+  }
+
+  [[nodiscard]] SessionId id() const noexcept {
+    return board_ ? SessionId{a_.get(), b_.get()} : topic_;
+  }
   // A receiver has taken it up before: it may have published some of it.
   [[nodiscard]] bool is_welcomed() const noexcept { return welcomed_.get() != 0; }
   void welcomed() noexcept { welcomed_.set(1); }
+
+  // Of a lane: whose messages the session carries; 0: nobody's yet.
+  [[nodiscard]] std::uint32_t turn() const noexcept {
+    return static_cast<std::uint32_t>(turn_.get());
+  }
+  void begin_turn(std::uint32_t writer) noexcept { turn_.set(writer); }
+  // All of it has arrived: another session begins, with nobody's turn.
+  void renew() noexcept;
 
   // What the other machine's reader has dropped unread, as its side says: in all, and the last
   // abort, by our ring's position, of which it reads nothing any more.  In numbers of the board
@@ -52,8 +73,11 @@ class SourceSession {
 
  private:
   explicit SourceSession(Board board) noexcept;
+  explicit SourceSession(const SessionId& topic) noexcept : topic_(topic) {}
+  Status begin_anew(std::uint64_t ring_created_ns) noexcept;
 
-  Board board_;
+  SessionId topic_;
+  std::optional<Board> board_;  // without one its numbers are of nothing
   Board::Number ring_created_;
   Board::Number a_;
   Board::Number b_;
@@ -62,6 +86,7 @@ class SourceSession {
   Board::Number there_bytes_;
   Board::Number there_obeyed_;
   Board::Number on_way_;
+  Board::Number turn_;
 };
 
 }  // namespace slipring::wire

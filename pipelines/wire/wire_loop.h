@@ -2,10 +2,12 @@
 // client of any number of servers, or both.
 //
 // Protocol.  An *offer* is a link that clients may ask for; its local end is taken when the first
-// one does, and laid down when its stream has ended.  Of a lane set every client gets a lane.  A
-// *dial* is a link that this side carries to a server; its local end is held from the beginning,
-// and a connection that breaks is made anew, later each time.  One epoll set holds all sockets; the
-// rings' doorbells and that set are slept on together.
+// one does, and laid down when its stream has ended.  Of a lane set every client gets a lane, of
+// one that is sent the lane that it asks for; and to a topic every client subscribes by itself.  A
+// *dial* is a link that this side carries to a
+// server; its local end is held from the beginning, and a connection that breaks is made anew,
+// later each time.  One epoll set holds all sockets; the rings' doorbells and that set are slept on
+// together.
 //
 // Bounds.  At most clients_max connections are open.  Beyond that, and when descriptors run out,
 // the oldest one that has not said which link it means is closed in favour of the next; so silent
@@ -83,6 +85,9 @@ class WireLoop : private PortBook {
   // An offer whose local end is taken now.  Errors: as WirePort::open().
   Status offer_now(std::string_view link, std::string_view wire_name, LinkSide side,
                    const WirePortOptions& options) noexcept;
+  // Of a lane set each lane is a dial of its own: of one that is sent, while something is in it; of
+  // one that comes from a set, as many as that has, once it is known.  What is carried of lanes is
+  // over only where ends_with_offers, when nobody writes and nothing is left.
   // Errors: as WirePort::open(); kInvalidArgument as listen().
   Status dial(const WireAddress& address, std::string_view link, std::string_view wire_name,
               LinkSide side, const WirePortOptions& options = {}) noexcept;
@@ -107,17 +112,23 @@ class WireLoop : private PortBook {
     std::unique_ptr<WirePort> port;
     bool is_over = false;
     WirePortOptions options;
-    bool is_seat = false;  // one of a lane set's, each for a sender of its own
+    bool is_seat = false;  // one of several, each for a client of its own
+    bool is_lane = false;  // of a set that is sent; the port stays
   };
   struct Dial {
     WireAddress address;
-    std::optional<TlsContext> tls;
-    std::unique_ptr<WirePort> port;
+    std::shared_ptr<const TlsContext> tls;
+    std::unique_ptr<WirePort> port;  // none: of a lane that has to be taken yet
+    std::string link;
+    std::string wire_name;
+    LinkSide side = LinkSide::kSender;
+    WirePortOptions options;
     std::uint64_t wait_ns = 0;
     std::uint64_t again_ns = 0;
     std::string fault;  // the last connection's
     bool is_connected = false;
     bool is_over = false;
+    bool has_lanes = false;  // those of the other machine's set have their dials
   };
   struct Client {
     std::unique_ptr<WireConnection> connection;
@@ -129,12 +140,22 @@ class WireLoop : private PortBook {
 
   WireLoop(const SegmentDirectory& directory, const WireLoopOptions& options,
            Descriptor epoll) noexcept;
-  [[nodiscard]] WirePort* find(std::string_view wire_name, LinkSide side, const SessionId& session,
-                               ErrorReason& why) noexcept override;
+  [[nodiscard]] WirePort* find(const Hello& hello, ErrorReason& why) noexcept override;
   void make_seats(std::string_view wire_name, LinkSide side);
+  [[nodiscard]] std::size_t count_seats(const Offer& offer) const noexcept;
   [[nodiscard]] Offer* seat_for(std::string_view wire_name, const SessionId& session) noexcept;
+  [[nodiscard]] Offer* place_for(std::string_view wire_name, const SessionId& session) noexcept;
   [[nodiscard]] bool has_served(std::string_view wire_name) const noexcept;
   [[nodiscard]] WirePort* open(Offer& offer, ErrorReason& why) noexcept;
+
+  // wire_lanes.cc
+  [[nodiscard]] bool make_lane_offers(Offer& offer, ErrorReason& why) noexcept;
+  [[nodiscard]] WirePort* lane_for(const Hello& hello, ErrorReason& why) noexcept;
+  Status dial_lanes(const Dial& first) noexcept;
+  void follow_lanes(Dial& dial) noexcept;
+  [[nodiscard]] bool take_lane(Dial& dial) noexcept;
+  [[nodiscard]] bool are_lanes_quiet(std::string_view link) const noexcept;
+  [[nodiscard]] static bool is_resting(const Dial& dial) noexcept;
 
   void accept_all(std::uint64_t now_ns) noexcept;
   bool evict() noexcept;

@@ -60,6 +60,7 @@ inline constexpr std::uint64_t kLinkBytesMax = std::uint64_t{1} << 31;
     case WireKind::kValues:
       return message_bytes;
     case WireKind::kPooled:
+    case WireKind::kTopic:
       return record_detail::whole_bytes(form.message_bytes_max);
     default:
       return record_detail::whole_bytes(message_bytes);

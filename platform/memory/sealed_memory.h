@@ -59,7 +59,7 @@ Result<SealedMemory> make_unsealed_memory(std::uint64_t size_bytes, MemoryLock m
 // `protection`.  Errors: kSystem, kPermission.
 Status seal_memory(SealedMemory& memory) noexcept;
 
-// Both.
+// Both.  Errors: as either.
 Result<SealedMemory> make_sealed_memory(std::uint64_t size_bytes, MemoryLock memory_lock) noexcept;
 
 // Memory that nobody will ever write: zeros, sealed without a mapping.  Only the first

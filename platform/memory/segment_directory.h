@@ -27,7 +27,7 @@ class SegmentDirectory {
   // above), kNotFound (its parent is missing), kSystem.
   static Result<SegmentDirectory> open() noexcept;
 
-  // The same rules for a directory chosen by the caller.
+  // The same for a directory chosen by the caller.  Errors: as open().
   static Result<SegmentDirectory> open_at(std::string_view absolute_path) noexcept;
 
   // Where open() looks.
@@ -42,6 +42,7 @@ class SegmentDirectory {
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
   // The names of the published segments, sorted.  Files that are no segments are left out.
+  // Errors: kPermission, kSystem.
   Result<std::vector<std::string>> list() const noexcept;
 
  private:

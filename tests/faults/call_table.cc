@@ -40,7 +40,7 @@ const CallRule* openat_rule(const Call& call) {
 }
 
 const CallRule* mmap_rule(const Call& call) {
-  // The heap has a second way to grow; heap_limit_test is about neither being left.
+  // The heap has a second way to grow; memory_limit_test is about neither being left.
   static const CallRule kHeap{"mmap(heap)", {}};
   static const CallRule kReservation{"mmap(reservation)", {ENOMEM, EAGAIN}};
   static const CallRule kFile{"mmap(file)",

@@ -44,7 +44,8 @@ std::string sound_stream(bool is_sender) {
     data.offset = 30;
     out.put(data, std::span(payload).first(20));
   }
-  put(FrameType::kWriter, 0, wire::encode(wire::WriterName{4711, 1000}, payload));
+  put(FrameType::kWriter, 0,
+      wire::encode(wire::WriterName{4711, 1000, 100, 3, true}, true, payload));
   put(FrameType::kAbort, 192, 0);
   put(FrameType::kPing, 7, 0);
   put(FrameType::kBye, 192, 0);
@@ -161,7 +162,7 @@ class WireFramesParser {
       tally.expect((form.kind == wire::WireKind::kPooled) == (form.buffer_bytes != 0),
                    "a pool without a length, or a length without a pool");
     }
-    static_cast<void>(wire::decode_writer(parser.control()));
+    static_cast<void>(wire::decode_writer(parser.control(), parser.header().flags));
     static_cast<void>(wire::decode_welcome(parser.control()));
     static_cast<void>(wire::decode_ack(parser.control()));
   }

@@ -33,7 +33,8 @@ enum class WriteStep : std::uint8_t {
   kPushWaiting,  // until there is room
   kReserve,      // fills it in place
   kAbort,
-  kDrop,  // reader 0
+  kDrop,      // reader 0
+  kPassOver,  // one position
 };
 
 struct BroadcastBounds {
@@ -96,7 +97,7 @@ class BroadcastPlay : public Play {
   }
 
   [[nodiscard]] std::uint64_t ghost() const override {
-    std::uint64_t hash = mix(mix(hash_of(*writer_), write_step_), aborted_);
+    std::uint64_t hash = mix(mix(mix(hash_of(*writer_), write_step_), aborted_), passed_);
     for (std::uint32_t i = 0; i < reader_count(); ++i) {
       const Person& one = people_[i];
       hash = mix(mix(hash_of(*one.reader, hash), one.step), one.owed);
@@ -174,12 +175,26 @@ class BroadcastPlay : public Play {
           end.abort_published();
           aborted_ = end.position();
           break;
+        case WriteStep::kPassOver:
+          // Noted before: a death may come behind it.
+          passed_ |= bit_of(end.position());
+          end.pass_over_to(end.position() + 1);
+          break;
         case WriteStep::kDrop:
           people_[0].was_dropped = true;
           end.drop_reader(0);
           break;
       }
     }
+  }
+  [[nodiscard]] std::uint64_t bit_of(std::uint64_t position) const {
+    return std::uint64_t{1} << (position - bounds_.start_position);
+  }
+  // How many were passed over from `from` to `end`.
+  [[nodiscard]] std::uint64_t passed_in(std::uint64_t from, std::uint64_t end) const {
+    std::uint64_t count = 0;
+    for (std::uint64_t at = from; at < end; ++at) count += (passed_ & bit_of(at)) != 0 ? 1U : 0U;
+    return count;
   }
   void check_pushed(Transfer answer) {
     run_.require(answer != Transfer::kCorruptPeer, "an honest reader is called corrupt");
@@ -242,7 +257,10 @@ class BroadcastPlay : public Play {
     if (answer != Reception::kDone) return false;
     run_.require(view.position == one.owed + view.lost, "what was lost is counted wrongly");
     const bool is_promised = bounds_.policy == BroadcastPolicy::kBlock && !one.was_dropped;
-    run_.require(!is_promised || view.lost == 0, "a message is lost");
+    run_.require(!is_promised || view.lost == passed_in(one.owed, view.position),
+                 "a message is lost");
+    run_.require(passed_in(view.position, view.position + 1) == 0,
+                 "what was passed over comes after all");
     run_.require(view.redelivered || view.position >= one.taken_before,
                  "what had been taken is not marked");
     one.owed = view.position + 1;
@@ -303,7 +321,8 @@ class BroadcastPlay : public Play {
     if (!was_member) join(one, BroadcastJoin::kNewest);
     // It may have died between finishing and knowing.
     const std::uint64_t position = one.reader->position();
-    run_.require(!was_member || position - one.finished <= 1, "an heir begins somewhere else");
+    run_.require(!was_member || position - one.finished <= 1 + passed_in(one.finished, position),
+                 "an heir begins somewhere else");
     one.owed = position;
     read_all(one, i);
   }
@@ -320,6 +339,7 @@ class BroadcastPlay : public Play {
   std::size_t writer_heir_ = 0;
   std::size_t write_step_ = 0;
   std::uint64_t aborted_ = 0;
+  std::uint64_t passed_ = 0;  // a bit for each position from the start that was passed over
   std::array<Person, 2> people_{};
 };
 

@@ -33,6 +33,20 @@ inline constexpr std::uint64_t kBroadcastBeforeWrap = (std::uint64_t{1} << 32) -
                           .are_members = false});
 }
 
+[[nodiscard]] inline Scene broadcast_blocking_joiner() {
+  return broadcast_scene("block, join", 0,
+                         {.policy = BroadcastPolicy::kBlock,
+                          .writes = {WriteStep::kPush, WriteStep::kPush, WriteStep::kPush},
+                          .reads = {{ReadStep::kJoinNewest, ReadStep::kPop}},
+                          .are_members = false});
+}
+[[nodiscard]] inline Scene broadcast_mortal_passer() {
+  return broadcast_scene("passed over, 1 death", 1,
+                         {.writes = {WriteStep::kPassOver, WriteStep::kPush},
+                          .reads = {{ReadStep::kPop}},
+                          .has_heirs = true});
+}
+
 [[nodiscard]] inline std::vector<Scene> broadcast_larger_scenes() {
   return {
       broadcast_scene("block, leave and join again", 0,
@@ -57,6 +71,32 @@ inline constexpr std::uint64_t kBroadcastBeforeWrap = (std::uint64_t{1} << 32) -
                        .reads = {{ReadStep::kCopy}},
                        .start_position = kBroadcastBeforeWrap,
                        .has_heirs = true}),
+  };
+}
+
+// A writer that passes a position over.
+[[nodiscard]] inline std::vector<Scene> broadcast_missing_scenes() {
+  return {
+      broadcast_scene("overwrite, passed over", 0,
+                      {.writes = {WriteStep::kPush, WriteStep::kPassOver, WriteStep::kPush},
+                       .reads = {{ReadStep::kPop, ReadStep::kPop}}}),
+      broadcast_scene("overwrite, passed over, join at the oldest", 0,
+                      {.writes = {WriteStep::kPassOver, WriteStep::kPush},
+                       .reads = {{ReadStep::kJoinOldest, ReadStep::kPop}},
+                       .are_members = false}),
+      broadcast_scene("overwrite, passed over, join", 0,
+                      {.writes = {WriteStep::kPush, WriteStep::kPassOver},
+                       .reads = {{ReadStep::kJoinNewest, ReadStep::kPop}},
+                       .are_members = false}),
+      broadcast_scene(
+          "block, passed over", 0,
+          {.policy = BroadcastPolicy::kBlock,
+           .writes = {WriteStep::kPush, WriteStep::kPassOver, WriteStep::kPush, WriteStep::kPush},
+           .reads = {{ReadStep::kPeek, ReadStep::kPop}}}),
+      within(2, "passed over, 1 death, 2 preemptions", broadcast_mortal_passer()),
+      broadcast_scene("passed over, abort", 0,
+                      {.writes = {WriteStep::kPassOver, WriteStep::kAbort, WriteStep::kPush},
+                       .reads = {{ReadStep::kSkip, ReadStep::kPop}}}),
   };
 }
 
@@ -99,25 +139,23 @@ inline constexpr std::uint64_t kBroadcastBeforeWrap = (std::uint64_t{1} << 32) -
                        .writes = {WriteStep::kPush, WriteStep::kPush, WriteStep::kPush},
                        .reads = {{ReadStep::kPop}},
                        .start_position = kBroadcastBeforeWrap}),
-      broadcast_scene("block, join", 0,
-                      {.policy = BroadcastPolicy::kBlock,
-                       .writes = {WriteStep::kPush, WriteStep::kPush, WriteStep::kPush},
-                       .reads = {{ReadStep::kJoinNewest, ReadStep::kPop}},
-                       .are_members = false}),
+      within(3, "block, join, 3 preemptions", broadcast_blocking_joiner()),
       within(3, "overwrite, join at the oldest, 3 preemptions", broadcast_joiner_at_oldest()),
       broadcast_scene("overwrite, 2 pops", 0,
                       {.writes = {WriteStep::kPush, WriteStep::kPush, WriteStep::kPush},
                        .reads = {{ReadStep::kPop, ReadStep::kPop}},
                        .start_position = kBroadcastBeforeWrap}),
   };
-  const std::vector<Scene> larger = broadcast_larger_scenes();
-  all.insert(all.end(), larger.begin(), larger.end());
+  for (const auto& more : {broadcast_missing_scenes(), broadcast_larger_scenes()}) {
+    all.insert(all.end(), more.begin(), more.end());
+  }
   return all;
 }
 
 // For campaigns.
 [[nodiscard]] inline std::vector<Scene> broadcast_deep_scenes() {
-  return {broadcast_mortal_joiner(), broadcast_joiner_at_oldest()};
+  return {broadcast_mortal_joiner(), broadcast_joiner_at_oldest(), broadcast_blocking_joiner(),
+          broadcast_mortal_passer()};
 }
 
 }  // namespace slipring::model

@@ -1,7 +1,7 @@
 // The exchange ring on the model of the C++ memory model, with deaths.
 //
-// Its words are those of the many-to-many ring, whose mutants mpmc_test has; here it is that every
-// buffer has one owner, and nobody touches another's.
+// Its words are those of the many-to-many ring, whose mutants mpmc_model_test has; here it is that
+// every buffer has one owner, and nobody touches another's.
 
 #include <doctest/doctest.h>
 

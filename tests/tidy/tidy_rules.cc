@@ -287,6 +287,7 @@ std::vector<Finding> check_tree(const Tree& tree) {
   append(findings, check_built(tree));
   const auto page = tree.find("core/ORDERING.md");
   append(findings, check_labels(sources, page == tree.end() ? "" : page->second));
+  append(findings, check_references(tree, sources));
   return findings;
 }
 

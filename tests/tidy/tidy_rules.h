@@ -1,7 +1,7 @@
 // The house's rules, as functions from text to findings.
 //
-// Each rule looks at one file, except those on ordering labels and on BUILD files, which need the
-// whole tree.  They see text, not syntax: what they cannot see is left to review.
+// Each rule looks at one file, except those on ordering labels, BUILD files and references, which
+// need the whole tree.  They see text, not syntax: what they cannot see is left to review.
 #pragma once
 
 #include <map>
@@ -23,7 +23,8 @@ struct Finding {
 // "path:line: rule: remedy"
 [[nodiscard]] std::string to_string(const Finding& finding);
 
-// All the files that the rules look at, by path relative to the workspace.
+// All the files of the workspace, by path relative to it; of those that no rule reads, the text is
+// empty.
 using Tree = std::map<std::string, std::string>;
 
 // Includes point down only, name workspace paths, and core takes nothing that needs a system.
@@ -63,6 +64,10 @@ std::vector<Finding> check_folder(std::string_view path);
 
 // Every source file is named in the BUILD file of its folder.
 std::vector<Finding> check_built(const Tree& tree);
+
+// Pages and comments refer to what is there: Markdown links and their anchors, paths from the root,
+// Bazel labels, and, by name alone, files and tests.
+std::vector<Finding> check_references(const Tree& tree, const std::vector<SourceText>& sources);
 
 // All of the above.
 std::vector<Finding> check_tree(const Tree& tree);

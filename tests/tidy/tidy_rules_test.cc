@@ -248,6 +248,33 @@ TEST_CASE("tidy: a file that no BUILD names is found") {
   CHECK(findings[1].path == "other/c.h");
 }
 
+TEST_CASE("tidy: a page or a comment that refers to what is not there is found") {
+  const auto found = [](const std::string& page, const std::string& comment) {
+    const Tree tree{{"README.md", "# One\n## Two words, and `code`\n"},
+                    {"core/ring/BUILD", "name = \"ring_test\", name = \"ring\""},
+                    {"core/ring/ring.h", ""},
+                    {"core/ring/page.md", page}};
+    std::string all;
+    for (const Finding& finding : check_references(tree, {source("core/a.h", comment)})) {
+      all += finding.remedy + '\n';
+    }
+    return all;
+  };
+  CHECK(found("[a](ring.h) [b](../../README.md#two-words-and-code) [c](https://x.org/y.h)\n"
+              "`core/ring/ring.h`, core/ring/: //core/ring:ring_test, //core/ring/... :ring_test "
+              "*_test x://core/none ring_test.\n",
+              "// core/ring/ring.h, ring.h; <linux/none.h> //core/ring:ring.\n")
+            .empty());
+  for (const char* wrong : {"[a](rung.h)", "[a](../ring.h)", "[a](../../README.md#three)",
+                            "`core/ring/rung.h`", "//core/rung:ring", "//core/ring:rung",
+                            "//core/rung/...", "`rung_test`", ":rung_test", "rung.h"}) {
+    CAPTURE(std::string(wrong));
+    CHECK_FALSE(found(std::string("one\n") + wrong + " two", "").empty());
+    const bool is_link = wrong[0] == '[';
+    CHECK((is_link || !found("", std::string("// ") + wrong + ", two\n").empty()));
+  }
+}
+
 TEST_CASE("tidy: findings of all rules are collected and say where and what to do") {
   const Tree tree{{"core/ring/a.h", "#include <vector>\nx.load();\n"},
                   {"core/ring/BUILD", "hdrs = [\"a.h\"]"}};

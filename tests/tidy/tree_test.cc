@@ -21,21 +21,28 @@ fs::path source_root() {
   return fs::canonical(".clang-format").parent_path();
 }
 
+// Of the others it counts that they are there.
 bool is_read(const fs::path& path) {
   const std::string extension = path.extension().string();
   return extension == ".h" || extension == ".cc" || extension == ".md" || extension == ".bzl" ||
          extension == ".toml" || extension == ".sh" || path.filename() == "BUILD";
 }
 
+void add(Tree& tree, const fs::path& root, const fs::directory_entry& entry) {
+  if (!entry.is_regular_file()) return;
+  std::string& text = tree[entry.path().lexically_relative(root).generic_string()];
+  if (!is_read(entry.path())) return;
+  std::ifstream file(entry.path(), std::ios::binary);
+  text.assign(std::istreambuf_iterator<char>(file), {});
+}
+
 Tree read_tree(const fs::path& root) {
   Tree tree;
+  for (const fs::directory_entry& entry : fs::directory_iterator(root)) add(tree, root, entry);
   for (const char* part : kParts) {
     if (!fs::exists(root / part)) continue;
     for (const fs::directory_entry& entry : fs::recursive_directory_iterator(root / part)) {
-      if (!entry.is_regular_file() || !is_read(entry.path())) continue;
-      std::ifstream file(entry.path(), std::ios::binary);
-      tree[entry.path().lexically_relative(root).generic_string()] =
-          std::string(std::istreambuf_iterator<char>(file), {});
+      add(tree, root, entry);
     }
   }
   return tree;

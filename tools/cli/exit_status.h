@@ -10,7 +10,7 @@ enum class [[nodiscard]] ExitStatus : int{
     kFailure = 1,     // something is wrong with what was looked at, or could not be done
     kUsage = 2,       // the command line or a pipeline file is wrong
     kNotFound = 3,    // no such segment, link, or file
-    kWouldBlock = 4,  // the deadline passed
+    kWouldBlock = 4,  // a living process is in the way, or the deadline passed
     kVersion = 5,     // a segment of another layout version or ABI
     kPermission = 6,  // owner, mode, or capability forbids it
 };

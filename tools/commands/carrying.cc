@@ -55,7 +55,7 @@ Command put_command() {
            "               [--group GROUP] [--stay] [--json]",
            "  tar c . | slipring put backup\n"
            "  echo hello | slipring put mailbox:inbox --lines --no-wait\n"
-           "  tail -f log | slipring put events --lines --stay\n"},
+           "  vmstat 1 | slipring put topic:load --lines\n"},
           std::move(options),
           &request->json,
           [request](auto) {

@@ -87,7 +87,7 @@ constexpr const char* kExitStatus =
     ".TP\n.B 1\nA finding, or a failure.\n"
     ".TP\n.B 2\nThe command line or a pipeline file is wrong.\n"
     ".TP\n.B 3\nNo such segment, link, or file.\n"
-    ".TP\n.B 4\nThe deadline passed.\n"
+    ".TP\n.B 4\nA living process is in the way, or the deadline passed.\n"
     ".TP\n.B 5\nA segment of another layout version.\n"
     ".TP\n.B 6\nOwner, mode, or capability forbids it.\n";
 

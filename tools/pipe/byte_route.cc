@@ -17,16 +17,18 @@ struct StreamSide {
   std::string name;
   std::optional<End> end;
   std::optional<RoleWatch> other;
+  bool is_made = false;  // for us
 };
 
 template <typename End>
-ExitStatus join(const Route& route, Result<End> met, StreamSide<End>& side, Role other_role) {
+ExitStatus join(const Route& route, Result<Met<End>> met, StreamSide<End>& side, Role other_role) {
   const bool writes = other_role == Role::kReader;
   if (!met) {
     return complain_meeting(route.command, side.name, writes ? "writer" : "reader", Carried::kBytes,
                             met.error());
   }
-  side.end.emplace(std::move(met).value());
+  side.end.emplace(std::move(met->end));
+  side.is_made = met->is_made;
   Result<RoleWatch> watch = RoleWatch::open(route.directory, side.name, other_role);
   if (!watch) return complain(route.command, "cannot look at " + side.name, watch.error());
   side.other.emplace(std::move(watch).value());
@@ -35,13 +37,13 @@ ExitStatus join(const Route& route, Result<End> met, StreamSide<End>& side, Role
 
 // Lays the role down, for good or for a successor; who leaves last removes the name.
 template <typename End>
-void leave(const SegmentDirectory& directory, StreamSide<End>& side, bool for_good) {
+void leave(const Route& route, StreamSide<End>& side, Leaving leaving) {
   if (!side.end) return;
+  const bool for_good = leaving == Leaving::kForGood;
   if (for_good) side.end->close();
   side.end.reset();
-  // A failure leaves a name that `slipring rm` takes.
-  if (for_good && side.other) {
-    static_cast<void>(remove_if_over(directory, side.name, side.other->inode()));
+  if (side.other) {
+    remove_what_is_over(route, side.name, side.other->inode(), leaving, side.is_made);
   }
 }
 
@@ -92,12 +94,14 @@ std::optional<Result<PumpReport>> carry_bytes(const Route& route, ExitStatus& st
   Sides sides;
   status = open_source(route, sides);
   if (status == ExitStatus::kOk) status = open_sink(route, sides);
-  if (status != ExitStatus::kOk) return std::nullopt;
+  if (status != ExitStatus::kOk) {
+    leave(route, sides.source_stream, Leaving::kToSuccessor);
+    return std::nullopt;
+  }
   Result<PumpReport> report = move_bytes(sides, route.pump);
   const bool is_whole = finish_source(route, sides.source, report);
-  leave(route.directory, sides.source_stream, !route.pump.stays && is_all_read(report));
-  // Closing says that this was all of it; after a failure it was not.
-  leave(route.directory, sides.sink_stream, !route.pump.stays && report.ok() && is_whole);
+  leave(route, sides.source_stream, source_leaving(route, report));
+  leave(route, sides.sink_stream, sink_leaving(route, report, is_whole));
   const bool is_through = finish_sink(route, sides.sink, report, is_whole);
   if (is_whole && is_through) return report;
   status = ExitStatus::kFailure;

@@ -10,6 +10,7 @@
 #include "pipelines/link/broadcast_layout.h"
 #include "pipelines/link/guarded_end.h"
 #include "pipelines/link/link_segment.h"
+#include "pipelines/link/topic_lanes.h"
 #include "platform/wait/clock.h"
 #include "tools/cli/terminal.h"
 
@@ -64,13 +65,6 @@ void write_payload(JsonWriter& json, std::span<const std::byte> bytes) {
   }
 }
 
-void describe_news(const BroadcastMessage& news, JsonWriter& json) {
-  write_payload(json, news.bytes);
-  json.member("position", news.position);
-  json.member("lost", news.lost);
-  json.member("redelivered", news.redelivered);
-}
-
 void describe_sender(const LinkPeer& sender, JsonWriter& json) {
   json.begin_object("sender");
   json.member("pid", static_cast<std::int64_t>(sender.process_id));
@@ -82,6 +76,15 @@ void describe_sender(const LinkPeer& sender, JsonWriter& json) {
   json.end_object();
 }
 
+void describe_news(const TopicMessage& news, JsonWriter& json) {
+  write_payload(json, news.message.bytes);
+  json.member("position", news.message.position);
+  json.member("lost", news.message.lost);
+  json.member("redelivered", news.message.redelivered);
+  json.member("lane", news.lane);
+  if (news.sender.incarnation != 0) describe_sender(news.sender, json);
+}
+
 void describe_letter(const LaneMessage& letter, JsonWriter& json) {
   write_payload(json, letter.message.bytes);
   json.member("lane", letter.lane);
@@ -90,8 +93,12 @@ void describe_letter(const LaneMessage& letter, JsonWriter& json) {
   if (!letter.origin) return;
   json.begin_object("on_behalf_of");
   json.member("name", letter.origin->name());
-  json.member("pid", letter.origin->process_id);
-  json.member("uid", letter.origin->user);
+  const LaneProcess& process = letter.origin->process;
+  json.member("pid", process.process_id);
+  json.member("uid", process.user);
+  json.member("gid", process.group);
+  json.member("incarnation", process.incarnation);
+  json.member("by_kernel", process.is_by_kernel);
   json.end_object();
 }
 
@@ -204,15 +211,12 @@ ExitStatus open_many_source(const Route& route, SegmentKind kind, DescribedSourc
     opened.source = std::move(source);
     return ExitStatus::kOk;
   }
-  BroadcastReadOptions options;
-  if (route.limits.from_oldest) options.from = BroadcastJoin::kOldest;
-  Result<BroadcastReceiver> link = BroadcastReceiver::attach(route.directory, name, options);
-  if (!link) return complain_joining(route, name, "reader", link.error());
-  auto source = std::make_unique<BroadcastSource>(std::move(link).value(), route.pump);
-  opened.describe = [from = source.get()](JsonWriter& json) {
-    describe_news(from->last(), json);
-    if (const LinkPeer sender = from->sender(); sender.is_known) describe_sender(sender, json);
-  };
+  Result<TopicReader> topic = TopicReader::attach(
+      route.directory, name,
+      route.limits.from_oldest ? BroadcastJoin::kOldest : BroadcastJoin::kNewest);
+  if (!topic) return complain_joining(route, name, "reader", topic.error());
+  auto source = std::make_unique<BroadcastSource>(std::move(topic).value(), route.pump);
+  opened.describe = [from = source.get()](JsonWriter& json) { describe_news(from->last(), json); };
   opened.source = std::move(source);
   return ExitStatus::kOk;
 }
@@ -226,7 +230,15 @@ ExitStatus open_many_sink(const Route& route, SegmentKind kind,
     sink = std::make_unique<LaneSink>(std::move(lane).value(), route.pump);
     return ExitStatus::kOk;
   }
-  Result<BroadcastSender> link = BroadcastSender::attach(route.directory, name);
+  Result<BroadcastSender> link = attach_publisher(route.directory, name);
+  if (!link && link.error().code == ErrorCode::kBusy && link.error().found != 0) {
+    complain(route.command, "cannot publish to " + name + ": process " +
+                                std::to_string(link.error().found) +
+                                " does; a guarded topic, and one that blocks or evicts, has one "
+                                "publisher at a time: send to a mailbox, or make the topic named "
+                                "and overwriting");
+    return ExitStatus::kWouldBlock;
+  }
   if (!link) return complain_joining(route, name, "writer", link.error());
   sink = std::make_unique<BroadcastSink>(std::move(link).value(), route.pump);
   return ExitStatus::kOk;

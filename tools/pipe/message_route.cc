@@ -25,12 +25,13 @@ struct Side {
   OpenedEnd behind;       // its descriptor
   std::string link_name;  // empty: not of a link
   std::uint64_t inode = 0;
+  bool is_made = false;  // the link, for us
 };
 
-// Joins a link; LinkEnd is LinkSource or LinkSink, Met what it is made of.
-template <typename LinkEnd, typename Met, typename End>
-ExitStatus join(const Route& route, const std::string& name, Result<Met> met, Role other_role,
-                Side<End>& side) {
+// Joins a link; LinkEnd is LinkSource or LinkSink, LinkSide what it is made of.
+template <typename LinkEnd, typename LinkSide, typename End>
+ExitStatus join(const Route& route, const std::string& name, Result<Met<LinkSide>> met,
+                Role other_role, Side<End>& side) {
   if (!met) {
     const char* role = other_role == Role::kReader ? "writer" : "reader";
     return complain_meeting(route.command, name, role, Carried::kMessages, met.error());
@@ -39,8 +40,8 @@ ExitStatus join(const Route& route, const std::string& name, Result<Met> met, Ro
   if (!watch) return complain(route.command, "cannot look at " + name, watch.error());
   side.link_name = name;
   side.inode = watch->inode();
-  side.end =
-      std::make_unique<LinkEnd>(std::move(met).value(), std::move(watch).value(), route.pump);
+  side.is_made = met->is_made;
+  side.end = std::make_unique<LinkEnd>(std::move(met->end), std::move(watch).value(), route.pump);
   return ExitStatus::kOk;
 }
 
@@ -55,6 +56,10 @@ ExitStatus open_clients(const Route& route, Side<MessageSource>& side) {
   options.client_count = route.from.client_count;
   options.stays = route.pump.stays;
   Result<std::unique_ptr<ClientSource>> clients = ClientSource::listen(route.from, options);
+  if (!clients && clients.error().code == ErrorCode::kExists) {
+    complain(route.command, "cannot read " + route.from_text + ": " + explain_taken(route.from));
+    return ExitStatus::kFailure;
+  }
   if (!clients) return complain(route.command, "cannot read " + route.from_text, clients.error());
   side.end = std::move(clients).value();
   return ExitStatus::kOk;
@@ -143,12 +148,11 @@ bool is_possible(const Route& route) {
 
 // Lays the role down, for good or for a successor; who leaves last removes the name.
 template <typename End>
-void leave(const Route& route, Side<End>& side, bool for_good) {
-  if (for_good) side.end->close();
+void leave(const Route& route, Side<End>& side, Leaving leaving) {
+  if (leaving == Leaving::kForGood) side.end->close();
   side.end.reset();
-  // A failure leaves a name that `slipring rm` takes.
-  if (for_good && !side.link_name.empty()) {
-    static_cast<void>(remove_if_over(route.directory, side.link_name, side.inode));
+  if (!side.link_name.empty()) {
+    remove_what_is_over(route, side.link_name, side.inode, leaving, side.is_made);
   }
 }
 
@@ -173,8 +177,8 @@ std::optional<Result<PumpReport>> carry_messages(const Route& route, ExitStatus&
   status = open_source(route, source);
   if (status == ExitStatus::kOk) status = open_sink(route, sink);
   if (status != ExitStatus::kOk) {
-    source.end.reset();
-    sink.end.reset();
+    leave(route, source, Leaving::kToSuccessor);
+    leave(route, sink, Leaving::kToSuccessor);
     leave_mailbox(route, route.from);
     leave_mailbox(route, route.to);
     return std::nullopt;
@@ -188,9 +192,9 @@ std::optional<Result<PumpReport>> carry_messages(const Route& route, ExitStatus&
   Result<PumpReport> report = pump_messages(*source.end, *sink.end, route.pump);
   if (limited != nullptr && limited->has_timed_out()) status = ExitStatus::kWouldBlock;
   const bool is_whole = finish_source(route, source.behind, report);
-  leave(route, source, !route.pump.stays && is_all_read(report));
-  // Closing says that this was all of it; after a failure it was not.
-  leave(route, sink, !route.pump.stays && report.ok() && is_whole);
+  leave(route, source,
+        status == ExitStatus::kWouldBlock ? Leaving::kToSuccessor : source_leaving(route, report));
+  leave(route, sink, sink_leaving(route, report, is_whole));
   leave_mailbox(route, route.from);
   leave_mailbox(route, route.to);
   const bool is_through = finish_sink(route, sink.behind, report, is_whole);

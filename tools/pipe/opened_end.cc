@@ -9,12 +9,24 @@
 
 namespace slipring::tools {
 
+std::string explain_taken(const Endpoint& endpoint) {
+  const bool has_path = !endpoint.path.empty();
+  return has_path ? "another process listens there, or it is no socket; choose another path"
+                  : "another process listens at that port; choose another one";
+}
+
 ExitStatus open_end(const Route& route, Direction direction, OpenedEnd& end) {
   const bool is_source = direction == Direction::kSource;
   const Endpoint& endpoint = is_source ? route.from : route.to;
   const std::string& text = is_source ? route.from_text : route.to_text;
   const std::string what = (is_source ? "cannot read " : "cannot write ") + text;
-  Result<Descriptor> opened = open_endpoint(endpoint, direction);
+  Result<Descriptor> opened = open_endpoint(endpoint, direction, route.pump.stop);
+  // Whoever stopped us knows.
+  if (!opened && opened.error().code == ErrorCode::kInterrupted) return ExitStatus::kFailure;
+  if (!opened && opened.error().code == ErrorCode::kExists) {
+    complain(route.command, what + ": " + explain_taken(endpoint));
+    return ExitStatus::kFailure;
+  }
   if (!opened) return complain(route.command, what, opened.error());
   if (endpoint.kind != Endpoint::Kind::kTls) {
     end.descriptor = std::move(opened).value();

@@ -19,6 +19,9 @@ struct OpenedEnd {
   Descriptor connection = Descriptor();         // of tcp, as a sink: the same once more
 };
 
+// Why nobody can listen at an endpoint, and what to do.
+[[nodiscard]] std::string explain_taken(const Endpoint& endpoint);
+
 // Opens the route's FROM or TO, or complains.
 ExitStatus open_end(const Route& route, Direction direction, OpenedEnd& end);
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "pipelines/link/link_segment.h"
 #include "tools/cli/segment_owner.h"
 #include "tools/cli/selection.h"
 #include "tools/cli/stop_flag.h"
@@ -15,6 +16,7 @@
 #include "tools/pipe/many_route.h"
 #include "tools/pipe/pump_report.h"
 #include "tools/pipe/route.h"
+#include "tools/pipe/same_end.h"
 
 namespace slipring::tools {
 namespace {
@@ -65,6 +67,13 @@ bool is_of_many(const Route& route, const Endpoint& endpoint) {
   return find_many(route, endpoint, status).has_value();
 }
 
+bool are_different(const Route& route) {
+  if (!is_same_end(route.from, route.to)) return true;
+  complain(route.command, route.from_text + " and " + route.to_text +
+                              " are the same: what goes in would come out again; give another TO");
+  return false;
+}
+
 void print_report(const Route& route, const PumpReport& report, Carried carried) {
   const std::string text = pump_report_json(route.from_text, route.to_text, report, carried);
   if (route.to.kind == Endpoint::Kind::kStandard) {
@@ -101,6 +110,7 @@ ExitStatus pipe(const PipeRequest& request, std::string_view command) {
               .pump = {.stays = request.stay, .stop = &stop, .abort_signal = SIGRTMIN},
               .limits = *limits,
               .lanes = {.waits = !request.no_wait, .wait_ns = limits->wait_ns, .stop = &stop}};
+  if (!are_different(route)) return ExitStatus::kUsage;
   if (!read_owner(command, request.mode, request.group, route.meeting.segment)) {
     return ExitStatus::kUsage;
   }
@@ -158,6 +168,26 @@ bool is_all_read(const Result<PumpReport>& report) noexcept {
       break;
   }
   return false;
+}
+
+Leaving source_leaving(const Route& route, const Result<PumpReport>& report) noexcept {
+  return !route.pump.stays && is_all_read(report) ? Leaving::kForGood : Leaving::kToSuccessor;
+}
+
+Leaving sink_leaving(const Route& route, const Result<PumpReport>& report, bool is_whole) noexcept {
+  if (route.pump.stays || !report.ok() || !is_whole) return Leaving::kToSuccessor;
+  const PumpReport& end = report.value();
+  const bool has_begun = end.moved_bytes != 0 || end.moved_messages != 0;
+  return end.end != PumpEnd::kStopped || has_begun ? Leaving::kForGood : Leaving::kToSuccessor;
+}
+
+void remove_what_is_over(const Route& route, const std::string& name, std::uint64_t inode,
+                         Leaving leaving, bool is_made) noexcept {
+  if (leaving == Leaving::kForGood) {
+    static_cast<void>(remove_if_over(route.directory, name, inode));
+  } else if (is_made && !route.pump.stays) {
+    static_cast<void>(remove_if_untouched(route.directory, name, inode));
+  }
 }
 
 }  // namespace slipring::tools

@@ -53,4 +53,20 @@ std::optional<Result<PumpReport>> carry_messages(const Route& route, ExitStatus&
 // Stopped, or after a failure, the rest is left to a successor.
 [[nodiscard]] bool is_all_read(const Result<PumpReport>& report) noexcept;
 
+// How a link is left.
+enum class Leaving : std::uint8_t {
+  kForGood,      // closed: nobody reads on, or this was all of it
+  kToSuccessor,  // as it is
+};
+[[nodiscard]] Leaving source_leaving(const Route& route, const Result<PumpReport>& report) noexcept;
+// Closing says that this was all of it; after a failure it was not, and where a stop came before
+// the first byte there is nothing to say.
+[[nodiscard]] Leaving sink_leaving(const Route& route, const Result<PumpReport>& report,
+                                   bool is_whole) noexcept;
+
+// After our end has gone: the last one to leave removes the name, and who `is_made` for removes
+// what nothing ever came of.  A failure leaves a name that `slipring rm` takes.
+void remove_what_is_over(const Route& route, const std::string& name, std::uint64_t inode,
+                         Leaving leaving, bool is_made) noexcept;
+
 }  // namespace slipring::tools

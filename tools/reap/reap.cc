@@ -17,7 +17,7 @@
 #include "tools/cli/terminal.h"
 #include "tools/cli/units.h"
 #include "tools/rm/removal.h"
-#include "tools/rm/wire_boards.h"
+#include "tools/rm/kept_beside.h"
 
 namespace slipring::tools {
 namespace {

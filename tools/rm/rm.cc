@@ -11,8 +11,8 @@
 #include "tools/cli/selection.h"
 #include "tools/cli/terminal.h"
 #include "tools/cli/units.h"
+#include "tools/rm/kept_beside.h"
 #include "tools/rm/removal.h"
-#include "tools/rm/wire_boards.h"
 
 namespace slipring::tools {
 namespace {
@@ -60,7 +60,7 @@ void select_stale(const SegmentDirectory& directory, const std::vector<std::stri
 }
 
 // With each link what the wire keeps beside it.
-void add_wire_boards(const std::vector<std::string>& names, std::vector<std::string>& chosen) {
+void add_kept_beside(const std::vector<std::string>& names, std::vector<std::string>& chosen) {
   for (const std::string& name : names) {
     const std::optional<std::string> keeper = keeper_of(names, name);
     if (keeper && is_named(chosen, *keeper)) chosen.push_back(name);
@@ -99,7 +99,7 @@ ExitStatus remove(const RemoveRequest& request) {
   }
   const std::vector<std::string> asked_for = chosen;
   if (request.stale) select_stale(*directory, *names, chosen);
-  add_wire_boards(*names, chosen);
+  add_kept_beside(*names, chosen);
   std::sort(chosen.begin(), chosen.end());
   chosen.erase(std::unique(chosen.begin(), chosen.end()), chosen.end());
 

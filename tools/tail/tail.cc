@@ -11,6 +11,7 @@
 
 #include "pipelines/link/broadcast_tap.h"
 #include "pipelines/link/link_tap.h"
+#include "pipelines/link/topic_lanes.h"
 #include "platform/wait/clock.h"
 #include "platform/wait/waiter.h"
 #include "tools/cli/json.h"
@@ -138,8 +139,10 @@ bool show_round(const TailRequest& request, std::vector<Tap>& taps, std::uint64_
   return has_moved;
 }
 
-template <typename Tap>
-ExitStatus listen(const TailRequest& request, std::vector<Tap>& taps, std::uint64_t left) {
+// `look_for_more` adds what has come meanwhile to listen to.
+template <typename Tap, typename LookForMore>
+ExitStatus listen(const TailRequest& request, std::vector<Tap>& taps, std::uint64_t left,
+                  LookForMore look_for_more) {
   const std::atomic<bool>& stop = heed_stop_signals();
   Waiter waiter({.strategy = WaitStrategy::kSleep});
   std::uint64_t lost = 0;
@@ -149,6 +152,7 @@ ExitStatus listen(const TailRequest& request, std::vector<Tap>& taps, std::uint6
       remark(kCommand, std::to_string(now - lost) + " positions went by unseen");
       lost = now;
     }
+    if (look_for_more()) continue;
     // relaxed: nothing else is published with it.
     if (stop.load(std::memory_order_relaxed) || is_over(taps)) break;
     static_cast<void>(waiter.wait(
@@ -158,6 +162,42 @@ ExitStatus listen(const TailRequest& request, std::vector<Tap>& taps, std::uint6
   die_of_stop_signal();
   return ExitStatus::kOk;
 }
+
+// A topic, with the lanes of all who publish in it.
+class TopicTaps {
+ public:
+  TopicTaps(const SegmentDirectory& directory, std::string name)
+      : directory_(directory), name_(std::move(name)) {}
+
+  Status attach(TapStart start) {
+    Result<BroadcastTap> first = BroadcastTap::attach(directory_, name_, start);
+    if (!first) return first.error();
+    taps_.push_back(std::move(first).value());
+    is_joined_[0] = true;
+    static_cast<void>(look_for_more(start));
+    return {};
+  }
+  // A lane that cannot be listened to is nobody's reason to hear nothing of the others.
+  bool look_for_more(TapStart start) {
+    bool has_more = false;
+    for (std::uint32_t lane = 1; lane < kMaxTopicLanes; ++lane) {
+      if (is_joined_[lane]) continue;
+      Result<BroadcastTap> tap =
+          BroadcastTap::attach(directory_, topic_lane_name(name_, lane), start);
+      if (!tap) continue;
+      taps_.push_back(std::move(tap).value());
+      is_joined_[lane] = has_more = true;
+    }
+    return has_more;
+  }
+  [[nodiscard]] std::vector<BroadcastTap>& taps() { return taps_; }
+
+ private:
+  const SegmentDirectory& directory_;
+  std::string name_;
+  std::vector<BroadcastTap> taps_;
+  std::array<bool, kMaxTopicLanes> is_joined_{};
+};
 
 }  // namespace
 
@@ -173,16 +213,18 @@ ExitStatus tail(const TailRequest& request) {
   if (!directory) return status;
   const TapStart start = request.unread ? TapStart::kUnread : TapStart::kNew;
   Result<std::vector<LinkTap>> taps = LinkTap::attach(*directory, request.name, start);
-  if (taps) return listen(request, *taps, *left);
+  if (taps) return listen(request, *taps, *left, [] { return false; });
   if (taps.error().code != ErrorCode::kUnsupported ||
       taps.error().found != static_cast<std::uint64_t>(SegmentKind::kBroadcastLink)) {
     return complain_attach(*directory, request, taps.error());
   }
-  Result<BroadcastTap> topic = BroadcastTap::attach(*directory, request.name, start);
-  if (!topic) return complain_attach(*directory, request, topic.error());
-  std::vector<BroadcastTap> one;
-  one.push_back(std::move(topic).value());
-  return listen(request, one, *left);
+  TopicTaps topic(*directory, request.name);
+  if (Status attached = topic.attach(start); !attached) {
+    return complain_attach(*directory, request, attached.error());
+  }
+  // What comes in a lane that is new is new from its beginning.
+  return listen(request, topic.taps(), *left,
+                [&] { return topic.look_for_more(TapStart::kUnread); });
 }
 
 }  // namespace slipring::tools

@@ -21,11 +21,16 @@ struct DiskFile {
   // would give each to a thread of its own.
   bool is_in_memory = false;
 
-  // Errors: kNotFound, kPermission, kNoSpace, kBusy (a block device that is in use),
-  // kInvalidArgument (neither a file nor a block device), kSystem.
+  // Errors: kNotFound, kPermission, kNoSpace, kInvalidArgument (neither a file nor a block device),
+  // kSystem; with EBUSY: a block device that is in use.
   static Result<DiskFile> open(const std::string& path, const DiskFileOptions& options) noexcept;
   // One that a predecessor had opened.  Errors: kInvalidArgument, kSystem.
   static Result<DiskFile> adopt(Descriptor file) noexcept;
+
+  // Why this is not the disk any more that was opened; empty: it is.  What is written to a file
+  // that has no name goes with its last descriptor, and what was cut off is gone: a disk that was
+  // pulled.
+  [[nodiscard]] std::string loss() const;
 };
 
 }  // namespace slipring::array

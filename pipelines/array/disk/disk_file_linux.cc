@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -18,10 +19,16 @@ Error failed(int number, const char* doing) noexcept {
   const ErrorCode code = number == ENOENT                       ? ErrorCode::kNotFound
                          : number == EACCES || number == EPERM  ? ErrorCode::kPermission
                          : number == ENOSPC || number == EFBIG  ? ErrorCode::kNoSpace
-                         : number == EBUSY                      ? ErrorCode::kBusy
                          : number == EINVAL || number == EISDIR ? ErrorCode::kInvalidArgument
                                                                 : ErrorCode::kSystem;
   return {code, number, doing};
+}
+
+// 0 or an errno.
+int size_of(int file, const struct stat& found, std::uint64_t& size_bytes) noexcept {
+  if (S_ISBLK(found.st_mode)) return ::ioctl(file, BLKGETSIZE64, &size_bytes) == 0 ? 0 : errno;
+  size_bytes = static_cast<std::uint64_t>(found.st_size);
+  return 0;
 }
 
 // The file appears with its whole size or not at all.
@@ -55,6 +62,9 @@ Result<DiskFile> DiskFile::open(const std::string& path, const DiskFileOptions& 
     if (!made) return made.error();
     disk.file = std::move(made).value();
   }
+  if (!disk.file.is_open() && errno == EBUSY) {
+    return failed(EBUSY, "open a disk: it is mounted, or somebody else has it");
+  }
   if (!disk.file.is_open()) return failed(errno, "open a disk");
   return adopt(std::move(disk.file));
 }
@@ -65,16 +75,28 @@ Result<DiskFile> DiskFile::adopt(Descriptor file) noexcept {
   struct stat found = {};
   if (::fstat(disk.file.get(), &found) != 0) return failed(errno, "look at a disk");
   if (S_ISREG(found.st_mode)) {
-    disk.size_bytes = static_cast<std::uint64_t>(found.st_size);
     struct statfs system = {};
     if (::fstatfs(disk.file.get(), &system) != 0) return failed(errno, "look at a disk's place");
     disk.is_in_memory = system.f_type == TMPFS_MAGIC || system.f_type == RAMFS_MAGIC;
   } else if (!S_ISBLK(found.st_mode)) {
     return failed(EINVAL, "open a disk: it is neither a file nor a block device");
-  } else if (::ioctl(disk.file.get(), BLKGETSIZE64, &disk.size_bytes) != 0) {
-    return failed(errno, "find out how large a disk is");
+  }
+  if (const int fault = size_of(disk.file.get(), found, disk.size_bytes); fault != 0) {
+    return failed(fault, "find out how large a disk is");
   }
   return disk;
+}
+
+std::string DiskFile::loss() const {
+  struct stat found = {};
+  if (::fstat(file.get(), &found) != 0) return ::strerror(errno);
+  if (S_ISREG(found.st_mode) && found.st_nlink == 0) return "its file was removed";
+  std::uint64_t now_bytes = 0;
+  if (const int fault = size_of(file.get(), found, now_bytes); fault != 0) {
+    return ::strerror(fault);
+  }
+  if (now_bytes >= size_bytes) return {};
+  return "it had " + std::to_string(size_bytes) + " bytes, and has " + std::to_string(now_bytes);
 }
 
 }  // namespace slipring::array

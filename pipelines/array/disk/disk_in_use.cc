@@ -1,19 +1,24 @@
 #include "pipelines/array/disk/disk_in_use.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
 
 #include "pipelines/stage/error_text.h"
+#include "platform/wait/clock.h"
 
 namespace slipring::array {
 namespace {
 
 constexpr std::string_view kKeptName = "disk";
+// For the runner's descriptor of a block device that is opened again.
+constexpr std::uint64_t kLettingGoNs = 2'000'000'000;
 
 }  // namespace
 
@@ -50,7 +55,16 @@ void DiskInUse::open() {
   options.create_bytes = static_cast<std::uint64_t>(stage_.option_number("create_mib", 0, 1 << 24))
                          << 20;
   options.is_direct = stage_.option_flag("direct");
-  Result<DiskFile> opened = DiskFile::open(path_, options);
+  const std::uint64_t patience_ns = deadline_after(kLettingGoNs);
+  const auto is_ours_still = [&](const Error& error) {
+    return error.os_errno == EBUSY && has_let_go_ && monotonic_ns() < patience_ns;
+  };
+  std::optional<Result<DiskFile>> tried(DiskFile::open(path_, options));
+  while (!*tried && is_ours_still(tried->error())) {
+    poll(nullptr, 0, 1);
+    tried.emplace(DiskFile::open(path_, options));
+  }
+  Result<DiskFile>& opened = *tried;
   if (!opened) {
     return give_up(stage_.explain(opened.error(), path_));
   }
@@ -93,10 +107,25 @@ void DiskInUse::use_no_more() noexcept {
   is_failed_ = true;
 }
 
+bool DiskInUse::is_whole() {
+  if (has_failed()) return false;
+  const std::string loss = file_.loss();
+  if (loss.empty()) return true;
+  give_up(loss + "; it is used no more");
+  return false;
+}
+
+void DiskInUse::let_go() {
+  engine_.reset();
+  has_let_go_ = file_.file.is_open() && stage_.keeper().drop(kKeptName).ok();
+  file_ = DiskFile();
+}
+
 void DiskInUse::replace(const std::string& path) {
   path_ = path;
   is_failed_ = false;
   kept_newness_.set(1);
+  let_go();
   open();
 }
 

@@ -1,6 +1,8 @@
 // Which disk a stage has: opened, kept for a successor, failed, and replaced by another.
 //
-// A disk that failed stays failed, whoever is the stage: its board says so.  What is opened is kept
+// A disk that failed stays failed, whoever is the stage: its board says so.  So does one whose file
+// was removed or cut, or whose device has gone: that is looked at before a sync is answered, at an
+// error, and now and then while nothing is asked.  What is opened is kept
 // in the runner's descriptor store, since a replaced disk has another name than the options say.  A
 // replaced disk is used by nobody before it was asked who it is: whoever took the old one for
 // current must not write to this one as if it were it.
@@ -41,7 +43,10 @@ class DiskInUse {
   void tell_who() noexcept { kept_newness_.set(0); }
 
   void use_no_more() noexcept;
-  // Takes what is at this path in its place.  Requires: nothing is under way.
+  // Whether it is still what was opened; false, said and used no more, when it is not.
+  [[nodiscard]] bool is_whole();
+  // Takes what is at this path in its place; it may be the same block device, which nobody else can
+  // have as long as we do.  Requires: nothing is under way.
   void replace(const std::string& path);
   // Before the process ends; false, and said, when what was written may not be there.
   [[nodiscard]] bool close();
@@ -49,6 +54,8 @@ class DiskInUse {
  private:
   [[nodiscard]] bool take_kept();
   void open();
+  // Ours and the runner's; the runner's goes in its own time.
+  void let_go();
   void make_engine();
   void give_up(const std::string& why);
 
@@ -62,6 +69,7 @@ class DiskInUse {
   DiskFile file_;
   std::unique_ptr<DiskEngine> engine_;
   bool is_failed_ = false;
+  bool has_let_go_ = false;
 };
 
 }  // namespace slipring::array

@@ -12,11 +12,13 @@
 #include "pipelines/array/disk/disk_room.h"
 #include "pipelines/array/pooled_links.h"
 #include "pipelines/stage/error_text.h"
+#include "platform/wait/clock.h"
 
 namespace slipring::array {
 namespace {
 
 constexpr int kEndingLookMs = 1;
+constexpr std::uint64_t kLookNs = 1'000'000'000;
 
 }  // namespace
 
@@ -72,6 +74,7 @@ int DiskStage::run() {
   disk_.begin();
   for (;;) {
     take_commands();
+    look_now_and_then();
     if (!take_requests()) return 1;
     const bool is_waiting = is_last_waiting_ && pending_.size() == 1;
     if (DiskEngine* engine = disk_.engine(); engine != nullptr) {
@@ -86,10 +89,19 @@ int DiskStage::run() {
     // Whoever writes goes first: a stop ends this stage when its requests have ended.
     if (requests_.is_finished()) return disk_.close() ? stage_.finish() : 1;
     if (stage_.stop_requested()) poll(nullptr, 0, kEndingLookMs);
-    stage_.wait([this] {
-      return requests_.has_message() || requests_.is_finished() || stage_.has_command();
-    });
+    stage_.wait(
+        [this] {
+          return requests_.has_message() || requests_.is_finished() || stage_.has_command();
+        },
+        next_look_ns_);
   }
+}
+
+// By the clock: reads come so often that a sleep may never be long.
+void DiskStage::look_now_and_then() {
+  if (monotonic_ns() < next_look_ns_) return;
+  next_look_ns_ = deadline_after(kLookNs);
+  static_cast<void>(disk_.is_whole());
 }
 
 void DiskStage::take_commands() {
@@ -219,6 +231,10 @@ int DiskStage::fault_of(const Pending& pending) {
   if (disk_.has_failed()) return ENXIO;
   if (request.kind == DiskRequestKind::kIdentify) disk_.tell_who();
   if (disk_.is_unknown()) return ENXIO;
+  // Nothing is told to be on stable storage by a file that nobody will find.
+  const bool is_sync =
+      request.kind == DiskRequestKind::kSync || request.kind == DiskRequestKind::kWriteDurable;
+  if (is_sync && !disk_.is_whole()) return ENXIO;
   if (request.kind == DiskRequestKind::kIdentify || request.kind == DiskRequestKind::kSync) {
     return 0;
   }
@@ -270,6 +286,8 @@ bool DiskStage::answer_done() {
 
 void DiskStage::publish(Pending& pending, std::span<std::byte> place) {
   note(pending);
+  // What lies behind the end of a file that was cut is no bad block.
+  if (pending.task.error != 0 && !disk_.is_whole()) pending.task.error = ENXIO;
   DiskReply reply{kNoBufferSlot, 0, disk_.size_bytes(),
                   static_cast<std::uint32_t>(pending.task.error), 0};
   if (pending.buffer && reply.error == 0) {

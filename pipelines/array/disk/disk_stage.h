@@ -46,6 +46,7 @@ class DiskStage {
   };
 
   void take_commands();
+  void look_now_and_then();
   void finish_started();
   // False when the peer is corrupt.
   bool take_requests();
@@ -74,6 +75,7 @@ class DiskStage {
   std::deque<Pending> pending_;
   bool is_last_waiting_ = false;  // for a buffer
   std::uint64_t next_;            // position of the next reply
+  std::uint64_t next_look_ns_ = 0;
 };
 
 }  // namespace slipring::array

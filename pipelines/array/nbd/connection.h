@@ -38,6 +38,7 @@ struct FrontContext {
   std::uint64_t request_count = 0;             // accepted
   std::uint64_t refused_count = 0;             // answered with an error without asking anybody
   std::uint64_t hang_up_count = 0;             // clients that broke the protocol
+  ExportGate* gate = nullptr;
 
   [[nodiscard]] bool are_exports_known() const;
 };
@@ -91,6 +92,15 @@ class Connection {
   // The rest of a handshake, a request, or its data has not come, though nobody but the client is
   // waited for.
   [[nodiscard]] bool owes_bytes() const noexcept;
+
+  // It has chosen no export yet, and the end has not come.
+  [[nodiscard]] bool is_choosing() const noexcept {
+    return phase() == Phase::kClientFlags || phase() == Phase::kOptions ||
+           phase() == Phase::kStartTls;
+  }
+  [[nodiscard]] bool has_entered() const noexcept {
+    return phase() == Phase::kTransmission || phase() == Phase::kFinishing;
+  }
 
   // Answered everything that it was asked, and the client wants no more.
   [[nodiscard]] bool is_finished() const noexcept {

@@ -118,6 +118,8 @@ Progress Connection::take_option() {
   agreed.is_encrypted = next.is_encrypted != 0;
   agreed.has_no_zeroes = next.has_no_zeroes != 0;
   agreed.has_structured_replies = next.has_structured_replies != 0;
+  agreed.gate = context_->gate;
+  agreed.connection = index_;
   if (next.has_allocation_context != 0) {
     agreed.allocation_export = static_cast<std::uint16_t>(next.has_allocation_context - 1);
   }

@@ -46,7 +46,9 @@ namespace slipring::array {
 inline constexpr std::uint32_t kNoIndex = UINT32_MAX;
 inline constexpr std::uint64_t kNoPosition = UINT64_MAX;
 
-inline constexpr std::uint32_t kConnectionCountMax = 64;
+inline constexpr std::uint32_t kConnectionCountMax = 80;
+// Of these, with an export open; the others are for those who are choosing one.
+inline constexpr std::uint32_t kEnteredCountMax = 64;
 inline constexpr std::uint32_t kPieceCountMax = 512;
 inline constexpr std::uint32_t kPieceIndexBits = 10;     // of an id, the low ones
 inline constexpr std::uint32_t kRequestCountMax = 128;   // of a connection, at once

@@ -32,17 +32,16 @@ struct FrontOptions {
   TlsPolicy tls = TlsPolicy::kOff;
   std::optional<TlsContext> tls_context;     // unless kOff
   std::uint64_t stalled_ns = 5'000'000'000;  // see make_room()
+  std::uint32_t clients_an_address = kEnteredCountMax;
 };
 
 // A client that has not chosen an export by then is hung up on.
 inline constexpr std::uint64_t kHagglingNs = 30'000'000'000;
 
-class Front {
+class Front final : private ExportGate {
  public:
   // The stage outlives the front.
   Front(Stage& stage, FrontOptions options);
-  Front(const Front&) = delete;
-  Front& operator=(const Front&) = delete;
 
   // Serves until the end of the run; answers the process's exit status.
   int run();
@@ -56,9 +55,12 @@ class Front {
     bool is_writable = false;
     bool has_just_come = false;  // all that had come was read
     bool is_ending = false;      // the client has finished, or is gone
-    bool waits = false;          // for a place, a buffer, or the client's reading
+    bool is_kept_out = false;
+    bool waits = false;  // for a place, a buffer, or the client's reading
     std::uint64_t haggles_until_ns = 0;
+    std::uint64_t came_ns = 0;   // to this process
     std::uint64_t heard_ns = 0;  // when bytes came last
+    std::string address;         // listeners.h
   };
 
   // Tags of epoll events that are no client's index.
@@ -79,10 +81,17 @@ class Front {
   // Those that wait for the place of somebody who has gone, as there are places now.
   void admit_waiting();
   [[nodiscard]] std::uint32_t count_in(Phase phase) const;
-  // A place for a newcomer, when all are taken: whoever has said half of something, and no more for
-  // the longest, gives way.  kConnectionCountMax: nobody has for as long as options_.stalled_ns.
+  // A place for a newcomer, when all are taken; kConnectionCountMax: there is none.  Who gives way
+  // has been choosing, or has said half of something and no more, for at least options_.stalled_ns.
   [[nodiscard]] std::uint32_t make_room();
+  // kConnectionCountMax: nobody.
+  [[nodiscard]] std::uint32_t choosing_longest() const;
+  [[nodiscard]] std::uint32_t stalled_longest() const;
   [[nodiscard]] bool has_stalled(std::uint32_t index) const;
+  // Whether its place is free at once.
+  [[nodiscard]] bool show_out(std::uint32_t index, const char* why, std::uint64_t since_ns);
+  [[nodiscard]] std::string_view refusal(std::uint32_t connection) override;
+  [[nodiscard]] bool may_enter(std::uint32_t index, std::string& why);
   void attach_socket(std::uint32_t index, Descriptor socket);
   void share_out();
   [[nodiscard]] bool shake_hands(std::uint32_t index);
@@ -116,6 +125,7 @@ class Front {
   std::array<Client, kConnectionCountMax> clients_;
   // Accepted, and not greeted: no more than there are places that the back end will set free.
   std::deque<KeptDescriptor> waiting_;
+  std::string refusal_;  // what refusal() answered last
   Descriptor epoll_;
   std::vector<Descriptor> listeners_;
   std::uint64_t next_deadline_look_ns_ = 0;
@@ -134,6 +144,7 @@ class Front {
   Board::Number resumed_number_;
   Board::Number gave_way_number_;
   Board::Number turned_away_number_;
+  Board::Number kept_out_number_;
   Board::Number waiting_number_;
 };
 

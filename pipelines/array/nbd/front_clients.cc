@@ -41,87 +41,14 @@ void Front::attach_socket(std::uint32_t index, Descriptor socket) {
   client.socket = std::move(socket);
   client.is_readable = true;
   client.is_writable = true;
-  client.heard_ns = monotonic_ns();
+  client.came_ns = client.heard_ns = monotonic_ns();
+  client.address = address_of(client.socket.get());
   client.haggles_until_ns = deadline_after(kHagglingNs);
   set_up_client_socket(client.socket.get());
   const bool is_watched =
       watch(client.socket.get(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, index);
   if (!is_watched) close_client(index);
   share_out();
-}
-
-void Front::admit(KeptDescriptor accepted) {
-  for (std::uint32_t i = 0; i < kConnectionCountMax; ++i) {
-    if (clients_[i].connection->phase() != Phase::kFree) continue;
-    clients_[i].connection->open(accepted.name);
-    return attach_socket(i, std::move(accepted.descriptor));
-  }
-  if (const std::uint32_t place = make_room(); place != kConnectionCountMax) {
-    clients_[place].connection->open(accepted.name);
-    return attach_socket(place, std::move(accepted.descriptor));
-  }
-  if (waiting_.size() < count_in(Phase::kClosed)) {
-    waiting_.push_back(std::move(accepted));
-    waiting_number_.set(waiting_.size());
-    return;
-  }
-  turned_away_number_.add();
-  stage_.log(Severity::kWarning, "a client is turned away: %u are connected", kConnectionCountMax);
-  shutdown(accepted.descriptor.get(), SHUT_RDWR);
-  static_cast<void>(stage_.keeper().drop(accepted.name));
-}
-
-std::uint32_t Front::count_in(Phase phase) const {
-  std::uint32_t count = 0;
-  for (const Client& client : clients_) count += client.connection->phase() == phase ? 1U : 0U;
-  return count;
-}
-
-void Front::admit_waiting() {
-  while (!waiting_.empty() && count_in(Phase::kFree) != 0) {
-    KeptDescriptor next = std::move(waiting_.front());
-    waiting_.pop_front();
-    admit(std::move(next));
-  }
-  waiting_number_.set(waiting_.size());
-}
-
-// What is waited for is the client's, and nothing of it is at the back end: its place is free at
-// once.
-bool Front::has_stalled(std::uint32_t index) const {
-  const Client& client = clients_[index];
-  if (!client.socket.is_open() || client.is_readable || client.waits ||
-      !context_->are_exports_known() || !client.connection->owes_bytes()) {
-    return false;
-  }
-  for (std::uint32_t i = 0; i < kPieceCountMax; ++i) {
-    const PieceMemory& piece = file_->memory().pieces[i];
-    if (piece.connection == index && settled(piece.state) == PieceState::kSubmitted) return false;
-  }
-  return true;
-}
-
-std::uint32_t Front::make_room() {
-  const std::uint64_t now_ns = monotonic_ns();
-  std::uint32_t longest = kConnectionCountMax;
-  for (std::uint32_t i = 0; i < kConnectionCountMax; ++i) {
-    if (now_ns - clients_[i].heard_ns < options_.stalled_ns || !has_stalled(i)) continue;
-    if (longest == kConnectionCountMax || clients_[i].heard_ns < clients_[longest].heard_ns) {
-      longest = i;
-    }
-  }
-  if (longest == kConnectionCountMax) return longest;
-  const Client& client = clients_[longest];
-  const bool is_in = client.connection->phase() == Phase::kTransmission;
-  stage_.log(Severity::kWarning,
-             "client %s gives way to another: all %u places are taken, and of a %s it has sent a "
-             "part, and nothing for %llu ms",
-             std::string(client.connection->name()).c_str(), kConnectionCountMax,
-             is_in ? "request" : "handshake",
-             static_cast<unsigned long long>((now_ns - client.heard_ns) / 1'000'000));
-  gave_way_number_.add();
-  close_client(longest);
-  return clients_[longest].connection->phase() == Phase::kFree ? longest : kConnectionCountMax;
 }
 
 void Front::take_accepted() {
@@ -154,6 +81,7 @@ void Front::close_client(std::uint32_t index) {
   client.stream.reset();
   client.socket.reset();
   client.is_readable = client.is_writable = client.waits = client.is_ending = false;
+  client.is_kept_out = false;
   share_out();
   release_if_over(index);
 }
@@ -169,10 +97,8 @@ void Front::look_at_deadlines() {
   next_deadline_look_ns_ = now_ns + kDeadlineLookNs;
   for (std::uint32_t i = 0; i < kConnectionCountMax; ++i) {
     const Client& client = clients_[i];
-    const Phase phase = client.connection->phase();
-    const bool haggles =
-        phase == Phase::kClientFlags || phase == Phase::kOptions || phase == Phase::kStartTls;
-    if (client.socket.is_open() && haggles && now_ns > client.haggles_until_ns) close_client(i);
+    const bool is_late = client.connection->is_choosing() && now_ns > client.haggles_until_ns;
+    if (client.socket.is_open() && is_late) close_client(i);
   }
 }
 

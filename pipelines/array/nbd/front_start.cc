@@ -51,6 +51,7 @@ Front::Front(Stage& stage, FrontOptions options)
       resumed_number_(stage.counter("connections_resumed")),
       gave_way_number_(stage.counter("gave_way")),
       turned_away_number_(stage.counter("turned_away")),
+      kept_out_number_(stage.counter("kept_out")),
       waiting_number_(stage.gauge("waiting_clients")) {
   // With requests under way it waits for whoever works on them; what takes long is slept through.
   stage_.set_lingering(true);
@@ -100,6 +101,7 @@ bool Front::take_over(std::vector<KeptDescriptor>& inherited) {
   }
   pieces_.emplace(file_->memory(), port_, spill_->bytes());
   context_.emplace(FrontContext{*pieces_, port_, {}, options_.tls});
+  context_->gate = this;
   for (std::size_t i = 0; i < options_.exports.size(); ++i) {
     context_->exports.push_back({options_.exports[i], static_cast<std::uint16_t>(i), {}});
   }

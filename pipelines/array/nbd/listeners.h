@@ -22,6 +22,10 @@ namespace slipring::array {
 // Of a bound TCP socket; 0 when it is none.
 [[nodiscard]] std::uint16_t port_of(int socket) noexcept;
 
+// Whose a TCP connection is: the other side's address, of IPv6 the half that names a network. Empty
+// for what is no TCP connection.
+[[nodiscard]] std::string address_of(int socket);
+
 // What a connection's socket is set to: small replies are not held back, and a peer that has
 // vanished is found out within half a minute.  Nothing for what is no TCP socket.
 void set_up_client_socket(int socket) noexcept;

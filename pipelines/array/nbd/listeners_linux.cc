@@ -125,6 +125,22 @@ std::uint16_t port_of(int socket) noexcept {
   return 0;
 }
 
+std::string address_of(int socket) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  if (::getpeername(socket, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return {};
+  if (storage.ss_family == AF_INET) {
+    const auto& four = reinterpret_cast<const sockaddr_in&>(storage);
+    return {reinterpret_cast<const char*>(&four.sin_addr), sizeof four.sin_addr};
+  }
+  if (storage.ss_family != AF_INET6) return {};
+  const auto& six = reinterpret_cast<const sockaddr_in6&>(storage);
+  const char* bytes = reinterpret_cast<const char*>(&six.sin6_addr);
+  const std::size_t whole = sizeof six.sin6_addr;
+  return IN6_IS_ADDR_V4MAPPED(&six.sin6_addr) ? std::string(bytes + whole - 4, 4)
+                                              : std::string(bytes, whole / 2);
+}
+
 void set_up_client_socket(int socket) noexcept {
   // Each is refused by a unix socket, which needs none of them.
   const int yes = 1;

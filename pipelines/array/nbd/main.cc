@@ -35,8 +35,13 @@ StageDescription describe() {
       {"tls_key", "", "PEM file of its key, without a pass phrase"},
       {"tls_authority", "", "PEM file of who vouches for clients; empty: they need no certificate"},
       {"stalled_ms", "5000",
-       "when all places are taken, a newcomer has that of a client who has sent half a request or "
-       "handshake and nothing for so long, 0 to 3600000"},
+       "when all places are taken, a newcomer has that of a client who has been choosing an "
+       "export, "
+       "or has sent half a request and nothing more, for so long, 0 to 3600000"},
+      {"clients_an_address", "32",
+       "connections of one TCP address (of IPv6: of a network) that may have an export open at "
+       "once, "
+       "1 to 64"},
       {"exports", "disk", "names, parted by commas; the first is the default"},
   };
   description.keeps_descriptors = true;
@@ -88,6 +93,8 @@ int serve(Stage& stage) {
                        export_names(stage.option("exports")), TlsPolicy::kOff, std::nullopt};
   options.stalled_ns =
       static_cast<std::uint64_t>(stage.option_number("stalled_ms", 0, 3'600'000)) * 1'000'000;
+  options.clients_an_address =
+      static_cast<std::uint32_t>(stage.option_number("clients_an_address", 1, kEnteredCountMax));
   if (!take_tls(stage, options)) return 2;
   if (options.exports.empty()) {
     stage.log(

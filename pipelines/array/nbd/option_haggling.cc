@@ -86,7 +86,7 @@ OptionAnswer export_name(std::span<const std::byte> data, std::span<const NbdExp
                          HagglingState& state) {
   const std::string_view name(reinterpret_cast<const char*>(data.data()), data.size());
   const NbdExport* chosen = find_export(exports, name);
-  if (name.size() > kExportNameBytesMax || chosen == nullptr) {
+  if (name.size() > kExportNameBytesMax || chosen == nullptr || !state.refusal().empty()) {
     return {HagglingOutcome::kHangUp, 0, {}};
   }
   settle_context(*chosen, state);
@@ -159,6 +159,10 @@ OptionAnswer info_or_go(NbdOption option, std::span<const std::byte> data,
     return {HagglingOutcome::kGoOn, 0, replies.take()};
   }
   const bool is_go = option == NbdOption::kGo;
+  if (const std::string_view why = is_go ? state.refusal() : std::string_view(); !why.empty()) {
+    replies.add(OptionReply::kErrorPolicy, why);
+    return {HagglingOutcome::kGoOn, 0, replies.take()};
+  }
   if (is_go) settle_context(*chosen, state);
   wants[static_cast<std::size_t>(NbdInfo::kExport)] = true;  // without it the answer says nothing
   for (std::uint16_t info = 0; info < wants.size(); ++info) {

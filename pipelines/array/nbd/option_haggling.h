@@ -38,6 +38,19 @@ enum class TlsPolicy : std::uint8_t {
   kRequired,  // before anything else is told
 };
 
+// Who may open an export, besides knowing its name.
+class ExportGate {
+ public:
+  ExportGate() = default;
+  ExportGate(const ExportGate&) = delete;
+  ExportGate& operator=(const ExportGate&) = delete;
+  // Why this connection may not now; empty: it may.  May make room for it.
+  [[nodiscard]] virtual std::string_view refusal(std::uint32_t connection) = 0;
+
+ protected:
+  ~ExportGate() = default;
+};
+
 // What has been agreed so far.
 struct HagglingState {
   TlsPolicy tls = TlsPolicy::kOff;
@@ -46,6 +59,12 @@ struct HagglingState {
   bool has_structured_replies = false;
   // base:allocation was chosen for the export of this number.
   std::optional<std::uint16_t> allocation_export;
+  ExportGate* gate = nullptr;  // nullptr: whoever knows an export's name may
+  std::uint32_t connection = 0;
+
+  [[nodiscard]] std::string_view refusal() const {
+    return gate == nullptr ? std::string_view() : gate->refusal(connection);
+  }
 };
 
 enum class HagglingOutcome : std::uint8_t {

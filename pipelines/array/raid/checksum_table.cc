@@ -5,6 +5,8 @@
 #include <cstring>
 #include <optional>
 
+#include "core/error/check.h"
+
 #include "pipelines/array/raid/block_checksum.h"
 
 namespace slipring::array {
@@ -31,16 +33,20 @@ constexpr std::uint64_t kUnitsPerRead = 2048;
 
 ChecksumTable::ChecksumTable(std::uint32_t member_count, std::uint64_t row_count,
                              const DiskAreas& areas)
-    : member_count_(member_count), areas_(areas), tables_(member_count) {
+    : member_count_(member_count), row_count_(row_count), areas_(areas), tables_(member_count) {
   for (Table& table : tables_) {
-    table.checksums.assign(row_count, 0);
+    // Fresh from the kernel, and untouched: pages of zeros that nobody has.
+    table.checksums.reset(
+        static_cast<std::uint32_t*>(std::calloc(row_count, sizeof(std::uint32_t))));
+    check(table.checksums != nullptr || row_count == 0, "memory for checksums");
     table.is_changed.assign(areas.checksum_units, false);
     table.is_unknown.assign(areas.checksum_units, false);
   }
 }
 
 void ChecksumTable::set(std::uint32_t member, std::uint64_t row, std::uint32_t checksum) noexcept {
-  tables_[member].checksums[row] = checksum;
+  std::uint32_t& place = tables_[member].checksums[row];
+  if (place != checksum) place = checksum;  // a page of zeros that is only read takes no memory
   tables_[member].is_changed[row / kChecksumsPerUnit] = true;
 }
 
@@ -54,21 +60,28 @@ std::uint64_t ChecksumTable::read_from(DiskSet& disks, std::uint32_t present) {
   std::uint64_t unknown_count = 0;
   const std::size_t read_bytes =
       std::min(kUnitsPerRead, areas_.checksum_units) * kChecksumUnitBytes;
-  BlockMemory bytes(2 * read_bytes);
-  for (std::uint32_t member = 0; member < member_count_; ++member) {
-    for (std::uint64_t first = 0; first < areas_.checksum_units; first += kUnitsPerRead) {
-      const std::uint64_t count = std::min(kUnitsPerRead, areas_.checksum_units - first);
-      DiskCommand reads[2];
-      for (std::uint32_t copy = 0; copy < 2; ++copy) {
-        reads[copy].member = (member + copy) % member_count_;
-        reads[copy].offset_bytes = table_offset(copy) + first * kChecksumUnitBytes;
-        reads[copy].into = bytes.data() + copy * read_bytes;
-        reads[copy].length_bytes = static_cast<std::uint32_t>(count * kChecksumUnitBytes);
-        reads[copy].error = ENXIO;
-        if ((present >> reads[copy].member & 1U) != 0) disks.run({&reads[copy], 1});
+  BlockMemory bytes(2 * member_count_ * read_bytes);
+  // From all members at once: of large ones it is minutes.
+  for (std::uint64_t first = 0; first < areas_.checksum_units; first += kUnitsPerRead) {
+    const std::uint64_t count = std::min(kUnitsPerRead, areas_.checksum_units - first);
+    std::vector<DiskCommand> reads;
+    for (std::uint32_t table = 0; table < 2 * member_count_; ++table) {
+      DiskCommand read;
+      read.member = (table / 2 + table % 2) % member_count_;
+      read.offset_bytes = table_offset(table % 2) + first * kChecksumUnitBytes;
+      read.into = bytes.data() + table * read_bytes;
+      read.length_bytes = static_cast<std::uint32_t>(count * kChecksumUnitBytes);
+      if ((present >> read.member & 1U) != 0) reads.push_back(read);
+    }
+    disks.run(reads);
+    for (std::uint32_t member = 0; member < member_count_; ++member) {
+      const std::byte* begin = bytes.data() + 2 * member * read_bytes;
+      std::vector<DiskCommand> copies;
+      for (const DiskCommand& read : reads) {
+        if (read.into == begin || read.into == begin + read_bytes) copies.push_back(read);
       }
       for (std::uint64_t unit = 0; unit < count; ++unit) {
-        if (!choose(member, first + unit, unit * kChecksumUnitBytes, reads)) ++unknown_count;
+        if (!choose(member, first + unit, unit * kChecksumUnitBytes, copies)) ++unknown_count;
       }
     }
   }
@@ -87,9 +100,12 @@ bool ChecksumTable::choose(std::uint32_t member, std::uint64_t unit, std::size_t
   table.is_unknown[unit] = !newest;
   if (!newest) return false;
   const std::uint64_t row = unit * kChecksumsPerUnit;
-  const std::uint64_t rows =
-      std::min<std::uint64_t>(kChecksumsPerUnit, table.checksums.size() - row);
-  std::copy_n(newest->checksums, rows, table.checksums.begin() + static_cast<std::ptrdiff_t>(row));
+  const std::uint64_t rows = std::min<std::uint64_t>(kChecksumsPerUnit, row_count_ - row);
+  // Zeros are there already.
+  if (std::all_of(newest->checksums, newest->checksums + rows, [](auto one) { return one == 0; })) {
+    return true;
+  }
+  std::copy_n(newest->checksums, rows, table.checksums.get() + row);
   return true;
 }
 
@@ -98,9 +114,8 @@ void ChecksumTable::encode(std::uint32_t member, std::uint64_t unit, std::uint64
   const Table& table = tables_[member];
   ChecksumUnit image{};
   const std::uint64_t row = unit * kChecksumsPerUnit;
-  const std::uint64_t rows =
-      std::min<std::uint64_t>(kChecksumsPerUnit, table.checksums.size() - row);
-  std::copy_n(table.checksums.begin() + static_cast<std::ptrdiff_t>(row), rows, image.checksums);
+  const std::uint64_t rows = std::min<std::uint64_t>(kChecksumsPerUnit, row_count_ - row);
+  std::copy_n(table.checksums.get() + row, rows, image.checksums);
   image.member = member;
   image.generation = generation;
   std::memcpy(place, &image, sizeof image);

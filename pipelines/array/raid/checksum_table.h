@@ -5,11 +5,16 @@
 // Units change on disk only at a checkpoint, before which the log holds everything that changed
 // since the last one; so it does not matter which of them a power cut let through.
 //
+// In memory, four bytes for each block of each member; the pages of blocks that are all zeros, as a
+// new disk's are, take none.
+//
 // One thread.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -22,6 +27,13 @@ namespace slipring::array {
 class ChecksumTable {
  public:
   ChecksumTable(std::uint32_t member_count, std::uint64_t row_count, const DiskAreas& areas);
+
+  // At most, once every block has been written.
+  [[nodiscard]] static constexpr std::uint64_t memory_bytes(std::uint32_t member_count,
+                                                            std::uint64_t row_count) noexcept {
+    const std::uint64_t units = row_count / kChecksumsPerUnit + 1;
+    return member_count * (row_count * sizeof(std::uint32_t) + 2 * (units / 8 + 1));
+  }
 
   // Whether the block may be the one that was written there last; true where no checksum is known.
   [[nodiscard]] bool fits(std::uint32_t member, std::uint64_t row,
@@ -55,10 +67,13 @@ class ChecksumTable {
   void rewrite(std::uint32_t member) noexcept;
 
  private:
+  struct Free {
+    void operator()(std::uint32_t* numbers) const noexcept { std::free(numbers); }
+  };
   struct Table {
-    std::vector<std::uint32_t> checksums;
-    std::vector<bool> is_changed;  // a unit
-    std::vector<bool> is_unknown;  // a unit
+    std::unique_ptr<std::uint32_t[], Free> checksums;  // a row
+    std::vector<bool> is_changed;                      // a unit
+    std::vector<bool> is_unknown;                      // a unit
   };
 
   [[nodiscard]] bool choose(std::uint32_t member, std::uint64_t unit, std::size_t at,
@@ -72,6 +87,7 @@ class ChecksumTable {
   }
 
   std::uint32_t member_count_;
+  std::uint64_t row_count_;
   DiskAreas areas_;
   std::vector<Table> tables_;
   std::vector<BlockMemory> written_;  // keeps the bytes of changes()

@@ -155,6 +155,15 @@ void LinkDisks::give_up(Member& member, const char* why) {
   member.asked.clear();
 }
 
+void LinkDisks::obey() {
+  commands_.collect();
+  for (std::uint32_t i = 0; i < members_.size(); ++i) {
+    Member& member = members_[i];
+    const bool is_waited_for = !member.waiting.empty() || !member.asked.empty();
+    if (is_waited_for && commands_.has_failed(i)) give_up(member, "it was told to have failed");
+  }
+}
+
 bool LinkDisks::is_over() const noexcept {
   return std::all_of(members_.begin(), members_.end(), [](const Member& member) {
     return member.waiting.empty() && member.asked.empty();
@@ -202,6 +211,10 @@ void LinkDisks::exchange() {
     if (is_over()) break;
     if (has_moved) continue;
     waits_for_.set(only_one_waited_for());
+    if (commands_.has_new()) {
+      obey();
+      continue;
+    }
     // Whoever asks us goes first: a stop ends this stage when its requests have ended.
     if (stage_.stop_requested()) poll(nullptr, 0, kEndingLookMs);
     // A disk that has answered all is about to give the place in its ring back, which rings nobody.
@@ -209,10 +222,11 @@ void LinkDisks::exchange() {
         members_.begin(), members_.end(),
         [](const Member& member) { return member.asked.empty() && !member.waiting.empty(); });
     const auto has_answer = [this] {
-      return std::any_of(members_.begin(), members_.end(), [](const Member& member) {
-        return !member.is_gone && (member.replies->has_message() ||
-                                   (!member.asked.empty() && member.replies->is_finished()));
-      });
+      return commands_.has_new() ||
+             std::any_of(members_.begin(), members_.end(), [](const Member& member) {
+               return !member.is_gone && (member.replies->has_message() ||
+                                          (!member.asked.empty() && member.replies->is_finished()));
+             });
     };
     if (LinkReader* last = last_asked()) {
       stage_.wait_on(*last, has_answer);
@@ -260,6 +274,7 @@ std::uint64_t LinkDisks::size_bytes(std::uint32_t member) {
   DiskCommand command;
   command.operation = DiskOperation::kSync;
   command.member = member;
+  members_[member].is_gone = false;
   is_identifying_ = true;
   run({&command, 1});
   is_identifying_ = false;

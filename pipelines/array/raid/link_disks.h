@@ -2,7 +2,8 @@
 //
 // Commands are cut to buffers of the links' pools; all that fit are under way at once.  A disk
 // whose process dies keeps its commands waiting until its successor answers them; one whose process
-// has finished for good answers ENXIO.
+// has finished for good answers ENXIO, and so does one that is told to have failed while it is
+// waited for.
 //
 // How long members let the array wait stands on the stage's board: diskN_latency_us, a moving mean
 // of what one batch of commands took of it; slowest_answer_us, the most of this process's life, and
@@ -19,6 +20,7 @@
 
 #include "pipelines/array/disk/disk_request.h"
 #include "pipelines/array/raid/disk_set.h"
+#include "pipelines/array/raid/raid_commands.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
 #include "pipelines/stage/stage.h"
@@ -30,9 +32,10 @@ class LinkDisks final : public DiskSet {
   // Adds a member; in order, from 0.  Requires: both links have pools.
   void add(LinkWriter& requests, LinkReader& replies);
 
-  // Requires: outlives the disks.
-  explicit LinkDisks(Stage& stage)
+  // Requires: both outlive the disks.
+  LinkDisks(Stage& stage, RaidCommands& commands)
       : stage_(stage),
+        commands_(commands),
         waits_for_(stage.gauge("waits_for_disk")),
         slowest_(stage.gauge("slowest_answer_us")),
         slowest_disk_(stage.gauge("slowest_disk")) {}
@@ -44,7 +47,7 @@ class LinkDisks final : public DiskSet {
   [[nodiscard]] std::uint32_t count() const noexcept {
     return static_cast<std::uint32_t>(members_.size());
   }
-  // Asks this member again.
+  // Asks this member again, also one that was given up.
   std::uint64_t size_bytes(std::uint32_t member) override;
   void run(std::span<DiskCommand> commands) override;
 
@@ -73,6 +76,8 @@ class LinkDisks final : public DiskSet {
   [[nodiscard]] bool hear(Member& member);
   void take(Member& member, const Piece& piece, const DiskReply& reply);
   void give_up(Member& member, const char* why);
+  // Those that are waited for, and are to be waited for no more.
+  void obey();
   [[nodiscard]] bool is_over() const noexcept;
   [[nodiscard]] LinkReader* last_asked() noexcept;  // nullptr: there is more to ask
   void exchange();
@@ -82,6 +87,7 @@ class LinkDisks final : public DiskSet {
   [[nodiscard]] std::uint64_t only_one_waited_for() const noexcept;
 
   Stage& stage_;
+  RaidCommands& commands_;
   std::vector<Member> members_;
   Board::Number waits_for_;
   Board::Number slowest_;

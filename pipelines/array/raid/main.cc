@@ -19,6 +19,7 @@
 #include "pipelines/stage/error_text.h"
 #include "pipelines/stage/stage.h"
 #include "pipelines/stage/stage_program.h"
+#include "platform/process/proc_file.h"
 
 namespace slipring::array {
 namespace {
@@ -124,8 +125,17 @@ constexpr std::array kFaults{
     std::pair{"no-checkpoint-sync", PlantedFault::kNoSyncAtCheckpoint},
 };
 
+// Memory that there is without pushing anybody out; without a kernel that says so, no limit.
+std::uint64_t available_bytes() {
+  Result<std::string> text = read_proc_file("/proc/meminfo");
+  const auto field = text ? proc_field(*text, "MemAvailable") : std::nullopt;
+  const auto kib = field ? leading_number(*field) : std::nullopt;
+  return kib && *kib < UINT64_MAX / 1024 ? *kib * 1024 : UINT64_MAX;
+}
+
 int serve(Stage& stage) {
-  LinkDisks disks(stage);
+  RaidCommands commands(stage);
+  LinkDisks disks(stage, commands);
   if (!are_links_fit(stage) || !add_disks(stage, disks)) return 2;
   const std::string level = stage.option("level");
   RaidOptions options;
@@ -145,6 +155,7 @@ int serve(Stage& stage) {
     stage.log(Severity::kError, "no random bytes for an array's id: %s", strerror(errno));
     return 1;
   }
+  options.checksum_bytes_max = available_bytes();
   disks.identify();
   AssemblyReport report;
   Result<RaidArray> array = RaidArray::assemble(disks, options, report);
@@ -158,7 +169,7 @@ int serve(Stage& stage) {
     return 2;
   }
   say(stage, *array, report);
-  return RaidStage(stage, std::move(array).value()).run();
+  return RaidStage(stage, commands, std::move(array).value()).run();
 }
 
 }  // namespace

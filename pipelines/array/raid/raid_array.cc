@@ -70,6 +70,14 @@ Result<RaidArray> RaidArray::assemble(DiskSet& disks, const RaidOptions& options
   report = AssemblyReport();
   Result<FoundArray> found = find_array(disks, options, report);
   if (!found) return found.error();
+  const std::uint64_t wanted =
+      ChecksumTable::memory_bytes(found->superblock.member_count, found->superblock.row_count);
+  if (parity_count(found->superblock.level) != 0 && wanted > options.checksum_bytes_max) {
+    return Error{ErrorCode::kNoSpace, 0,
+                 "the checksums, 1 GiB for each TiB of a member, do not fit the memory that is "
+                 "available; add memory, or use fewer or smaller disks",
+                 options.checksum_bytes_max, wanted};
+  }
   RaidArray array(disks, *found, options);
   if (array.layout_.parities() != 0) {
     array.counters_.unverified_units = array.checksums_.read_from(disks, array.present());
@@ -121,23 +129,29 @@ std::uint32_t RaidArray::run(std::span<DiskCommand> commands) {
     if (command.error == 0) continue;
     // A block that cannot be read can be computed, and perhaps written again; a disk that is gone,
     // or does not take what it is given, is of no more use.
-    if (command.operation != DiskOperation::kRead || command.error == ENXIO) {
+    const bool is_gone = command.error == ENXIO || command.error == ENODEV;
+    if (command.operation != DiskOperation::kRead || is_gone) {
       failed |= 1U << command.member;
+      faults_[command.member] = command.error;
     }
   }
   return failed;
 }
 
-Status RaidArray::drop(std::uint32_t failed_members) {
-  failed_members &= present();
-  if (failed_members == 0) return {};
+bool RaidArray::can_do_without(std::uint32_t failed_members) const noexcept {
   std::uint32_t missing = 0;
   for (std::uint32_t member = 0; member < layout_.members(); ++member) {
     const bool is_lost = (failed_members >> member & 1U) != 0;
     if (is_lost || !holds(member, layout_.shape().row_count - 1)) ++missing;
   }
+  return missing <= layout_.parities();
+}
+
+Status RaidArray::drop(std::uint32_t failed_members) {
+  failed_members &= present();
+  if (failed_members == 0) return {};
   // Written down it would be true for ever; perhaps the disks come back after a restart.
-  if (missing > layout_.parities()) {
+  if (!can_do_without(failed_members)) {
     is_broken_ = true;
     return kBroken;
   }
@@ -226,6 +240,7 @@ Status RaidArray::flush() {
 Status RaidArray::fail(std::uint32_t member) {
   if (is_broken_) return kBroken;
   check(member < layout_.members(), "a member of the array");
+  faults_[member] = 0;
   const Status dropped = drop(1U << member);
   // Asked for by a person, and refused: the disk is as good as before.
   if (!dropped && states_[member] != MemberState::kMissing) is_broken_ = false;

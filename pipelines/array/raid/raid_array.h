@@ -86,8 +86,9 @@ struct AssemblyReport {
 struct RaidOptions {
   RaidShape shape;  // row_count 0: what the smallest member holds
   std::uint64_t log_bytes = 8 * 1024 * 1024;
-  ArrayId new_id{};     // of an array to be created
-  bool creates = true;  // on members that are all blank
+  ArrayId new_id{};                               // of an array to be created
+  bool creates = true;                            // on members that are all blank
+  std::uint64_t checksum_bytes_max = UINT64_MAX;  // memory that there is for them
   PlantedFault planted = PlantedFault::kNone;
 };
 
@@ -99,7 +100,7 @@ class RaidArray {
   // epoch.  Errors: kNotFound (no member has a superblock, and none is to be made),
   // kInvalidArgument (the superblocks say another shape than asked for; members too small),
   // kDamagedData (more members missing than parities: found, wanted; members of different arrays),
-  // kSystem.
+  // kNoSpace (checksums that the memory does not hold: found, wanted bytes), kSystem.
   static Result<RaidArray> assemble(DiskSet& disks, const RaidOptions& options,
                                     AssemblyReport& report);
 
@@ -129,12 +130,16 @@ class RaidArray {
   // Writes down what the log would have to repeat, and empties it.  Errors: as write().
   Status checkpoint();
 
+  // Asks every member for a little, so that one that is gone is found out though nobody reads or
+  // writes.  Errors: as write().
+  Status look();
+
   // The member is not to be used any more.  Errors: as write(); the array stays as it is when it
   // cannot do without.
   Status fail(std::uint32_t member);
   // A fresh disk is there in the place of a missing member: its blocks are to be computed, by
-  // rebuild().  Errors: kInvalidArgument (not missing; too small: found, wanted), kBusy (another
-  // one is being rebuilt), as write().
+  // rebuild().  Errors: kInvalidArgument (not missing; too small: found, wanted; another one is
+  // being rebuilt), as write().
   Status replace(std::uint32_t member);
   // Computes and writes the next `rows`; true while there is more to do.
   Result<bool> rebuild(std::uint64_t rows);
@@ -145,6 +150,8 @@ class RaidArray {
   [[nodiscard]] MemberState state_of(std::uint32_t member) const noexcept {
     return states_[member];
   }
+  // The errno for which the member was dropped last; 0: none of its own.
+  [[nodiscard]] int fault_of(std::uint32_t member) const noexcept { return faults_[member]; }
   [[nodiscard]] std::uint64_t rebuild_row() const noexcept { return rebuild_row_; }
   [[nodiscard]] bool is_rebuilding() const noexcept;
   [[nodiscard]] std::uint64_t epoch() const noexcept { return epoch_; }
@@ -160,6 +167,7 @@ class RaidArray {
     std::uint32_t known = 0;    // positions whose block in `word` is what the members hold
     std::uint32_t wanted = 0;   // positions that must be read
     std::uint32_t bad = 0;      // positions that could not be read, or came back changed
+    std::uint32_t dead = 0;     // of these, the former
     CodeWord word{};            // what the members hold
     CodeWord next{};            // what they are to hold
   };
@@ -194,6 +202,7 @@ class RaidArray {
 
   // Runs commands; members that failed a write or are gone are in the answer.
   std::uint32_t run(std::span<DiskCommand> commands);
+  [[nodiscard]] bool can_do_without(std::uint32_t failed_members) const noexcept;
   Status drop(std::uint32_t failed_members);
   Status write_superblocks(bool new_epoch);
   std::uint32_t record(Standing standing);
@@ -206,6 +215,9 @@ class RaidArray {
   void read_positions(std::span<Row> rows, PositionsOf&& positions_of);
   void judge(Row& row, std::uint32_t position, int error);
   void mend(std::span<Row> rows);
+  // Reads again what could not be read and was mended.  A member that still cannot is dropped, as
+  // long as the array can do without.
+  void prove(std::span<const Row> rows);
 
   // Zeros for whole stripes' rows.
   Status zero_rows(std::uint64_t row, std::uint64_t count);
@@ -232,6 +244,7 @@ class RaidArray {
   PlantedFault planted_;
   ArrayId array_id_;
   std::array<MemberState, kMemberCountMax> states_{};
+  std::array<int, kMemberCountMax> faults_{};
   std::array<SuperblockTurns, kMemberCountMax> turns_{};
   std::uint64_t generation_;
   std::uint64_t epoch_;

@@ -83,6 +83,7 @@ void RaidArray::judge(Row& row, std::uint32_t position, int error) {
   if (error != 0) {
     ++counters_.unreadable[member];
     row.bad |= bit;
+    row.dead |= bit;
   } else if (layout_.parities() != 0 &&
              !checksums_.fits(member, row.row, block_checksum(row.word[position]))) {
     ++counters_.lies[member];
@@ -157,7 +158,31 @@ void RaidArray::mend(std::span<Row> rows) {
       ++counters_.repaired_blocks;
     }
   }
-  static_cast<void>(drop(run(repairs)));
+  if (drop(run(repairs)).ok()) prove(rows);
+}
+
+void RaidArray::prove(std::span<const Row> rows) {
+  std::vector<DiskCommand> reads;
+  BlockMemory block(kBlockBytes);  // the bytes are of no interest
+  for (const Row& row : rows) {
+    for (std::uint32_t position = 0; position < layout_.members(); ++position) {
+      const std::uint32_t member = layout_.member_at(row.row, position);
+      const bool was_mended = (row.dead & row.known) >> position & 1U;
+      if (!was_mended || !holds(member, row.row)) continue;
+      DiskCommand& read = reads.emplace_back();
+      read.member = member;
+      read.offset_bytes = data_offset(row.row);
+      read.into = block.data();
+      read.length_bytes = kBlockBytes;
+    }
+  }
+  std::uint32_t failed = run(reads);
+  for (const DiskCommand& read : reads) {
+    if (read.error == 0) continue;
+    faults_[read.member] = read.error;
+    if (can_do_without(failed | 1U << read.member)) failed |= 1U << read.member;
+  }
+  static_cast<void>(drop(failed));
 }
 
 }  // namespace slipring::array

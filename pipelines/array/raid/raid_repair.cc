@@ -20,18 +20,30 @@ constexpr std::uint32_t kLostChecksum = 1;
 
 }  // namespace
 
+Status RaidArray::look() {
+  if (is_broken_) return {};
+  BlockMemory blocks(kSuperblockBytes * layout_.members());
+  std::vector<DiskCommand> reads;
+  for (std::uint32_t member = 0; member < layout_.members(); ++member) {
+    if ((present() >> member & 1U) == 0) continue;
+    DiskCommand& read = reads.emplace_back();
+    read.member = member;
+    read.into = blocks.block(member);
+    read.length_bytes = kSuperblockBytes;
+  }
+  return drop(run(reads));
+}
+
 Status RaidArray::replace(std::uint32_t member) {
   check(member < layout_.members(), "a member of the array");
   if (is_broken_ || layout_.parities() == 0) {
-    return Error{ErrorCode::kInvalidArgument, 0, "nothing is left to rebuild a member from",
-                 member};
+    return Error{ErrorCode::kInvalidArgument, 0, "nothing is left to rebuild a member from"};
   }
   if (states_[member] != MemberState::kMissing) {
-    return Error{ErrorCode::kInvalidArgument, 0, "the member is not missing; fail it first",
-                 member};
+    return Error{ErrorCode::kInvalidArgument, 0, "the member is not missing; fail it first"};
   }
   if (is_rebuilding()) {
-    return Error{ErrorCode::kBusy, 0, "another member is being rebuilt; wait for it", member};
+    return Error{ErrorCode::kInvalidArgument, 0, "another member is being rebuilt; wait for it"};
   }
   const std::uint64_t size_bytes = disks_->size_bytes(member);
   if (size_bytes < areas_.total_bytes) {

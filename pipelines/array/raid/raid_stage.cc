@@ -3,27 +3,35 @@
 #include "pipelines/array/raid/raid_stage.h"
 
 #include <poll.h>
+#include <string.h>
 
 #include <string>
 
 #include "pipelines/stage/error_text.h"
+#include "platform/wait/clock.h"
 
 namespace slipring::array {
 namespace {
 
 constexpr std::uint64_t kRowsAtOnce = 64;  // of a rebuild or a scrub, between requests
 constexpr int kEndingLookMs = 1;
+constexpr std::uint64_t kIdleLookNs = 1'000'000'000;
 
 }  // namespace
 
-RaidStage::RaidStage(Stage& stage, RaidArray array)
+RaidStage::RaidStage(Stage& stage, RaidCommands& commands, RaidArray array)
     : stage_(stage),
+      commands_(commands),
       array_(std::move(array)),
       reads_(*stage.input("reads")),
       read_data_(*stage.output("read_data")),
       writes_(*stage.input("writes")),
       write_acks_(*stage.output("write_acks")),
-      report_(stage, array_.layout().members()) {}
+      report_(stage, array_.layout().members()) {
+  for (std::uint32_t i = 0; i < array_.layout().members(); ++i) {
+    told_states_[i] = array_.state_of(i);
+  }
+}
 
 int RaidStage::run() {
   for (;;) {
@@ -33,14 +41,19 @@ int RaidStage::run() {
     if (is_corrupt_) return 1;
     if (work_aside()) has_moved = true;
     report_.update(array_, scrub_row_);
+    tell_dropped();
     if (has_moved) continue;
     if (reads_.is_finished() && writes_.is_finished()) return end();
     // Whoever asks goes first: a stop ends this stage when its requests have ended.
     if (stage_.stop_requested()) poll(nullptr, 0, kEndingLookMs);
-    stage_.wait([this] {
-      return reads_.has_message() || writes_.has_message() || stage_.has_command() ||
-             (reads_.is_finished() && writes_.is_finished());
-    });
+    const WaitOutcome outcome = stage_.wait(
+        [this] {
+          return reads_.has_message() || writes_.has_message() || commands_.has_next() ||
+                 (reads_.is_finished() && writes_.is_finished());
+        },
+        deadline_after(kIdleLookNs));
+    // What is wrong is told at the next turn.
+    if (outcome == WaitOutcome::kDeadline) static_cast<void>(array_.look());
   }
 }
 
@@ -60,6 +73,23 @@ void RaidStage::complain(const std::optional<LinkPeer>& offender) {
   is_corrupt_ = true;
 }
 
+void RaidStage::tell_dropped() {
+  for (std::uint32_t i = 0; i < array_.layout().members(); ++i) {
+    const MemberState now = array_.state_of(i);
+    if (std::exchange(told_states_[i], now) == now || now != MemberState::kMissing) continue;
+    const int fault = array_.fault_of(i);
+    stage_.log(
+        Severity::kWarning,
+        "disk %u is used no more (%s): the array goes on without it; another takes its place "
+        "by 'replace' to its stage and 'replace %u' here",
+        i, fault == 0 ? "as asked" : strerror(fault), i);
+  }
+  if (std::exchange(told_broken_, array_.is_broken()) || !told_broken_) return;
+  stage_.log(Severity::kError,
+             "more disks are gone than the array has parities: all is answered with an error until "
+             "it is started again with enough of them");
+}
+
 std::optional<std::uint32_t> RaidStage::member_in(std::string_view text,
                                                   std::string_view verb) const {
   if (!text.starts_with(verb)) return std::nullopt;
@@ -71,7 +101,7 @@ std::optional<std::uint32_t> RaidStage::member_in(std::string_view text,
 }
 
 void RaidStage::take_commands() {
-  while (const std::optional<Command> command = stage_.next_command()) {
+  while (const std::optional<Command> command = commands_.next()) {
     const std::string& text = command->text;
     Status done;
     if (const auto failed = member_in(text, "fail ")) {

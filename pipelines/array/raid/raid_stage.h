@@ -10,6 +10,7 @@
 
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -20,6 +21,7 @@
 
 #include "pipelines/array/block_request.h"
 #include "pipelines/array/raid/raid_array.h"
+#include "pipelines/array/raid/raid_commands.h"
 #include "pipelines/array/raid/raid_report.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
@@ -30,7 +32,8 @@ namespace slipring::array {
 // One thread.
 class RaidStage {
  public:
-  RaidStage(Stage& stage, RaidArray array);
+  // Requires: the commands outlive it.
+  RaidStage(Stage& stage, RaidCommands& commands, RaidArray array);
 
   // To the end; answers the process's status.
   int run();
@@ -54,6 +57,8 @@ class RaidStage {
   [[nodiscard]] std::optional<std::uint32_t> member_in(std::string_view text,
                                                        std::string_view verb) const;
   void take_commands();
+  // Members that were dropped since the last time.
+  void tell_dropped();
   // A little of a rebuild or a scrub; whether there is more.
   bool work_aside();
 
@@ -79,12 +84,15 @@ class RaidStage {
   static constexpr std::uint64_t kNoScrub = UINT64_MAX;
 
   Stage& stage_;
+  RaidCommands& commands_;
   RaidArray array_;
   LinkReader& reads_;
   LinkWriter& read_data_;
   LinkReader& writes_;
   LinkWriter& write_acks_;
   RaidReport report_;
+  std::array<MemberState, kMemberCountMax> told_states_{};
+  bool told_broken_ = false;
   std::optional<Write> held_write_;
   std::uint64_t scrub_row_ = kNoScrub;
   bool is_corrupt_ = false;

@@ -72,8 +72,8 @@ TEST_CASE("hostile broadcast: any value in any word of the writer's memory") {
     for (const std::uint64_t start :
          {std::uint64_t{0}, (std::uint64_t{1} << 32) - 3, (std::uint64_t{1} << 63) - 3}) {
       for (const std::uint64_t filled : {0U, 3U, 8U, 21U}) {
-        for (std::uint64_t word = 0; word < 4 + kSlots; ++word) {
-          const bool is_state = word >= 4;
+        for (std::uint64_t word = 0; word < 5 + kSlots; ++word) {
+          const bool is_state = word >= 5;
           const std::uint64_t right =
               is_state ? 2 * (filled < kSlots ? filled : filled - kSlots) + 2 : start + filled;
           for (const std::uint64_t value : interesting(right)) {
@@ -85,7 +85,8 @@ TEST_CASE("hostile broadcast: any value in any word of the writer's memory") {
                                                  : word == 1 ? memory.writer_page->scan_at
                                                  : word == 2 ? memory.writer_page->abort_before
                                                  : word == 3 ? memory.writer_page->put_out[0]
-                                                             : memory.state(word - 4);
+                                                 : word == 4 ? memory.writer_page->missing_before
+                                                             : memory.state(word - 5);
             target.store(value, std::memory_order_relaxed);
             exercise_reader(memory, reader);
             if (Result<BroadcastReader> next = memory.try_reader(0); next && next->is_member()) {
@@ -100,7 +101,7 @@ TEST_CASE("hostile broadcast: any value in any word of the writer's memory") {
     }
   }
   MESSAGE("attacks: ", attack_count);
-  CHECK(attack_count == 3 * 3 * 4 * 12 * 50);
+  CHECK(attack_count == 3 * 3 * 4 * 13 * 50);
 }
 
 // A ring that has been filled, with a member 2 whose page is about to lie and an honest member 0.

@@ -4,49 +4,27 @@
 #include <doctest/doctest.h>
 
 #include <deque>
-#include <random>
 #include <vector>
 
 #include "core/ring/record_ring.h"
 #include "tests/core/ring/ring_memory.h"
-#include "tests/core/ring/ring_oracle.h"
+#include "tests/core/ring/ring_walk.h"
 
 namespace slipring {
 namespace {
 
-class RecordWalk {
+class RecordWalk : public RingWalk<RecordWalk> {
  public:
   RecordWalk(std::uint64_t seed, const RecordGeometry& geometry)
-      : random_(seed), memory_(geometry), free_below_(geometry.start_position) {}
+      : RingWalk(seed), memory_(geometry), free_below_(geometry.start_position) {}
 
-  void step() {
-    switch (random_() % 16) {
-      default:
-        return push();
-      case 5:
-        return publish();
-      case 6:
-      case 7:
-      case 8:
-      case 9:
-        return peek();
-      case 10:
-      case 11:
-      case 12:
-        return release();
-      case 13:
-        if (random_() % 8 == 0) abort();
-        return;
-      case 14:
-        if (random_() % 4 == 0) producer_dies();
-        return;
-      case 15:
-        if (random_() % 4 == 0) consumer_dies();
-    }
+  bool step_otherwise(std::uint64_t which) {
+    if (which == 5) publish();
+    return which == 5;
   }
-  [[nodiscard]] const Oracle& oracle() const { return oracle_; }
 
  private:
+  friend class RingWalk<RecordWalk>;
   void push() {
     const std::uint64_t capacity = memory_.geometry.capacity_bytes;
     std::uint64_t size = random_() % (producer_.max_payload_bytes() + 1);
@@ -127,7 +105,6 @@ class RecordWalk {
     oracle_.consumer_dies();
   }
 
-  std::mt19937_64 random_;
   RecordMemory memory_;
   std::uint64_t free_below_;
   RecordProducer producer_ = memory_.producer();
@@ -135,33 +112,19 @@ class RecordWalk {
   std::uint64_t closed_ = producer_.position();
   std::vector<Published> waiting_;  // closed and not published
   std::deque<RecordView> held_;
-  Oracle oracle_;
 };
 
 TEST_CASE("model: the record ring behaves as a deque, deaths and aborts included") {
-  std::uint64_t seed = 0;
-  std::uint64_t delivered_count = 0;
-  std::uint64_t blocked_count = 0;
-  std::uint64_t death_count = 0;
+  WalkTally tally;
   for (const std::uint64_t capacity : {64U, 128U, 256U, 4096U}) {
     for (const std::uint64_t start :
          {std::uint64_t{0}, (std::uint64_t{1} << 32) - 640, (std::uint64_t{1} << 63) - 640}) {
       for (int repeat = 0; repeat < 3; ++repeat) {
-        ++seed;
-        CAPTURE(seed);
-        RecordWalk walk(seed, {capacity, start});
-        for (int i = 0; i < kStepCount; ++i) walk.step();
-        delivered_count += walk.oracle().delivered_count;
-        blocked_count += walk.oracle().blocked_count;
-        death_count += walk.oracle().death_count;
+        tally.walk<RecordWalk>(RecordGeometry{capacity, start});
       }
     }
   }
-  MESSAGE("steps ", seed * kStepCount, ", delivered ", delivered_count, ", blocked ", blocked_count,
-          ", deaths ", death_count);
-  CHECK(delivered_count > seed * kStepCount / 10);
-  CHECK(blocked_count > 1000);
-  CHECK(death_count > 1000);
+  tally.check_busy(10);
 }
 
 }  // namespace

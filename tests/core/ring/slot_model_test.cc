@@ -4,47 +4,21 @@
 #include <doctest/doctest.h>
 
 #include <deque>
-#include <random>
 
 #include "core/ring/slot_ring.h"
 #include "tests/core/ring/ring_memory.h"
-#include "tests/core/ring/ring_oracle.h"
+#include "tests/core/ring/ring_walk.h"
 
 namespace slipring {
 namespace {
 
-// One random walk over an spsc ring.
-class SlotWalk {
+class SlotWalk : public RingWalk<SlotWalk> {
  public:
   SlotWalk(std::uint64_t seed, const SlotGeometry& geometry)
-      : random_(seed), memory_(geometry), start_(geometry.start_position), free_below_(start_) {}
-
-  void step() {
-    switch (random_() % 16) {
-      default:
-        return push();
-      case 6:
-      case 7:
-      case 8:
-      case 9:
-        return peek();
-      case 10:
-      case 11:
-      case 12:
-        return release();
-      case 13:
-        if (random_() % 8 == 0) abort();
-        return;
-      case 14:
-        if (random_() % 4 == 0) producer_dies();
-        return;
-      case 15:
-        if (random_() % 4 == 0) consumer_dies();
-    }
-  }
-  [[nodiscard]] const Oracle& oracle() const { return oracle_; }
+      : RingWalk(seed), memory_(geometry), start_(geometry.start_position), free_below_(start_) {}
 
  private:
+  friend class RingWalk<SlotWalk>;
   void push() {
     const std::uint64_t count = memory_.geometry.slot_count;
     const std::uint64_t done = memory_.consumer_page->done.load(std::memory_order_relaxed);
@@ -110,40 +84,25 @@ class SlotWalk {
     oracle_.consumer_dies();
   }
 
-  std::mt19937_64 random_;
   SlotRingMemory memory_;
   std::uint64_t start_;
   std::uint64_t free_below_;  // what the producer must know to be free
   SlotProducer producer_ = memory_.producer();
   SlotConsumer consumer_ = memory_.consumer();
   std::deque<SlotView> held_;
-  Oracle oracle_;
 };
 
-TEST_CASE("model: the spsc ring behaves as a deque, deaths and aborts included") {
-  std::uint64_t seed = 0;
-  std::uint64_t delivered_count = 0;
-  std::uint64_t blocked_count = 0;
-  std::uint64_t death_count = 0;
+TEST_CASE("model: the slot ring behaves as a deque, deaths and aborts included") {
+  WalkTally tally;
   for (const std::uint64_t count : {2U, 4U, 8U, 64U}) {
     for (const std::uint32_t bytes : {1U, 8U, 40U, 60U}) {
       for (const std::uint64_t start :
            {std::uint64_t{0}, (std::uint64_t{1} << 32) - 50, (std::uint64_t{1} << 63) - 50}) {
-        ++seed;
-        CAPTURE(seed);
-        SlotWalk walk(seed, {count, bytes, start});
-        for (int i = 0; i < kStepCount; ++i) walk.step();
-        delivered_count += walk.oracle().delivered_count;
-        blocked_count += walk.oracle().blocked_count;
-        death_count += walk.oracle().death_count;
+        tally.walk<SlotWalk>(SlotGeometry{count, bytes, start});
       }
     }
   }
-  MESSAGE("steps ", seed * kStepCount, ", delivered ", delivered_count, ", blocked ", blocked_count,
-          ", deaths ", death_count);
-  CHECK(delivered_count > seed * kStepCount / 8);
-  CHECK(blocked_count > 1000);
-  CHECK(death_count > 1000);
+  tally.check_busy(8);
 }
 
 }  // namespace

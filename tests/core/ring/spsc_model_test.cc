@@ -5,48 +5,28 @@
 
 #include <algorithm>
 #include <array>
-#include <random>
 #include <vector>
 
 #include "core/ring/spsc_ring.h"
 #include "tests/core/ring/ring_memory.h"
-#include "tests/core/ring/ring_oracle.h"
+#include "tests/core/ring/ring_walk.h"
 
 namespace slipring {
 namespace {
 
 // The typed ring: values instead of views, so that the oracle is asked value by value.
-class SpscWalk {
+class SpscWalk : public RingWalk<SpscWalk> {
  public:
-  SpscWalk(std::uint64_t seed, const SpscGeometry& geometry) : random_(seed), memory_(geometry) {}
+  SpscWalk(std::uint64_t seed, const SpscGeometry& geometry) : RingWalk(seed), memory_(geometry) {}
 
-  void step() {
-    switch (random_() % 16) {
-      default:
-        return push();
-      case 6:
-      case 7:
-        return pop();
-      case 8:
-      case 9:
-        return peek();
-      case 10:
-      case 11:
-      case 12:
-        return release();
-      case 13:
-        if (random_() % 8 == 0) abort();
-        return;
-      case 14:
-        if (random_() % 4 == 0) producer_dies();
-        return;
-      case 15:
-        if (random_() % 4 == 0) consumer_dies();
-    }
+  bool step_otherwise(std::uint64_t which) {
+    const bool pops = which == 6 || which == 7;
+    if (pops) pop();
+    return pops;
   }
-  [[nodiscard]] const Oracle& oracle() const { return oracle_; }
 
  private:
+  friend class RingWalk<SpscWalk>;
   struct Value {
     std::array<std::byte, 20> bytes;
   };
@@ -150,35 +130,20 @@ class SpscWalk {
     REQUIRE(consumer_.redelivered_count() == taken_count);
   }
 
-  std::mt19937_64 random_;
   SpscMemory<Value> memory_;
   SpscProducer<Value> producer_ = memory_.producer();
   SpscConsumer<Value> consumer_ = memory_.consumer();
-  Oracle oracle_;
 };
 
 TEST_CASE("model: the typed ring behaves as a deque, deaths and aborts included") {
-  std::uint64_t seed = 0;
-  std::uint64_t delivered_count = 0;
-  std::uint64_t blocked_count = 0;
-  std::uint64_t death_count = 0;
+  WalkTally tally;
   for (const std::uint64_t count : {1U, 2U, 3U, 5U, 7U, 8U, 64U, 100U}) {
     for (const std::uint64_t start :
          {std::uint64_t{0}, (std::uint64_t{1} << 32) - 50, (std::uint64_t{1} << 63) - 50}) {
-      ++seed;
-      CAPTURE(seed);
-      SpscWalk walk(seed, {count, start});
-      for (int i = 0; i < kStepCount; ++i) walk.step();
-      delivered_count += walk.oracle().delivered_count;
-      blocked_count += walk.oracle().blocked_count;
-      death_count += walk.oracle().death_count;
+      tally.walk<SpscWalk>(SpscGeometry{count, start});
     }
   }
-  MESSAGE("steps ", seed * kStepCount, ", delivered ", delivered_count, ", blocked ", blocked_count,
-          ", deaths ", death_count);
-  CHECK(delivered_count > seed * kStepCount / 8);
-  CHECK(blocked_count > 1000);
-  CHECK(death_count > 1000);
+  tally.check_busy(8);
 }
 
 }  // namespace

@@ -150,6 +150,7 @@ TEST_CASE("LAYOUT.md: the tables give the offsets and sizes that the compiler us
                   {{"tail", offsetof(BroadcastWriterPage, tail), 8},
                    {"scan_at", offsetof(BroadcastWriterPage, scan_at), 8},
                    {"abort_before", offsetof(BroadcastWriterPage, abort_before), 8},
+                   {"missing_before", offsetof(BroadcastWriterPage, missing_before), 8},
                    {"put_out[64]", offsetof(BroadcastWriterPage, put_out), 8 * 64}}));
   CHECK(describes(document.rows["BroadcastReaderPage"],
                   {{"credit", offsetof(BroadcastReaderPage, credit), 8},

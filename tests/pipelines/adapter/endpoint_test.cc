@@ -84,6 +84,8 @@ TEST_CASE("endpoint: what is none is told why") {
                            "tcp+tls://a:1",
                            "tcp+tls://a:1?ca=a&cert=b",
                            "unix+seqpacket://",
+                           "mailbox:tcp://a:1/box",
+                           "ring:unix://a#line",
                            "unix://a?listen=1"}) {
     std::string fault;
     CAPTURE(text);

@@ -1,73 +1,39 @@
 #include <sched.h>
 #include <signal.h>
 
-#include <algorithm>
-#include <atomic>
 #include <cstdint>
-#include <cstring>
 #include <optional>
 #include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 #include "pipelines/link/broadcast_observer.h"
-#include "pipelines/link/broadcast_receiver.h"
-#include "pipelines/link/broadcast_sender.h"
 #include "platform/wait/clock.h"
-#include "platform/wait/waiter.h"
-#include "tests/pipelines/link/link_fixture.h"
+#include "tests/pipelines/link/broadcast_link_fixture.h"
 #include "tests/platform/other_process.h"
 
 namespace slipring {
 namespace {
 
 using test::Directory;
+using test::kPatienceNs;
+using test::kTopic;
 using test::must;
-
-constexpr const char* kName = "t.news";
-constexpr std::uint64_t kPatienceNs = 30'000'000'000;
-
-SegmentDirectory open_link(const Directory& folder, BroadcastPolicy policy,
-                           std::uint64_t slot_count = 16, std::uint32_t reader_count = 4) {
-  SegmentDirectory directory = folder.open();
-  const std::uint64_t lag_limit = policy == BroadcastPolicy::kEvict ? slot_count / 2 : 0;
-  REQUIRE(
-      create_broadcast(directory, kName, {slot_count, 64, reader_count, policy, lag_limit}).ok());
-  return directory;
-}
-
-// A number and text of a length that goes with it, so that sizes and words are both checked.
-std::vector<std::byte> message_of(std::uint64_t number) {
-  std::vector<std::byte> bytes(8 + number % 57, static_cast<std::byte>(number));
-  std::memcpy(bytes.data(), &number, sizeof number);
-  return bytes;
-}
-
-bool send(BroadcastSender& sender, std::uint64_t number) {
-  return sender.try_send(message_of(number)) == Transfer::kDone;
-}
-
-std::uint64_t number_in(const BroadcastMessage& message) {
-  std::uint64_t number = 0;
-  REQUIRE(message.bytes.size() >= sizeof number);
-  std::memcpy(&number, message.bytes.data(), sizeof number);
-  const std::vector<std::byte> whole = message_of(number);
-  REQUIRE(std::equal(whole.begin(), whole.end(), message.bytes.begin(), message.bytes.end()));
-  return number;
-}
+using test::number_in;
+using test::open_link;
+using test::send;
 
 TEST_CASE("broadcast link: every message comes to every reader, of its own length") {
   for (const auto policy :
        {BroadcastPolicy::kOverwrite, BroadcastPolicy::kBlock, BroadcastPolicy::kEvict}) {
     Directory folder;
     SegmentDirectory directory = open_link(folder, policy);
-    BroadcastSender sender = must(BroadcastSender::attach(directory, kName));
+    BroadcastSender sender = must(BroadcastSender::attach(directory, kTopic));
     std::vector<BroadcastReceiver> readers;
     for (int i = 0; i < 3; ++i)
-      readers.push_back(must(BroadcastReceiver::attach(directory, kName)));
+      readers.push_back(must(BroadcastReceiver::attach(directory, kTopic)));
     CHECK(sender.count_members() == 3);
     for (std::uint64_t number = 0; number < 2000; ++number) {
       REQUIRE(send(sender, number));
@@ -91,8 +57,8 @@ TEST_CASE("broadcast link: who overtakes a reader tells it exactly how many it l
   for (const auto policy : {BroadcastPolicy::kOverwrite, BroadcastPolicy::kEvict}) {
     Directory folder;
     SegmentDirectory directory = open_link(folder, policy);
-    BroadcastSender sender = must(BroadcastSender::attach(directory, kName));
-    BroadcastReceiver reader = must(BroadcastReceiver::attach(directory, kName));
+    BroadcastSender sender = must(BroadcastSender::attach(directory, kTopic));
+    BroadcastReceiver reader = must(BroadcastReceiver::attach(directory, kTopic));
     std::mt19937_64 random(7);
     std::uint64_t sent = 0;
     std::uint64_t next = 0;
@@ -116,10 +82,10 @@ TEST_CASE("broadcast link: who overtakes a reader tells it exactly how many it l
 TEST_CASE("broadcast link: a writer that blocks waits for the slowest, and for no dead one") {
   Directory folder;
   SegmentDirectory directory = open_link(folder, BroadcastPolicy::kBlock);
-  BroadcastSender sender = must(BroadcastSender::attach(directory, kName));
-  BroadcastReceiver quick = must(BroadcastReceiver::attach(directory, kName));
+  BroadcastSender sender = must(BroadcastSender::attach(directory, kTopic));
+  BroadcastReceiver quick = must(BroadcastReceiver::attach(directory, kTopic));
   OtherProcess slow([&](Line line) {
-    Result<BroadcastReceiver> reader = BroadcastReceiver::attach(directory, kName);
+    Result<BroadcastReceiver> reader = BroadcastReceiver::attach(directory, kTopic);
     line.say(reader ? 'y' : 'n');
     line.hear();
     return 0;
@@ -153,11 +119,11 @@ TEST_CASE("broadcast link: a writer that blocks waits for the slowest, and for n
 TEST_CASE("broadcast link: late joiners begin where they like") {
   Directory folder;
   SegmentDirectory directory = open_link(folder, BroadcastPolicy::kOverwrite);
-  BroadcastSender sender = must(BroadcastSender::attach(directory, kName));
+  BroadcastSender sender = must(BroadcastSender::attach(directory, kTopic));
   for (std::uint64_t number = 0; number < 40; ++number) REQUIRE(send(sender, number));
-  BroadcastReceiver newest = must(BroadcastReceiver::attach(directory, kName));
+  BroadcastReceiver newest = must(BroadcastReceiver::attach(directory, kTopic));
   BroadcastReceiver oldest =
-      must(BroadcastReceiver::attach(directory, kName, {BroadcastJoin::kOldest, {}}));
+      must(BroadcastReceiver::attach(directory, kTopic, {BroadcastJoin::kOldest, {}}));
   REQUIRE(send(sender, 40));
   BroadcastMessage message;
   REQUIRE(newest.try_receive(message) == Transfer::kDone);
@@ -174,9 +140,9 @@ TEST_CASE("broadcast link: late joiners begin where they like") {
 TEST_CASE("broadcast link: a successor goes on where a dead reader stopped") {
   Directory folder;
   SegmentDirectory directory = open_link(folder, BroadcastPolicy::kBlock);
-  BroadcastSender sender = must(BroadcastSender::attach(directory, kName));
+  BroadcastSender sender = must(BroadcastSender::attach(directory, kTopic));
   OtherProcess dies([&](Line line) {
-    Result<BroadcastReceiver> reader = BroadcastReceiver::attach(directory, kName);
+    Result<BroadcastReceiver> reader = BroadcastReceiver::attach(directory, kTopic);
     if (!reader) return 1;
     line.say('y');
     line.hear();
@@ -196,10 +162,10 @@ TEST_CASE("broadcast link: a successor goes on where a dead reader stopped") {
   dies.kill_now();
   dies.wait();
   // A newcomer leaves the dead reader's place alone while there are others.
-  BroadcastReceiver newcomer = must(BroadcastReceiver::attach(directory, kName));
+  BroadcastReceiver newcomer = must(BroadcastReceiver::attach(directory, kTopic));
   CHECK(newcomer.place() == 1);
   BroadcastReceiver successor =
-      must(BroadcastReceiver::attach(directory, kName, {BroadcastJoin::kNewest, 0}));
+      must(BroadcastReceiver::attach(directory, kTopic, {BroadcastJoin::kNewest, 0}));
   for (std::uint64_t number = 3; number < 8; ++number) {
     BroadcastMessage message;
     REQUIRE(successor.try_receive(message) == Transfer::kDone);
@@ -207,24 +173,24 @@ TEST_CASE("broadcast link: a successor goes on where a dead reader stopped") {
     CHECK(message.redelivered == (number < 5));
     successor.release(message);
   }
-  CHECK(BroadcastReceiver::attach(directory, kName, {BroadcastJoin::kNewest, 0}).error().code ==
+  CHECK(BroadcastReceiver::attach(directory, kTopic, {BroadcastJoin::kNewest, 0}).error().code ==
         ErrorCode::kBusy);
-  CHECK(BroadcastReceiver::attach(directory, kName, {BroadcastJoin::kNewest, 9}).error().code ==
+  CHECK(BroadcastReceiver::attach(directory, kTopic, {BroadcastJoin::kNewest, 9}).error().code ==
         ErrorCode::kInvalidArgument);
 }
 
 TEST_CASE("broadcast link: places run out, and say so") {
   Directory folder;
   SegmentDirectory directory = open_link(folder, BroadcastPolicy::kOverwrite, 16, 2);
-  CHECK(LinkReader::attach(directory, kName).error().code == ErrorCode::kCorruptPeer);
-  BroadcastReceiver first = must(BroadcastReceiver::attach(directory, kName));
-  std::optional<BroadcastReceiver> second(must(BroadcastReceiver::attach(directory, kName)));
-  const Result<BroadcastReceiver> third = BroadcastReceiver::attach(directory, kName);
+  CHECK(LinkReader::attach(directory, kTopic).error().code == ErrorCode::kCorruptPeer);
+  BroadcastReceiver first = must(BroadcastReceiver::attach(directory, kTopic));
+  std::optional<BroadcastReceiver> second(must(BroadcastReceiver::attach(directory, kTopic)));
+  const Result<BroadcastReceiver> third = BroadcastReceiver::attach(directory, kTopic);
   REQUIRE_FALSE(third.ok());
   CHECK(third.error().code == ErrorCode::kBusy);
   CHECK(third.error().wanted == 2);
   second.reset();
-  CHECK(BroadcastReceiver::attach(directory, kName).ok());
+  CHECK(BroadcastReceiver::attach(directory, kTopic).ok());
   REQUIRE(create_link(directory, "t.link", test::records(4096)).ok());
   CHECK(BroadcastReceiver::attach(directory, "t.link").error().code == ErrorCode::kVersion);
   CHECK(create_broadcast(directory, "t.wrong", {16, 64, 33, BroadcastPolicy::kBlock, 0})
@@ -235,10 +201,10 @@ TEST_CASE("broadcast link: places run out, and say so") {
 TEST_CASE("broadcast link: what is aborted is marked, and observers see the readers") {
   Directory folder;
   SegmentDirectory directory = open_link(folder, BroadcastPolicy::kOverwrite);
-  BroadcastSender sender = must(BroadcastSender::attach(directory, kName));
-  BroadcastReceiver reader = must(BroadcastReceiver::attach(directory, kName));
+  BroadcastSender sender = must(BroadcastSender::attach(directory, kTopic));
+  BroadcastReceiver reader = must(BroadcastReceiver::attach(directory, kTopic));
   for (std::uint64_t number = 0; number < 3; ++number) REQUIRE(send(sender, number));
-  const LinkReport report = must(look_at_broadcast(directory, kName));
+  const LinkReport report = must(look_at_broadcast(directory, kTopic));
   CHECK(report.tail == 3);
   CHECK(report.fill == 3);
   CHECK(report.writer.holder == Holder::kUs);
@@ -255,54 +221,13 @@ TEST_CASE("broadcast link: what is aborted is marked, and observers see the read
   }
 }
 
-TEST_CASE("broadcast link: sleepers on both sides are woken") {
-  Directory folder;
-  SegmentDirectory directory = open_link(folder, BroadcastPolicy::kBlock, 4, 3);
-  BroadcastSender sender = must(BroadcastSender::attach(directory, kName));
-  WaiterOptions options;
-  options.strategy = WaitStrategy::kSleep;
-  options.sleep_bound_ns = kPatienceNs;  // only a ring ends it in time
-  constexpr std::uint64_t kCount = 600;
-  std::atomic<int> joined{0};
-  std::atomic<int> whole{0};
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 3; ++i) {
-    threads.emplace_back([&] {
-      Result<BroadcastReceiver> reader = BroadcastReceiver::attach(directory, kName);
-      joined.fetch_add(1, std::memory_order_release);
-      if (!reader) return;
-      Waiter waiter(options);
-      for (std::uint64_t number = 0; number < kCount; ++number) {
-        const WaitPoint point = reader->message_point();
-        static_cast<void>(waiter.wait(
-            {&point, 1}, [&] { return reader->has_message(); }, deadline_after(kPatienceNs)));
-        BroadcastMessage message;
-        if (reader->try_receive(message) != Transfer::kDone || message.position != number) return;
-        reader->release(message);
-      }
-      if (waiter.counts().bound_expiries == 0) whole.fetch_add(1, std::memory_order_relaxed);
-    });
-  }
-  while (joined.load(std::memory_order_acquire) != 3) sched_yield();
-  Waiter waiter(options);
-  for (std::uint64_t number = 0; number < kCount; ++number) {
-    while (!send(sender, number)) {
-      static_cast<void>(waiter.wait(
-          sender.space_points(), [&] { return sender.has_space(); }, deadline_after(kPatienceNs)));
-    }
-  }
-  for (std::thread& thread : threads) thread.join();
-  CHECK(whole.load() == 3);
-  CHECK(waiter.counts().bound_expiries == 0);
-}
-
 // ---- deaths ----
 
 TEST_CASE("broadcast link: writers killed at random lose nothing that was published") {
   for (const auto policy : {BroadcastPolicy::kBlock, BroadcastPolicy::kOverwrite}) {
     Directory folder;
     SegmentDirectory directory = open_link(folder, policy, 64);
-    BroadcastReceiver reader = must(BroadcastReceiver::attach(directory, kName));
+    BroadcastReceiver reader = must(BroadcastReceiver::attach(directory, kTopic));
     std::uint64_t next = 0;
     std::uint64_t lost = 0;
     const std::uint64_t seed = std::random_device{}();
@@ -314,7 +239,7 @@ TEST_CASE("broadcast link: writers killed at random lose nothing that was publis
       const pid_t child = test::in_child([&] {
         Result<SegmentDirectory> own = SegmentDirectory::open_at(path);
         if (!own) return 1;
-        Result<BroadcastSender> sender = BroadcastSender::attach(*own, kName);
+        Result<BroadcastSender> sender = BroadcastSender::attach(*own, kTopic);
         if (!sender) return 2;
         // The message's number is its position, so that a loss or a repetition shows.
         for (;;) {

@@ -23,8 +23,9 @@ std::string text_of(std::uint64_t number, std::size_t bytes) {
 
 }  // namespace
 
-CutExchange::CutExchange(const LinkShape& here, const LinkShape& there, LinkSide client)
-    : here_(here), there_(there), client_(client) {
+CutExchange::CutExchange(const LinkShape& here, const LinkShape& there, LinkSide client,
+                         bool there_is_guarded)
+    : here_(here), there_(there, there_is_guarded), client_(client) {
   here_.start(LinkSide::kSender);
   there_.start(LinkSide::kReceiver);
   kind_ = here_.port->source().kind();
@@ -203,7 +204,7 @@ CutExchange::Lengths CutExchange::measure() {
 
 void cut_everywhere(const CutScene& scene, LinkSide client, bool aborts,
                     std::function<void(const SegmentDirectory& there)> while_dead) {
-  CutExchange exchange(scene.here, scene.there, client);
+  CutExchange exchange(scene.here, scene.there, client, scene.there_is_guarded);
   exchange.while_dead = std::move(while_dead);
   const CutExchange::Lengths lengths = exchange.measure();
   std::size_t cuts = 0;

@@ -21,7 +21,8 @@ inline constexpr std::size_t kKilledCount = 4;
 // Two machines and the programs at their ends; exchanges follow each other on the same rings.
 class CutExchange {
  public:
-  CutExchange(const LinkShape& here, const LinkShape& there, LinkSide client);
+  CutExchange(const LinkShape& here, const LinkShape& there, LinkSide client,
+              bool there_is_guarded = false);
 
   struct Round {
     Cut cut;
@@ -82,6 +83,7 @@ struct CutScene {
   const char* name;
   LinkShape here;
   LinkShape there;
+  bool there_is_guarded = false;
 };
 
 // Cuts it after every byte in either direction; a round that goes wrong fails the test.

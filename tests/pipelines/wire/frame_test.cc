@@ -223,5 +223,39 @@ TEST_CASE("frame: a long opening says all of its kind, and nothing that is not o
   CHECK(refuses(short_one));
 }
 
+TEST_CASE("frame: a lane is one of at most 32, of records, and its writer comes with its number") {
+  std::array<std::byte, kControlBytesMax> payload;
+  Open open{{1, 2}, {}, 32};
+  std::size_t count = encode(open, payload);
+  CHECK(count == 48);
+  CHECK(decode_open(std::span(payload).first(count))->lane_count == 32);
+  payload[40] = std::byte{33};
+  CHECK(!decode_open(std::span(payload).first(count)));
+  open.form = {WireKind::kPooled, ByteOrder::kNeutral, 64, 0, 4096};
+  CHECK(!decode_open(std::span(payload).first(encode(open, payload))));
+
+  for (const LinkSide side : {LinkSide::kSender, LinkSide::kReceiver}) {
+    for (const std::uint32_t lane : {0U, 32U, 33U}) {
+      count = encode(Hello{side, 0, {}, "line", lane}, payload);
+      const std::optional<Hello> hello = decode_hello(std::span(payload).first(count));
+      // Only who receives asks for a lane.
+      const bool is_sound = lane == 0 || (lane == 32 && side == LinkSide::kReceiver);
+      REQUIRE(hello.has_value() == is_sound);
+      if (hello) CHECK(hello->lane == lane);
+    }
+  }
+
+  const WriterName name{4711, 1000, 100, 3, true};
+  count = encode(name, true, payload);
+  CHECK(count == 16);
+  CHECK(decode_writer(std::span(payload).first(count), kByKernel) == name);
+  CHECK(!decode_writer(std::span(payload).first(count), 0)->is_by_kernel);
+  count = encode(name, false, payload);
+  CHECK(count == 8);
+  CHECK(decode_writer(std::span(payload).first(count), 0) == WriterName{4711, 1000, 0, 0, true});
+  CHECK(!decode_writer(std::span(payload).first(count), kByKernel));
+  CHECK(!decode_writer(std::span(payload).first(12), 0));
+}
+
 }  // namespace
 }  // namespace slipring::wire

@@ -13,6 +13,7 @@
 #include "pipelines/link/link_writer.h"
 #include "pipelines/link/stream_link.h"
 #include "platform/wait/clock.h"
+#include "tests/pipelines/link/guarded_fixture.h"
 #include "tests/pipelines/link/link_fixture.h"
 #include "tests/pipelines/wire/message_programs.h"
 #include "tests/pipelines/wire/wire_process.h"
@@ -139,6 +140,17 @@ void send_locally(const SegmentDirectory& there, std::size_t bytes) {
   writer->commit(text.size());
 }
 
+// The link of the receiving machine; the broker of a guarded one.
+std::unique_ptr<test::BrokerProcess> make_receivers(const KillOptions& options,
+                                                    const SegmentDirectory& there) {
+  const LinkShape shape = options.into_lanes ? lane_set_shape(3, 16384) : shape_of(options.kind);
+  if (options.lanes_are_guarded) {
+    return std::make_unique<test::BrokerProcess>(there, shape, GuardOptions{}, kLink);
+  }
+  REQUIRE(create_link(there, kLink, shape).ok());
+  return nullptr;
+}
+
 }  // namespace
 
 KillReport run_kills(const KillOptions& options) {
@@ -147,9 +159,7 @@ KillReport run_kills(const KillOptions& options) {
   const SegmentDirectory here_segments = here.open();
   const SegmentDirectory there_segments = there.open();
   REQUIRE(create_link(here_segments, kLink, shape_of(options.kind)).ok());
-  const LinkShape there_shape =
-      options.into_lanes ? lane_set_shape(3, 16384) : shape_of(options.kind);
-  REQUIRE(create_link(there_segments, kLink, there_shape).ok());
+  const std::unique_ptr<test::BrokerProcess> broker = make_receivers(options, there_segments);
   Programs programs(options.kind, here_segments, there_segments);
   const std::string address = "unix://" + here.path() + ".socket";
   const bool sender_dials = options.dials == LinkSide::kSender;

@@ -16,6 +16,7 @@ struct KillOptions {
   LinkSide dials = LinkSide::kSender;
   // Of records whose sender dials: into a lane set, a local sender of which takes lanes meanwhile.
   bool into_lanes = false;
+  bool lanes_are_guarded = false;
   // For planted mistakes: the receiver's ledger is thrown away with each of its deaths.
   bool forgets = false;
 };

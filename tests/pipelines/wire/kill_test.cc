@@ -28,13 +28,17 @@ TEST_CASE("kill: a wire's processes, killed at random, lose nothing and repeat n
 }
 
 TEST_CASE("kill: into a lane set, lanes of killed receivers taken by others meanwhile") {
-  KillOptions options;
-  options.into_lanes = true;
-  options.kill_count = 60;
-  options.seed = 11;
-  const KillReport report = run_kills(options);
-  CHECK_MESSAGE(report.fault.empty(), report.fault);
-  MESSAGE(report.kills, " kills, ", report.messages, " messages, 0 lost, 0 repeated");
+  for (const bool is_guarded : {false, true}) {
+    KillOptions options;
+    options.into_lanes = true;
+    options.lanes_are_guarded = is_guarded;
+    options.kill_count = 60;
+    options.seed = 11;
+    const KillReport report = run_kills(options);
+    CHECK_MESSAGE(report.fault.empty(), report.fault);
+    MESSAGE(std::string(is_guarded ? "guarded: " : "named: "), report.kills, " kills, ",
+            report.messages, " messages, 0 lost, 0 repeated");
+  }
 }
 
 TEST_CASE("kill, planted: a receiver whose ledger dies with it is seen to repeat") {

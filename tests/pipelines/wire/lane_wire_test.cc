@@ -33,8 +33,10 @@ void send_locally(const SegmentDirectory& there, int times, std::size_t bytes) {
 }
 
 TEST_CASE("lanes: a cut after every byte, a sender of that machine in the dead one's lane") {
-  const CutScene scene{"lanes", records(1024), lane_set_shape(4, 4096)};
+  CutScene scene{"lanes", records(1024), lane_set_shape(4, 4096)};
   for (const LinkSide client : {LinkSide::kSender, LinkSide::kReceiver}) {
+    // The latter of a guarded set, whose broker says where each writer began.
+    scene.there_is_guarded = client == LinkSide::kReceiver;
     // Of every length that one of ours has: the lane then stands where ours might have ended.
     int turn = 0;
     cut_everywhere(scene, client, false, [&](const SegmentDirectory& there) {
@@ -91,10 +93,22 @@ TEST_CASE("lanes: where nobody knows any more what had arrived, the sender is re
   }
   LaneMessage message;
   while (reader.try_peek(message) == Transfer::kDone) reader.release(message);
-  WirePort successor;
-  const Status late = successor.open(there.segments, kLink, kLink, LinkSide::kReceiver);
-  REQUIRE_FALSE(late.ok());
-  CHECK(late.error().code == ErrorCode::kCorruptPeer);
+  there.start(LinkSide::kReceiver);
+  {
+    Connection connection(here, there);
+    connection.run();
+    CHECK(connection.client().outcome() == SessionEnd::kRefused);
+    CHECK(connection.client().refusal() == ErrorReason::kForgotten);
+  }
+  // Whoever else comes is none the worse for it.
+  Machine elsewhere(records(4096));
+  elsewhere.start(LinkSide::kSender);
+  LinkWriter other = must(LinkWriter::attach(elsewhere.segments, kLink));
+  push(other, "another");
+  Connection connection(elsewhere, there);
+  connection.run();
+  REQUIRE(reader.try_peek(message) == Transfer::kDone);
+  CHECK(message.message.bytes.size() == 7);
 }
 
 // A machine with senders on it, each by the address of the set.
@@ -158,8 +172,8 @@ TEST_CASE("lanes: senders of several machines and of the set's own, one owner") 
     CHECK(message.origin.has_value() != is_local);
     if (message.origin) {
       CHECK(message.origin->name() == "127.0.0.1");
-      CHECK(message.origin->process_id == static_cast<std::uint32_t>(getpid()));
-      CHECK(message.origin->user == getuid());
+      CHECK(message.origin->process.process_id == static_cast<std::uint32_t>(getpid()));
+      CHECK(message.origin->process.user == getuid());
     }
     reader.release(message);
     ++total;

@@ -163,7 +163,7 @@ class Lanes final : public MessagePrograms {
       REQUIRE(is_local != message.origin.has_value());
       if (!is_local) {
         REQUIRE(!message.origin->name().empty());
-        REQUIRE(message.origin->process_id == static_cast<std::uint32_t>(getpid()));
+        REQUIRE(message.origin->process.process_id == static_cast<std::uint32_t>(getpid()));
         all.push_back(std::move(text));
       }
       reader_.release(message);

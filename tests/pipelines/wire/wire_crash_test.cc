@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "pipelines/link/broadcast_receiver.h"
+#include "pipelines/link/broadcast_sender.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
 #include "pipelines/wire/session.h"
@@ -31,9 +33,8 @@ constexpr int kMessages = 3;
 class Book : public wire::PortBook {
  public:
   explicit Book(WirePort& port) : port_(port) {}
-  [[nodiscard]] WirePort* find(std::string_view, LinkSide side, const wire::SessionId&,
-                               wire::ErrorReason&) noexcept override {
-    return side == port_.side() ? &port_ : nullptr;
+  [[nodiscard]] WirePort* find(const wire::Hello& hello, wire::ErrorReason&) noexcept override {
+    return other(hello.side) == port_.side() ? &port_ : nullptr;
   }
 
  private:
@@ -142,6 +143,77 @@ class WireScene : public Scene {
   std::optional<LinkWriter> writer_;
 };
 
+// A topic of which more is published than it holds while nobody carries it.
+class TopicScene : public Scene {
+ public:
+  TopicScene(const PrivateTmpfs& tmpfs, bool forgets) : path_(tmpfs.path()), forgets_(forgets) {
+    Result<SegmentDirectory> opened = SegmentDirectory::open_at(path_);
+    if (!opened) abort();
+    segments_.emplace(std::move(opened).value());
+    for (const char* name : {kHere, kThere}) {
+      if (!create_broadcast(*segments_, name, {4, 8, 2, BroadcastPolicy::kOverwrite, 0})) abort();
+    }
+    writer_.emplace(std::move(BroadcastSender::attach(*segments_, kHere)).value());
+    reader_.emplace(std::move(BroadcastReceiver::attach(*segments_, kThere)).value());
+    // What has begun has to be gone on with.
+    Carrier first;
+    if (!first.open(*segments_)) abort();
+    put(1);
+    first.run();
+  }
+
+  int child() override {
+    Carrier carrier;
+    if (!carrier.open(*segments_)) return 1;
+    mark();
+    carrier.run();
+    mark();
+    return 0;
+  }
+  void child_is_ready() override { put(kMessages); }
+
+  void settle(Verdict& verdict, int) override {
+    image().forget_files();
+    if (forgets_) static_cast<void>(remove_segment(*segments_, std::string(kThere) + ".wire-in"));
+    put(3);
+    {
+      Carrier successor;
+      verdict.expect(successor.open(*segments_), "a successor cannot take the ports");
+      successor.run();
+    }
+    std::uint64_t next = 0;
+    BroadcastMessage message;
+    while (reader_->try_receive(message) == Transfer::kDone) {
+      std::uint64_t number = 0;
+      std::memcpy(&number, message.bytes.data(), sizeof number);
+      verdict.expect(number == next + message.lost, "a loss is not counted, or a message repeated");
+      next = number + 1;
+    }
+    verdict.expect(next == published_, "a message is missing at the end");
+    reader_.reset();
+    writer_.reset();
+    for (const char* name : {kHere, kThere, "there.wire-in"}) {
+      static_cast<void>(remove_segment(*segments_, name));
+    }
+  }
+  [[nodiscard]] std::string directory() const override { return path_; }
+
+ private:
+  void put(int count) {
+    for (int i = 0; i < count; ++i, ++published_) {
+      const auto word = std::as_bytes(std::span(&published_, 1));
+      if (writer_->try_send(word) != Transfer::kDone) abort();
+    }
+  }
+
+  std::string path_;
+  bool forgets_;
+  std::optional<SegmentDirectory> segments_;
+  std::optional<BroadcastSender> writer_;
+  std::optional<BroadcastReceiver> reader_;
+  std::uint64_t published_ = 0;
+};
+
 Report walk_wire(bool forgets) {
   const PrivateTmpfs tmpfs;
   std::vector<Operation> operations;
@@ -151,6 +223,9 @@ Report walk_wire(bool forgets) {
                             return std::make_unique<WireScene>(tmpfs, kind, forgets);
                           }});
   }
+  operations.push_back({"wire, a topic", [&tmpfs, forgets] {
+                          return std::make_unique<TopicScene>(tmpfs, forgets);
+                        }});
   // Nobody waits for a stopped wire: only deaths are of interest.
   return walk_all(operations, {.stop_every = 1'000'000, .long_operation = 1, .seed = 1});
 }

@@ -6,16 +6,20 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <doctest/doctest.h>
 
+#include "pipelines/link/broadcast_layout.h"
+#include "pipelines/link/link_observer.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
 #include "pipelines/link/stream_link.h"
 #include "pipelines/wire/session.h"
+#include "tests/pipelines/link/guarded_fixture.h"
 #include "tests/pipelines/link/link_fixture.h"
 
 namespace slipring::wire {
@@ -28,32 +32,59 @@ inline constexpr const char* kTestPeer = "the other machine";
 
 // One machine's end: the directory stays when the process that carries the wire dies.
 struct Machine {
-  explicit Machine(const LinkShape& shape) : segments(directory.open()) {
+  explicit Machine(const LinkShape& shape, bool is_guarded = false) : segments(directory.open()) {
+    if (is_guarded) {
+      broker.emplace(segments, shape, GuardOptions{}, kLink);
+      return;
+    }
     const Status made = create_link(segments, kLink, shape);
+    REQUIRE_MESSAGE(made.ok(), made.error().doing);
+  }
+  explicit Machine(const BroadcastShape& topic) : segments(directory.open()) {
+    const Status made = create_broadcast(segments, kLink, topic);
     REQUIRE_MESSAGE(made.ok(), made.error().doing);
   }
   // The process that carries the wire begins, perhaps as a successor.
   void start(LinkSide side) {
+    const Result<LinkObserver> found = LinkObserver::attach(segments, kLink);
+    const bool is_set = found.ok() && is_lane_set(found.value().shape());
+    if (is_set && side == LinkSide::kSender) return start_lanes();
     port = std::make_unique<WirePort>();
     const Status opened = port->open(segments, kLink, kLink, side);
     REQUIRE_MESSAGE(opened.ok(), opened.error().doing);
   }
+  void start_lanes() {
+    for (;;) {
+      auto lanes = WirePort::open_lanes(segments, kLink, kLink);
+      // A guarded set's broker may be about to hear that the one before has gone.
+      if (!lanes && lanes.error().code == ErrorCode::kBusy) continue;
+      REQUIRE_MESSAGE(lanes.ok(), lanes.error().doing);
+      other_lanes = std::move(lanes).value();
+      port = std::move(other_lanes.front());
+      return;
+    }
+  }
   // It is gone, at whatever point it was.
-  void kill() { port.reset(); }
+  void kill() {
+    port.reset();
+    other_lanes.clear();
+  }
 
   Directory directory;
   SegmentDirectory segments;
-  std::unique_ptr<WirePort> port;
+  std::optional<test::BrokerProcess> broker;  // of a guarded link
+  std::unique_ptr<WirePort> port;             // of a set that is sent: its first lane's
+  std::vector<std::unique_ptr<WirePort>> other_lanes;
 };
 
 class OnePort : public PortBook {
  public:
   explicit OnePort(Machine& machine) : machine_(machine) {}
-  [[nodiscard]] WirePort* find(std::string_view wire_name, LinkSide side, const SessionId&,
-                               ErrorReason&) noexcept override {
+  [[nodiscard]] WirePort* find(const Hello& hello, ErrorReason&) noexcept override {
     WirePort* port = machine_.port.get();
-    return port != nullptr && port->wire_name() == wire_name && port->side() == side ? port
-                                                                                     : nullptr;
+    const bool is_meant =
+        port != nullptr && port->wire_name() == hello.link && port->side() == other(hello.side);
+    return is_meant ? port : nullptr;
   }
 
  private:

@@ -24,6 +24,7 @@ struct WireProcessSpec {
   LinkSide side = LinkSide::kSender;
   bool listens = false;
   std::size_t clients_max = 4096;
+  bool ends = true;  // with what it carries
 };
 
 class WireProcess {
@@ -62,7 +63,7 @@ class WireProcess {
     const std::optional<WireAddress> address = parse_wire_address(spec_.address, fault);
     if (!segments || !address) return 10;
     WireLoopOptions options;
-    options.ends_with_offers = true;
+    options.ends_with_offers = spec_.ends;
     options.clients_max = spec_.clients_max;
     options.redial_min_ns = 1'000'000;
     options.redial_max_ns = 5'000'000;

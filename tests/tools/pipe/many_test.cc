@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -154,6 +155,89 @@ TEST_CASE("topic: each reader gets all, late ones begin where they like, what is
   const Ending wrong = fixture.call({"get", "topic:plain"});
   CHECK(wrong.exit_status == 5);
   CHECK(contains(wrong.err, "is no topic but carries records"));
+}
+
+// Publishes what is written to it, until that is closed.
+struct Publisher {
+  Running process;
+  Descriptor input;
+};
+
+Publisher start_publisher(const CommandFixture& fixture, const std::string& name) {
+  PipeEnds ends = make_pipe();
+  CallOptions options;
+  options.stdin_fd = ends.read.get();
+  return {fixture.start({"put", name, "--lines"}, options), std::move(ends.write)};
+}
+
+std::uint64_t lane_tail(const CommandFixture& fixture, const std::string& name) {
+  Result<LinkReport> report = look_at_broadcast(fixture.directory(), name);
+  return report ? report->tail : 0;
+}
+
+TEST_CASE(
+    "topic: several publish at once, each message says whose it is, the killed block nobody") {
+  const CommandFixture fixture;
+  Running reader = fixture.start({"get", "topic:news", "--json"});
+  until("it has joined", [&] {
+    Result<LinkReport> report = look_at_broadcast(fixture.directory(), "news");
+    return report && std::any_of(report->places.begin(), report->places.end(),
+                                 [](const LinkReport::Place& place) { return place.is_member; });
+  });
+  Publisher first = start_publisher(fixture, "topic:news");
+  write_all(first.input, "a0\n");
+  until("the first publishes", [&] { return lane_tail(fixture, "news") == 1; });
+  Publisher second = start_publisher(fixture, "topic:news");
+  write_all(second.input, "b0\n");
+  until("the second does", [&] { return lane_tail(fixture, "news.pub1") == 1; });
+  const std::map<char, pid_t> pids{{'a', first.process.peer.pid()},
+                                   {'b', second.process.peer.pid()}};
+  REQUIRE(second.process.peer.send_signal(SIGKILL).ok());
+  CHECK(fixture.finish(std::move(second.process)).signal_number == SIGKILL);
+  // The place of the dead, with its shape; nobody waits for it, and what it said stays its own.
+  Publisher third = start_publisher(fixture, "topic:news");
+  const pid_t third_pid = third.process.peer.pid();
+  write_all(third.input, "c0\n");
+  until("the third does", [&] { return lane_tail(fixture, "news.pub1") == 2; });
+  write_all(first.input, "a1\n");
+  first.input = Descriptor();
+  third.input = Descriptor();
+  CHECK(fixture.finish(std::move(first.process)).exit_status == 0);
+  CHECK(fixture.finish(std::move(third.process)).exit_status == 0);
+  const Ending told = fixture.finish(std::move(reader));
+  CHECK(told.exit_status == 0);
+  CHECK(contains(told.err, "\"lost_messages\":0"));
+  std::map<std::string, std::int64_t> senders;
+  for (const std::string& line : lines_of(told.out)) {
+    const auto json = nlohmann::json::parse(line);
+    if (!json.contains("text")) continue;
+    CHECK(json.at("lost") == 0);
+    CHECK(json.at("sender").at("uid") == geteuid());
+    senders[json.at("text")] = json.at("sender").at("pid").get<std::int64_t>();
+  }
+  CHECK(senders ==
+        std::map<std::string, std::int64_t>{
+            {"a0", pids.at('a')}, {"a1", pids.at('a')}, {"b0", pids.at('b')}, {"c0", third_pid}});
+  CHECK(fixture.call({"get", "topic:news", "--oldest"}).out == "a0\na1\nb0\nc0\n");
+  CHECK(fixture.call({"rm", "news"}).exit_status == 0);
+  CHECK(is_gone(fixture));
+}
+
+TEST_CASE("topic: one that may have one publisher says so to the second, and what to do") {
+  const CommandFixture fixture;
+  REQUIRE(fixture
+              .call({"create", "strict", "--kind", "broadcast", "--slots", "8", "--slot-size", "32",
+                     "--policy", "block"})
+              .exit_status == 0);
+  Publisher first = start_publisher(fixture, "topic:strict");
+  write_all(first.input, "x\n");
+  until("the first publishes", [&] { return lane_tail(fixture, "strict") == 1; });
+  const Ending refused = put(fixture, "topic:strict", "y\n");
+  CHECK(refused.exit_status == 4);
+  CHECK(contains(refused.err, std::to_string(first.process.peer.pid())));
+  CHECK(contains(refused.err, "one publisher at a time: send to a mailbox"));
+  first.input = Descriptor();
+  CHECK(fixture.finish(std::move(first.process)).exit_status == 0);
 }
 
 TEST_CASE("guarded mailbox: its creator is its broker, and the kernel vouches for each sender") {

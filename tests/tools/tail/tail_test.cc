@@ -19,6 +19,7 @@
 #include "pipelines/link/broadcast_sender.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
+#include "pipelines/link/topic_lanes.h"
 #include "pipelines/link/value_link.h"
 #include "platform/process/descriptor.h"
 #include "platform/wait/clock.h"
@@ -196,6 +197,25 @@ TEST_CASE("tail: a topic's messages, whatever its policy, and neither writer nor
     }
     CHECK(next == 2000);
   }
+}
+
+TEST_CASE("tail: a topic of several publishers, whose lanes are there or come later") {
+  const CommandFixture fixture;
+  REQUIRE(create_broadcast(fixture.directory(), "news", {8, 8, 1, BroadcastPolicy::kOverwrite, 0})
+              .ok());
+  Result<BroadcastSender> first = attach_publisher(fixture.directory(), "news");
+  Result<BroadcastSender> second = attach_publisher(fixture.directory(), "news");
+  REQUIRE((first.ok() && second.ok()));
+  REQUIRE(send_text(*first, "a"));
+  REQUIRE(send_text(*second, "b"));
+  CHECK(fixture.call({"tail", "news", "--unread", "-n", "2"}).out == "a\nb\n");
+  Running running = fixture.start({"tail", "news", "--unread", "-n", "3"});
+  Result<BroadcastSender> third = attach_publisher(fixture.directory(), "news");
+  REQUIRE(third.ok());
+  REQUIRE(send_text(*third, "c"));
+  const Ending ending = fixture.finish(std::move(running));
+  CHECK(ending.exit_status == 0);
+  CHECK(ending.out == "a\nb\nc\n");
 }
 
 TEST_CASE("tail: a guarded topic's messages, over its writers") {

@@ -1,15 +1,14 @@
 #include <doctest/doctest.h>
 
-#include <deque>
-
 #include "core/ring/record_ring.h"
-#include "tests/core/ring/conformance/pair_memory.h"
+#include "tests/core/ring/conformance/in_place_pair.h"
 #include "tests/core/ring/conformance/suite_parts.h"
 
 namespace slipring {
 namespace {
 
-class RecordAdapter {
+class RecordAdapter
+    : public InPlacePair<RecordProducer, RecordConsumer, RecordView, RecordGeometry> {
  public:
   static constexpr bool kIsVariable = true;
   static constexpr std::size_t kAlignment = 8;
@@ -29,12 +28,8 @@ class RecordAdapter {
   }
 
   explicit RecordAdapter(const RingShape& shape)
-      : geometry_{shape.capacity, shape.start_position},
-        memory_(shape.capacity),
-        producer_(new_producer().value()),
-        consumer_(new_consumer().value()) {}
+      : InPlacePair({shape.capacity, shape.start_position}, shape.capacity) {}
 
-  Transfer push(std::span<const std::byte> message) { return producer_.try_push(message); }
   Transfer pop(Message& message) {
     message.resize(static_cast<std::size_t>(geometry_.capacity_bytes));
     std::uint64_t size = 0;
@@ -42,10 +37,7 @@ class RecordAdapter {
     if (answer == Transfer::kDone) message.resize(static_cast<std::size_t>(size));
     return answer;
   }
-  void flush() { consumer_.publish_credit(); }
-  bool is_intact() { return memory_.is_intact(); }
   bool has_space(std::uint64_t size) { return producer_.has_space(size); }
-  bool has_message() { return consumer_.has_message(); }
 
   std::size_t push_batch(std::span<const Message> messages) {
     const std::vector<std::span<const std::byte>> spans(messages.begin(), messages.end());
@@ -69,42 +61,6 @@ class RecordAdapter {
   }
   void commit(std::uint64_t size) { producer_.commit(size); }
   void abandon() { producer_.abandon(); }
-  Transfer peek(std::span<const std::byte>& seen, bool& redelivered) {
-    RecordView view;
-    if (const Transfer answer = consumer_.try_peek(view); answer != Transfer::kDone) return answer;
-    seen = view.message;
-    redelivered = view.redelivered;
-    held_.push_back(view);
-    return Transfer::kDone;
-  }
-  void release() {
-    consumer_.release(held_.front());
-    held_.pop_front();
-  }
-  std::uint64_t taken_count() { return held_.size(); }
-  bool contains(std::span<const std::byte> part) { return memory_.ring.contains(part); }
-
-  bool reattach_producer() { return succeed(producer_, new_producer()); }
-  bool reattach_consumer() {
-    held_.clear();
-    return succeed(consumer_, new_consumer());
-  }
-
- private:
-  Result<RecordProducer> new_producer() {
-    return RecordProducer::attach(memory_.producer_page(), memory_.ring.data(),
-                                  memory_.consumer_page(), geometry_);
-  }
-  Result<RecordConsumer> new_consumer() {
-    return RecordConsumer::attach(memory_.consumer_page(), memory_.producer_page(),
-                                  memory_.ring.data(), geometry_);
-  }
-
-  RecordGeometry geometry_;
-  PairMemory memory_;
-  RecordProducer producer_;
-  RecordConsumer consumer_;
-  std::deque<RecordView> held_;
 };
 static_assert(BatchAdapter<RecordAdapter> && InPlaceAdapter<RecordAdapter> &&
               HandOverAdapter<RecordAdapter> && AskableAdapter<RecordAdapter>);

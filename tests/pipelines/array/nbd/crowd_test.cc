@@ -52,16 +52,6 @@ class Holdings {
   std::uint64_t descriptors_ = 0;
 };
 
-NbdClient connect_to(const ServedArray& array) {
-  std::optional<NbdClient> client = NbdClient::connect(array.socket());
-  REQUIRE(client.has_value());
-  return std::move(*client);
-}
-
-void never_wait(const NbdClient& client) {
-  REQUIRE(fcntl(client.fd(), F_SETFL, fcntl(client.fd(), F_GETFL) | O_NONBLOCK) == 0);
-}
-
 // All that has come by now and does not stop coming; nothing is taken.
 std::size_t waiting_bytes(const NbdClient& client) {
   std::size_t seen = 0;
@@ -177,29 +167,12 @@ TEST_CASE("crowd: floods of options that nobody reads the answers of stop, and t
   MESSAGE(taken_bytes, " bytes of options taken of 32 floods");
 }
 
-// What one of a crowd has half said, by its number.
-std::string half_of(std::size_t number) {
-  const std::string write = request_text(1, 0, number, 0, 1U << 20);
-  switch (number % 5) {
-    case 0:
-      return request_text(0, 0, number, 0, 512).substr(0, 27);
-    case 1:
-      return write;
-    case 2:
-      return write + "h";
-    case 3:
-      return write + std::string(300'000, 'h');
-    default:
-      return request_text(1, 0, number, 4096, 1) + "h" + write.substr(0, 1);
-  }
-}
-
 TEST_CASE("crowd: hundreds of connections that hold half requests hold up nobody") {
   // None of them is taken for one that will say no more.
   const ServedArray array("plain.toml", {{"nbd.stalled_ms", "3600000"}});
   const Holdings before(array);
   // More than all the buffers' bytes would be asked for; a place is left for who means well.
-  constexpr std::size_t kPlaces = 64;
+  constexpr std::size_t kPlaces = 80;
   constexpr std::size_t kHalf = 60;
   constexpr std::size_t kTurnedAway = 240;
   std::vector<NbdClient> crowd;
@@ -239,99 +212,6 @@ TEST_CASE("crowd: hundreds of connections that hold half requests hold up nobody
   CHECK(array.number("nbd", "gave_way") == 0);
   CHECK(array.number("nbd", "turned_away") == kTurnedAway);
   MESSAGE(kHalf, " hold half requests, ", kTurnedAway, " turned away");
-}
-
-// As much of it as the front takes.
-void send_half(NbdClient& client, std::size_t number) {
-  const std::string half = half_of(number);
-  never_wait(client);
-  static_cast<void>(send(client.fd(), half.data(), half.size(), MSG_NOSIGNAL));
-}
-
-TEST_CASE(
-    "crowd: when all places are taken, whoever holds half of something the longest gives way") {
-  const ServedArray array("plain.toml", {{"nbd.stalled_ms", "0"}});
-  constexpr std::size_t kLiving = 8;
-  constexpr std::size_t kHalf = 55;
-  constexpr std::size_t kNewcomers = 150;
-  const std::string bytes(3000, 'l');
-  const auto write = [&](NbdClient& client) {
-    REQUIRE(client.request(1, 0, 1, 0, 3000, bytes));
-    const std::optional<NbdReply> reply = client.next_reply();
-    REQUIRE(reply.has_value());
-    CHECK(reply->error == 0);
-  };
-  // Who owes nothing, however long he says nothing.
-  std::vector<NbdClient> living;
-  for (std::size_t i = 0; i < kLiving; ++i) {
-    living.push_back(connect_to(array));
-    REQUIRE(living.back().enter("", i % 2 == 0));
-    write(living.back());
-  }
-  // Who says little, but goes on.
-  NbdClient slow = connect_to(array);
-  REQUIRE(slow.enter("", true));
-  REQUIRE(slow.request(1, 0, 2, 8192, 3000, ""));
-  std::vector<NbdClient> crowd;
-  for (std::size_t i = 0; i < kHalf; ++i) {
-    crowd.push_back(connect_to(array));
-    REQUIRE(crowd.back().enter("", true));
-    send_half(crowd.back(), i);
-  }
-  REQUIRE(eventually([&] { return array.number("nbd", "clients") == 64; }, 60));
-  for (std::size_t i = 0; i < kNewcomers; ++i) {
-    REQUIRE(slow.send("s"));
-    crowd.push_back(connect_to(array));
-    REQUIRE_MESSAGE(crowd.back().enter("", true), i, ": ", array.log());
-    send_half(crowd.back(), i);
-    if (i == 0) CHECK(crowd.front().is_hung_up_on());
-  }
-  CHECK(array.number("nbd", "gave_way") == kNewcomers);
-  CHECK(array.number("nbd", "turned_away") == 0);
-  CHECK(array.number("nbd", "clients") == 64);
-  REQUIRE(slow.send(std::string(3000 - kNewcomers, 's')));
-  const std::optional<NbdReply> reply = slow.next_reply();
-  REQUIRE(reply.has_value());
-  CHECK(reply->error == 0);
-  for (NbdClient& client : living) write(client);
-  // With all places those of the living, it is the newcomer who goes.
-  crowd.clear();
-  REQUIRE(eventually([&] { return array.number("nbd", "clients") == kLiving + 1; }, 60));
-  while (living.size() < 63) {
-    living.push_back(connect_to(array));
-    REQUIRE(living.back().enter("", true));
-  }
-  CHECK(connect_to(array).is_hung_up_on());
-  CHECK(array.number("nbd", "turned_away") == 1);
-  for (NbdClient& client : living) write(client);
-  CHECK(array.number("nbd", "gave_way") == kNewcomers);
-  MESSAGE(kNewcomers, " newcomers, each in the place of who was silent longest");
-}
-
-TEST_CASE(
-    "crowd: a newcomer waits for the places of those who have gone with something under way") {
-  const ServedArray array;
-  check_service(array, 'v');
-  check_nothing_left(array, 'v');
-  REQUIRE(eventually([&] { return array.number("nbd", "clients") == 0; }, 60));
-  const pid_t back = array.pid_of("file");
-  REQUIRE(kill(back, SIGSTOP) == 0);
-  {
-    std::vector<NbdClient> leaving;
-    for (std::uint32_t i = 0; i < 64; ++i) {
-      leaving.push_back(connect_to(array));
-      REQUIRE(leaving.back().enter("", true));
-      REQUIRE(leaving.back().request(0, 0, 1, 0, 512));
-    }
-    REQUIRE(eventually([&] { return array.number("nbd", "under_way") == 64; }, 60));
-  }
-  REQUIRE(eventually([&] { return array.number("nbd", "clients") == 0; }, 60));
-  NbdClient waiting = connect_to(array);
-  REQUIRE(eventually([&] { return array.number("nbd", "waiting_clients") == 1; }, 60));
-  REQUIRE(kill(back, SIGCONT) == 0);
-  CHECK(waiting.receive(18).has_value());
-  check_service(array, 'w');
-  CHECK(array.number("nbd", "turned_away") == 0);
 }
 
 }  // namespace

@@ -1,13 +1,13 @@
 #include "tests/pipelines/array/nbd/hostile_fixture.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-
-#include "tests/pipelines/array/nbd/nbd_client.h"
-
+#include <optional>
+#include <utility>
 namespace slipring::test {
 
 std::uint64_t resident_kib(pid_t pid) {
@@ -44,6 +44,32 @@ void check_nothing_left(const ServedArray& array, char letter) {
   CHECK(eventually([&] { return array.number("nbd", "under_way") == 0; }, 120));
   CHECK(array.life_of("nbd") == 1);
   check_service(array, letter);
+}
+
+NbdClient connect_to(const ServedArray& array) {
+  std::optional<NbdClient> client = NbdClient::connect(array.socket());
+  REQUIRE(client.has_value());
+  return std::move(*client);
+}
+
+void never_wait(const NbdClient& client) {
+  REQUIRE(fcntl(client.fd(), F_SETFL, fcntl(client.fd(), F_GETFL) | O_NONBLOCK) == 0);
+}
+
+std::string half_of(std::size_t number) {
+  const std::string write = request_text(1, 0, number, 0, 1U << 20);
+  switch (number % 5) {
+    case 0:
+      return request_text(0, 0, number, 0, 512).substr(0, 27);
+    case 1:
+      return write;
+    case 2:
+      return write + "h";
+    case 3:
+      return write + std::string(300'000, 'h');
+    default:
+      return request_text(1, 0, number, 4096, 1) + "h" + write.substr(0, 1);
+  }
 }
 
 std::string good_session() {

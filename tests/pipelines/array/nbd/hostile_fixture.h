@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 
+#include "tests/pipelines/array/nbd/nbd_client.h"
 #include "tests/pipelines/array/nbd/served_array.h"
 
 namespace slipring::test {
@@ -20,6 +21,13 @@ void check_service(const ServedArray& array, char letter);
 
 // Everybody has gone: no client, nothing under way, no stage has died, and service goes on.
 void check_nothing_left(const ServedArray& array, char letter);
+
+[[nodiscard]] NbdClient connect_to(const ServedArray& array);
+// Its sends and receives answer at once.
+void never_wait(const NbdClient& client);
+
+// What one of a crowd has half said, by its number.
+[[nodiscard]] std::string half_of(std::size_t number);
 
 // A good session of options and requests, as bytes; it ends with a disconnect.
 [[nodiscard]] std::string good_session();

@@ -186,7 +186,7 @@ TEST_CASE("hostile: a client is shown out from beside, and others stay") {
 TEST_CASE("hostile: more clients than there are places are turned away, and later served") {
   const ServedArray array;
   std::vector<NbdClient> clients;
-  for (int i = 0; i < 64; ++i) {
+  for (int i = 0; i < 80; ++i) {
     std::optional<NbdClient> client = NbdClient::connect(array.socket());
     REQUIRE(client.has_value());
     REQUIRE(client->greet());

@@ -71,6 +71,9 @@ class NbdClient {
   // Unix sockets only.  Nothing when nobody listens within the test's patience.
   static std::optional<NbdClient> connect(const std::string& path);
 
+  // Over a connection that somebody else has made.
+  explicit NbdClient(Descriptor socket) : socket_(std::move(socket)) {}
+
   // False when the server has hung up, or is silent for longer than patience.
   [[nodiscard]] bool send(std::string_view bytes);
   // Exactly so many bytes; nothing as above.
@@ -98,8 +101,6 @@ class NbdClient {
   void shut() { socket_.reset(); }
 
  private:
-  explicit NbdClient(Descriptor socket) : socket_(std::move(socket)) {}
-
   Descriptor socket_;
   bool is_structured_ = false;
   std::uint64_t export_bytes_ = 0;

@@ -7,17 +7,15 @@
 #include "tests/pipelines/array/power/stack_cuts.h"
 
 #include <doctest/doctest.h>
-#include <stdlib.h>
 
 #include <string>
+
+#include "tests/pipelines/array/nbd/served_array.h"
 
 namespace slipring::array::test {
 namespace {
 
-std::uint64_t setting(const char* name, std::uint64_t otherwise) {
-  const char* text = getenv(name);
-  return text != nullptr ? strtoull(text, nullptr, 10) : otherwise;
-}
+using slipring::test::setting;
 
 void say(const std::string& what, const StackCutReport& report) {
   CHECK_MESSAGE(report.violations == 0, report.first_violation);
@@ -86,7 +84,7 @@ TEST_CASE("planted: a log that is not waited for is seen") {
 }
 
 TEST_CASE("campaign: every instant of many runs") {
-  const std::uint64_t runs = setting("SLIPRING_RUNS", 0);
+  const std::uint32_t runs = setting("SLIPRING_RUNS", 0);
   StackCutReport all;
   for (std::uint64_t i = 0; i < runs && all.violations == 0; ++i) {
     RecordedRunOptions options;
@@ -95,7 +93,7 @@ TEST_CASE("campaign: every instant of many runs") {
     options.engine = options.seed % 4 < 2 ? "auto" : "plain";
     options.disk_mib = options.seed % 3 == 0 ? 4 : 2;
     StackCutOptions cuts;
-    cuts.cuts = static_cast<std::uint32_t>(setting("SLIPRING_CUTS", 300));
+    cuts.cuts = setting("SLIPRING_CUTS", 300);
     cuts.starts = 3;
     // Every other run is short, for small flush epochs, and has larger sectors: all that it could
     // leave can be tried.

@@ -196,6 +196,7 @@ class PowerCuts {
     ++report_.assemblies;
     AssemblyReport assembly;
     Result<RaidArray> array = RaidArray::assemble(disks, raid_options(options_), assembly);
+    disks.before_run = nullptr;  // what is written from here on nobody has promised
     if (!array) {
       // Before it is there, nothing was promised of it.
       if (promises_.empty()) return;

@@ -1,6 +1,8 @@
-// The boards that the wire keeps beside a link, NAME.wire-out and NAME.wire-in (pipelines/wire/
-// WIRE.md): what came over already.  They have nobody most of the time, and belong to their link:
-// without them it would be sent, or taken, again.
+// What is kept beside a link and goes with it.  The boards of the wire, NAME.wire-out and
+// NAME.wire-in (pipelines/wire/WIRE.md), say what came over already: they have nobody most of the
+// time, and without them it would be sent, or taken, again.  The lanes of a topic's further
+// publishers, NAME.pub1 and so on (pipelines/link/TOPIC.md), would be a topic without its
+// beginning.
 #pragma once
 
 #include <algorithm>
@@ -9,6 +11,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "pipelines/link/topic_lanes.h"
 
 namespace slipring::tools {
 
@@ -28,9 +32,12 @@ inline constexpr std::array<std::string_view, 2> kWireSuffixes = {".wire-out", "
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// The link that a board is kept for; nothing when there is none any more.
+// The link that a board or a lane is kept for; nothing when there is none any more.
 [[nodiscard]] inline std::optional<std::string> keeper_of(const std::vector<std::string>& names,
                                                           std::string_view name) {
+  if (std::optional<std::string> topic = topic_of_lane(name); topic && is_named(names, *topic)) {
+    return topic;
+  }
   std::optional<std::string> link = link_of_wire_board(name);
   if (!link || is_named(names, *link)) return link;
   // Of a lane set, a board a seat: NAME.SEAT.wire-in.
