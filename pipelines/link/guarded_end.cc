@@ -90,8 +90,13 @@ Result<GuardedHold> GuardedEnd::take_role(const SegmentDirectory& directory, std
   if (Status accepted = hold.end->await_accepted(packet, answer_by_ns); !accepted) {
     return accepted.error();
   }
-  if (!shape->is_solo && hold.end->is_behind() && !hold.end->take_news(hold.peer)) {
-    return Error{ErrorCode::kNoSpace, 0, "map the other end's newer memory"};
+  if (!shape->is_solo && hold.end->is_behind()) {
+    if (!hold.end->take_news(hold.peer)) {
+      return Error{ErrorCode::kNoSpace, 0, "map the other end's newer memory"};
+    }
+    // relaxed: as LinkEnd::take_news() has it.  Unsaid, the other end would sleep lightly for ever.
+    end_page_of(hold.own.writable_bytes())
+        .peer_generation.store(hold.end->peer_.incarnation, std::memory_order_relaxed);
   }
   return hold;
 }

@@ -138,6 +138,9 @@ class Stage {
   [[nodiscard]] std::optional<Command> next_command();
   [[nodiscard]] bool has_command() const noexcept;
 
+  // How the waits below wait, under the adaptive strategy; Waiter::set_lingering says what for.
+  void set_lingering(bool lingers) noexcept { waiter_.set_lingering(lingers); }
+
   // Sleeps (by the stage's strategy) until ready() holds, a stop is asked for, or the deadline has
   // passed.  Wakes for every input, every command port, and the given outputs; ready() must be
   // quick and change nothing.
@@ -186,10 +189,12 @@ class Stage {
       return stop_requested() || ready();
     };
     // How it ended is seen by looking at everything.
-    static_cast<void>(waiter_.wait(std::span<const WaitPoint>(points_), look,
-                                   deadline_after(static_cast<std::uint64_t>(bound_ms) * 1'000'000),
-                                   aids));
+    const WaitOutcome outcome =
+        waiter_.wait(std::span<const WaitPoint>(points_), look,
+                     deadline_after(static_cast<std::uint64_t>(bound_ms) * 1'000'000), aids);
     note_sleeps(waiter_.counts().sleeps - sleeps_before);
+    // What has come by a descriptor, too, is met in the next wait.
+    if (outcome == WaitOutcome::kReady) return 0;
     return epoll_events(epoll_fd, events, 0);
   }
   // To add to that instance for EPOLLIN; -1: the stage was given none, and sleeps blindly.

@@ -35,15 +35,20 @@ class SpinBudget {
     return limited(kWorthSpinningNs / look_ns_ + kLooksMin);
   }
 
-  // The wait ended while spinning, at this look.
-  void found_at(std::uint32_t look) noexcept {
-    const std::uint64_t wait_ns = std::min(look * look_ns_, kWorthSpinningNs);
-    if (typical_ns_ > kWorthSpinningNs) {
-      typical_ns_ = wait_ns;  // A trial paid.
-    } else {
-      learn(wait_ns);
-    }
+  // How long to linger in a wait that begins: a full spin's time while waits are short, and in long
+  // waits once in a while.
+  [[nodiscard]] std::uint64_t begin_lingering_ns() noexcept {
+    if (typical_ns_ <= kWorthSpinningNs) return kWorthSpinningNs;
+    if (++waits_since_trial_ < kWaitsPerTrial) return 0;
+    waits_since_trial_ = 0;
+    return kWorthSpinningNs;
   }
+
+  // The wait ended while lingering, this long after it began.
+  void found_after(std::uint64_t wait_ns) noexcept { found(std::min(wait_ns, kWorthSpinningNs)); }
+
+  // The wait ended while spinning, at this look.
+  void found_at(std::uint32_t look) noexcept { found(std::min(look * look_ns_, kWorthSpinningNs)); }
 
   // The wait ended after a sleep, this long after it began.
   void slept(std::uint64_t wait_ns) noexcept { learn(std::min(wait_ns, kLongNs)); }
@@ -69,6 +74,13 @@ class SpinBudget {
   [[nodiscard]] static std::uint64_t part_of_the_way(std::uint64_t from, std::uint64_t to,
                                                      std::uint64_t part) noexcept {
     return to >= from ? from + (to - from + part - 1) / part : from - (from - to + part - 1) / part;
+  }
+  void found(std::uint64_t wait_ns) noexcept {
+    if (typical_ns_ > kWorthSpinningNs) {
+      typical_ns_ = wait_ns;  // A trial paid.
+    } else {
+      learn(wait_ns);
+    }
   }
   void learn(std::uint64_t wait_ns) noexcept {
     typical_ns_ = part_of_the_way(typical_ns_, wait_ns, 8);

@@ -7,6 +7,8 @@
 //   yield           looks with the processor given away in between; in place of all spinning while
 //                   another thread wants this processor (shared_processor.h), since it may be the
 //                   waker
+//   linger          a few looks, a yield, and again, in place of the rungs above, where the caller
+//                   knows that nobody but the thread it serves has anything to do (set_lingering)
 //   sleep           a futex on the bells; with descriptors, poll() on them and an event bell
 // kPoll stays on the first two rungs, kSleep goes to the last at once.
 //
@@ -117,6 +119,13 @@ class Waiter {
     return wait_slow(points, look, deadline_ns, aids);
   }
 
+  // From now on, until it is said otherwise: what is waited for comes from a thread that did
+  // nothing but wait for this one, as a client with one request at a time.  An adaptive wait then
+  // lingers, as long as waits are short, whoever else wants the processor: each yield gives it to
+  // just that thread, or to the one between, and falling asleep would cost each request two
+  // wake-ups.
+  void set_lingering(bool lingers) noexcept { lingers_ = lingers; }
+
   [[nodiscard]] const WaiterCounts& counts() const noexcept { return counts_; }
   [[nodiscard]] std::uint32_t spin_budget() const noexcept { return budget_.looks(); }
 
@@ -133,6 +142,7 @@ class Waiter {
   WaitOutcome poll(ReadyRef ready, std::uint64_t deadline_ns, const WaitAids& aids) noexcept;
   bool climb(ReadyRef ready, std::uint64_t deadline_ns, const WaitAids& aids) noexcept;
   bool spin(ReadyRef ready, std::uint64_t deadline_ns) noexcept;
+  bool linger(ReadyRef ready, std::uint64_t deadline_ns, const WaitAids& aids) noexcept;
   void yield() noexcept;
   bool wait_in_processor(ReadyRef ready, std::uint64_t deadline_ns, const WaitAids& aids) noexcept;
   bool sleep_once(std::span<const WaitPoint> points, ReadyRef ready, std::uint64_t deadline_ns,
@@ -143,6 +153,7 @@ class Waiter {
   WaiterCounts counts_;
   SpinBudget budget_;
   SharedProcessor shared_;
+  bool lingers_ = false;
 };
 
 }  // namespace slipring

@@ -22,6 +22,8 @@ namespace {
 constexpr std::uint32_t kShortBlindSleeps = 64;
 // Reading the clock costs about as much as a pause.
 constexpr std::uint32_t kSpinsPerClockRead = 64;
+// A microsecond or so: whoever is on this processor does not wait longer for it.
+constexpr std::uint32_t kLooksPerLingeringYield = 20;
 // Gives an oversubscribed machine's other threads a chance against a poller.
 constexpr std::uint32_t kPollsPerYield = 4096;
 // A poller's looks at its descriptors cost a system call.
@@ -135,6 +137,7 @@ WaitOutcome Waiter::wait_slow(std::span<const WaitPoint> points, ReadyRef ready,
   if (start_ns >= deadline_ns) return last_look(aids, ready());
   const bool spins = options_.strategy == WaitStrategy::kAdaptive;
   if (spins && climb(ready, deadline_ns, aids)) return WaitOutcome::kReady;
+  if (is_any_ready(aids)) return WaitOutcome::kDescriptor;
 
   for (std::uint32_t sleep_number = 0;; ++sleep_number) {
     const bool found = sleep_once(points, ready, deadline_ns, aids, sleep_number);
@@ -192,6 +195,7 @@ WaitOutcome Waiter::poll(ReadyRef ready, std::uint64_t deadline_ns, const WaitAi
 
 // The rungs before sleeping.
 bool Waiter::climb(ReadyRef ready, std::uint64_t deadline_ns, const WaitAids& aids) noexcept {
+  if (lingers_) return linger(ready, deadline_ns, aids);
   if (!shared_.is_wanted() && spin(ready, deadline_ns)) return true;
   if (may_wait_in_processor(aids) && budget_.is_spinning_worth() &&
       wait_in_processor(ready, deadline_ns, aids)) {
@@ -202,6 +206,32 @@ bool Waiter::climb(ReadyRef ready, std::uint64_t deadline_ns, const WaitAids& ai
     ++counts_.spins;
     if (ready()) return true;
   }
+  return false;
+}
+
+bool Waiter::linger(ReadyRef ready, std::uint64_t deadline_ns, const WaitAids& aids) noexcept {
+  const std::uint64_t from_ns = monotonic_ns();
+  const std::uint64_t until_ns =
+      std::min(deadline_ns, sum_or_never(from_ns, budget_.begin_lingering_ns()));
+  do {
+    const std::uint32_t look_count = shared_.is_wanted() ? 1 : kLooksPerLingeringYield;
+    for (std::uint32_t turn = 0; turn < look_count; ++turn) {
+      relax();
+      ++counts_.spins;
+      if (!ready()) continue;
+      budget_.found_after(monotonic_ns() - from_ns);
+      return true;
+    }
+    yield();
+    if (ready()) {
+      budget_.found_after(monotonic_ns() - from_ns);
+      return true;
+    }
+    if (!aids.descriptors.empty()) {
+      poll_until(aids, 0);
+      if (is_any_ready(aids)) return ready();
+    }
+  } while (monotonic_ns() < until_ns);
   return false;
 }
 

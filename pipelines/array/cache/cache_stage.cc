@@ -153,6 +153,7 @@ bool CacheStage::take_some_requests() {
     Pending& pending = pending_.emplace_back();
     pending.message = message;
     std::memcpy(&pending.request, message.bytes.data(), sizeof pending.request);
+    place_.heed(pending.request);
     locate(pending);
     if (message.redelivered) report_.replays.add();
     if (!start_unless_aborted(pending)) {
@@ -301,6 +302,7 @@ void CacheStage::sleep() {
   if (is_last_waiting_ && fills_.empty() && writes_.empty()) {
     deadline_ns = deadline_after(kPlaceLookNs);
   }
+  stage_.set_lingering(place_.is_served_singly());
   stage_.wait(
       [&] {
         return read_data_.has_message() || write_acks_.has_message() ||

@@ -21,6 +21,7 @@
 #include "pipelines/array/cache/block_cache.h"
 #include "pipelines/array/cache/cache_report.h"
 #include "pipelines/array/cache/volumes.h"
+#include "pipelines/array/serving_place.h"
 #include "pipelines/link/link_reader.h"
 #include "pipelines/link/link_writer.h"
 #include "pipelines/stage/stage.h"
@@ -160,6 +161,7 @@ class CacheStage {
   LinkReader& write_acks_;
   LinkReader* aborts_;  // nullptr: nobody aborts
   CacheReport report_;
+  ServingPlace place_;
   std::uint64_t size_bytes_ = 0;
   std::uint64_t fast_zero_bytes_ = 0;  // as the array says; 0: no zeroes are fast
   std::vector<Volume> volumes_;

@@ -15,6 +15,7 @@
 #include "pipelines/array/file/aborted_requests.h"
 #include "pipelines/array/file/file_export.h"
 #include "pipelines/array/pooled_links.h"
+#include "pipelines/array/serving_place.h"
 #include "pipelines/stage/error_text.h"
 #include "pipelines/stage/stage.h"
 #include "pipelines/stage/stage_program.h"
@@ -68,6 +69,7 @@ class FileBackEnd {
         case Transfer::kBlocked:
           aborted_.passed(UINT64_MAX);
           if (requests_.is_finished()) return stage_.finish();
+          stage_.set_lingering(place_.is_served_singly());
           stage_.wait([this] {
             return requests_.has_message() || requests_.is_finished() || aborted_.has_message();
           });
@@ -102,6 +104,7 @@ class FileBackEnd {
     BlockRequest request;
     // Once: the writer could still change it.
     std::memcpy(&request, message.bytes.data(), sizeof request);
+    place_.heed(request);
     const BufferHandle data{request.buffer_slot, request.buffer_generation};
     const bool has_data = requests_.pool()->holds(data);
     // Its data went back after its reply was published.
@@ -259,6 +262,7 @@ class FileBackEnd {
   LinkReader& requests_;
   LinkWriter& replies_;
   AbortedRequests aborted_;
+  ServingPlace place_;
   std::vector<FileExport> exports_;
   Board::Number reads_;
   Board::Number writes_;

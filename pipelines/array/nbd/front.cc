@@ -18,6 +18,8 @@ namespace {
 
 // A client's turn: the others get theirs.
 constexpr int kRoundsATurn = 8;
+// Turns that only those get who have just said something.
+constexpr int kRoundsWithoutEvents = 4;
 constexpr int kIdleBoundMs = 100;
 constexpr int kStarvedBoundMs = 1;
 
@@ -93,6 +95,7 @@ bool Front::serve(std::uint32_t index) {
       // What comes later is an event of its own; an end that has come already is none.
       const bool is_empty = received == Progress::kLast && !client.is_ending;
       if (received == Progress::kNone || is_empty) client.is_readable = false;
+      client.has_just_come = is_empty;
       if (received == Progress::kWaits) client.waits = true;
       if (received == Progress::kSome || received == Progress::kLast) progress = Progress::kSome;
       if (received == Progress::kEnded) progress = received;
@@ -143,6 +146,20 @@ void Front::note_numbers() {
   under_way_number_.set(pieces_->living_count());
 }
 
+// Who has just said something often says more: a try to read it is what asking the kernel for
+// events would cost.  False when there is nobody, or the others' turn has come.
+bool Front::expect_more() {
+  bool expects = false;
+  if (++rounds_without_events_ < kRoundsWithoutEvents) {
+    for (Client& client : clients_) {
+      if (client.has_just_come) expects = client.is_readable = true;
+      client.has_just_come = false;
+    }
+  }
+  if (!expects) rounds_without_events_ = 0;
+  return expects;
+}
+
 void Front::wait(bool is_busy) {
   std::array<epoll_event, 64> events;
   const bool is_blocked = is_starved_ || pieces_->has_ready();
@@ -152,6 +169,7 @@ void Front::wait(bool is_busy) {
   const int bound_ms = is_blocked ? kStarvedBoundMs : kIdleBoundMs;
   int count = 0;
   if (is_busy) {
+    if (expect_more()) return;
     count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 0);
   } else if (is_blocked) {
     count = stage_.wait_in_epoll(epoll_.get(), events, has_work, bound_ms, {&requests_});
@@ -185,6 +203,8 @@ int Front::run() {
   while (!failed_ && !stage_.stop_requested()) {
     while (const std::optional<Command> command = stage_.next_command()) obey(*command);
     const bool took = take_replies();
+    // Before more is taken on: meanwhile the client makes its next requests.
+    if (took) send_all();
     const bool served = serve_all();
     if (pieces_->submit_ready() == Transfer::kCorruptPeer) {
       stage_.log(Severity::kError, "the back end wrote impossible values into its page: %s",

@@ -53,7 +53,8 @@ class Front final : private ExportGate {
     std::unique_ptr<TlsStream> stream;  // once TLS has begun
     bool is_readable = false;
     bool is_writable = false;
-    bool is_ending = false;  // the client has finished, or is gone
+    bool has_just_come = false;  // all that had come was read
+    bool is_ending = false;      // the client has finished, or is gone
     bool is_kept_out = false;
     bool waits = false;  // for a place, a buffer, or the client's reading
     std::uint64_t haggles_until_ns = 0;
@@ -106,6 +107,7 @@ class Front final : private ExportGate {
   void obey(const Command& command);
   [[nodiscard]] bool obey_for(std::string_view verb, std::uint32_t index);
   [[nodiscard]] bool abort_client(std::uint32_t index);
+  [[nodiscard]] bool expect_more();
   void wait(bool is_busy);
   void note_numbers();
   void fail(const char* what);
@@ -127,6 +129,7 @@ class Front final : private ExportGate {
   Descriptor epoll_;
   std::vector<Descriptor> listeners_;
   std::uint64_t next_deadline_look_ns_ = 0;
+  int rounds_without_events_ = 0;
   bool failed_ = false;
   bool is_starved_ = false;  // some client waits
   Board::Number clients_number_;

@@ -52,7 +52,10 @@ Front::Front(Stage& stage, FrontOptions options)
       gave_way_number_(stage.counter("gave_way")),
       turned_away_number_(stage.counter("turned_away")),
       kept_out_number_(stage.counter("kept_out")),
-      waiting_number_(stage.gauge("waiting_clients")) {}
+      waiting_number_(stage.gauge("waiting_clients")) {
+  // With requests under way it waits for whoever works on them; what takes long is slept through.
+  stage_.set_lingering(true);
+}
 
 void Front::fail(const char* what) {
   stage_.log(Severity::kError, "%s", what);

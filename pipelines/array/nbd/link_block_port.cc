@@ -1,10 +1,21 @@
 #include "pipelines/array/nbd/link_block_port.h"
 
+#include <sched.h>
+
 #include <cstring>
 
 #include "core/error/check.h"
 
 namespace slipring::array {
+namespace {
+
+// As a BlockRequest has it.
+std::uint16_t current_processor() noexcept {
+  const int cpu = ::sched_getcpu();
+  return cpu >= 0 && cpu < UINT16_MAX ? static_cast<std::uint16_t>(cpu + 1) : 0;
+}
+
+}  // namespace
 
 Transfer LinkBlockPort::acquire(BufferHandle& buffer) {
   PoolOwner& pool = *requests_->pool();
@@ -35,7 +46,9 @@ Transfer LinkBlockPort::send(const BlockRequest& request) {
   std::span<std::byte> place;
   const Transfer answer = requests_->try_reserve(sizeof request, place);
   if (answer != Transfer::kDone) return answer;
-  std::memcpy(place.data(), &request, sizeof request);
+  BlockRequest sent = request;
+  sent.processor = current_processor();
+  std::memcpy(place.data(), &sent, sizeof sent);
   requests_->commit(sizeof request);
   if (request.buffer_slot != kNoBufferSlot) requests_->pool()->drop(request.buffer_slot);
   return Transfer::kDone;

@@ -114,6 +114,7 @@ Transfer PieceTable::submit_ready() {
                                piece.operation,
                                piece.flags,
                                piece.export_number,
+                               static_cast<std::uint16_t>(living_count()),
                                0};
     const Transfer sent = port_->send(request);
     if (sent != Transfer::kDone) return sent;

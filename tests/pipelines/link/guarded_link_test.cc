@@ -1,7 +1,10 @@
 #include <signal.h>
 #include <sys/socket.h>
 
+#include <barrier>
 #include <cstdint>
+#include <optional>
+#include <thread>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -248,6 +251,36 @@ TEST_CASE("guarded link: a reader is heard by a writer that never looks for news
     child.kill_now();
     child.wait();
   }
+}
+
+TEST_CASE("guarded link: ends that attach at once know each other's newest memory, and say so") {
+  int rounds = 0;
+  for (; rounds < 100; ++rounds) {
+    Directory folder;
+    SegmentDirectory directory = folder.open();
+    BrokerProcess broker(directory, test::records(4096));
+    std::barrier both(2);
+    std::optional<LinkReader> reader;
+    std::thread other([&] {
+      both.arrive_and_wait();
+      Result<LinkReader> attached = LinkReader::attach(directory, "t.link");
+      if (attached) reader.emplace(std::move(*attached));
+    });
+    both.arrive_and_wait();
+    LinkWriter writer = must(LinkWriter::attach(directory, "t.link"));
+    other.join();
+    REQUIRE(reader);
+    // Whoever is not told about yet sleeps lightly, which has to end.
+    const std::uint64_t deadline_ns = deadline_after(test::kPatienceNs);
+    const auto is_heard = [&] {
+      writer.look_for_news();
+      reader->look_for_news();
+      return !writer.space_point().is_deaf && !reader->message_point().is_deaf;
+    };
+    while (!is_heard() && monotonic_ns() < deadline_ns) ::sched_yield();
+    REQUIRE(is_heard());
+  }
+  CHECK(rounds == 100);
 }
 
 TEST_CASE("guarded link: observers see both ends, and their successors") {

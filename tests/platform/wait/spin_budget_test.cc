@@ -71,6 +71,23 @@ TEST_CASE("spin budget: a trial that pays brings spinning back at once") {
   CHECK(budget.looks() == 2 * 200 + SpinBudget::kLooksMin);
 }
 
+TEST_CASE(
+    "spin budget: lingering is as long as a full spin while it pays, and rare while it does not") {
+  SpinBudget budget = after_waits(20'000, 40);
+  CHECK(budget.begin_lingering_ns() == SpinBudget::kWorthSpinningNs);
+  budget = after_waits(10'000'000, 40);
+  std::uint64_t lingered_ns = 0;
+  constexpr std::uint32_t kWaits = 10 * SpinBudget::kWaitsPerTrial;
+  for (std::uint32_t i = 0; i < kWaits; ++i) {
+    lingered_ns += budget.begin_lingering_ns();
+    budget.slept(10'000'000);
+  }
+  CHECK(lingered_ns == 10 * SpinBudget::kWorthSpinningNs);
+  budget.found_after(7'000);
+  CHECK(budget.typical_ns() == 7'000);
+  CHECK(budget.begin_lingering_ns() == SpinBudget::kWorthSpinningNs);
+}
+
 TEST_CASE("spin budget: a pre-emption between two clock readings is not a look's cost") {
   SpinBudget budget(kMax);
   budget.measured(64, 10'000'000);

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -254,6 +255,40 @@ TEST_CASE("waiter: no spin budget is exceeded when none is allowed") {
             {&lines.point, 1}, [&] { return ++looks > 6; }, kNoDeadline) == WaitOutcome::kReady);
   CHECK(waiter.counts().spins == 0);
   CHECK(waiter.counts().sleeps > 0);
+}
+
+TEST_CASE(
+    "waiter: lingering it looks on across a yield, where it would have slept, and has an end") {
+  const auto sleeps_until = [](bool lingers, int looks_needed) {
+    Lines lines;
+    // Nothing but lingering looks more than four times before it sleeps.
+    Waiter waiter({.sleep_bound_ns = 1000, .spin_count_max = 0, .yield_count = 2});
+    waiter.set_lingering(lingers);
+    int looks = 0;
+    CHECK(waiter.wait(
+              {&lines.point, 1}, [&] { return ++looks >= looks_needed; }, kNoDeadline) ==
+          WaitOutcome::kReady);
+    return waiter.counts().sleeps;
+  };
+  // The first look is the caller's; a yield comes behind twenty more, and a look behind it.
+  CHECK(sleeps_until(true, 22) == 0);
+  CHECK(sleeps_until(false, 22) > 0);
+  CHECK(sleeps_until(true, 20'000) > 0);
+}
+
+TEST_CASE("waiter: lingering hears a descriptor as well") {
+  std::array<int, 2> ends{};
+  REQUIRE(::pipe(ends.data()) == 0);
+  REQUIRE(::write(ends[1], "x", 1) == 1);
+  WaitDescriptor descriptor{ends[0]};
+  Waiter waiter;
+  waiter.set_lingering(true);
+  CHECK(waiter.wait({}, [] { return false; }, deadline_after(kFarNs),
+                    {.descriptors = {&descriptor, 1}}) == WaitOutcome::kDescriptor);
+  CHECK(descriptor.is_ready);
+  CHECK(waiter.counts().sleeps == 0);
+  ::close(ends[0]);
+  ::close(ends[1]);
 }
 
 TEST_CASE("waiter: without points it looks again every millisecond") {

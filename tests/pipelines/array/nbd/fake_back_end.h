@@ -14,7 +14,9 @@
 #include <span>
 #include <vector>
 
+#include "core/error/check.h"
 #include "pipelines/array/nbd/block_port.h"
+#include "pipelines/array/nbd/connection_memory.h"
 #include "pipelines/link/link_layout.h"
 
 namespace slipring::test {
@@ -68,6 +70,8 @@ class FakeBlockPort final : public array::BlockPort {
   }
   bool has_space() const override { return position() < kFakeLogCount; }
   Transfer send(const array::BlockRequest& request) override {
+    check(request.under_way >= 1 && request.under_way <= array::kPieceCountMax,
+          "a request that says how many are under way, itself included");
     FakeBackEnd::Entry& entry = back_->log.at(position());
     entry.request = request;
     if (request.buffer_slot != kNoBufferSlot) {
