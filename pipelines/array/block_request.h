@@ -75,7 +75,9 @@ struct BlockRequest {
   std::uint8_t flags;
   std::uint16_t export_number;  // below kExportCountMax
   // What a server may go by in choosing how to wait and where to run (serving_place.h).
-  std::uint16_t under_way;  // requests that the sender has under way, this one too; 0: not said
+  // Requests that the sender has under way, this one too, and replies that its clients have not
+  // read; 0: not said.
+  std::uint16_t under_way;
   std::uint16_t processor;  // 1 + the one that the sender runs on; 0: not said
 };
 static_assert(sizeof(BlockRequest) == 48);

@@ -80,6 +80,10 @@ class Connection {
   void finish_handshake() noexcept;
   [[nodiscard]] bool has_output() const noexcept { return state().item_head != state().item_tail; }
 
+  [[nodiscard]] std::uint64_t unsent_count() const noexcept {
+    return state().item_tail - state().item_head;
+  }
+
   // Parses what came and cuts requests into pieces, as far as it goes now: kSome or kEnded; else
   // kNone, be it for want of input or of anything else.
   Progress work();

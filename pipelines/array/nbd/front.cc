@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/cpu/relax.h"
+#include "pipelines/array/nbd/socket_transfer.h"
 #include "pipelines/stage/error_text.h"
 #include "platform/wait/clock.h"
 
@@ -122,9 +123,14 @@ bool Front::serve_all() {
 }
 
 void Front::send_all() {
+  unread_count_ = 0;
   for (std::uint32_t i = 0; i < kConnectionCountMax; ++i) {
     Client& client = clients_[i];
     if (!client.socket.is_open()) continue;
+    const std::uint64_t unsent_count = client.connection->unsent_count();
+    if (unsent_count != 0 && client.unread_count != 0 && !has_unread_output(client.socket.get())) {
+      client.unread_count = 0;
+    }
     while (client.is_writable && client.connection->has_output()) {
       const Progress sent = client.connection->send(client.socket.get(), client.stream.get());
       if (sent == Progress::kEnded) {
@@ -133,7 +139,10 @@ void Front::send_all() {
       }
       if (sent != Progress::kSome) client.is_writable = false;
     }
-    if (client.socket.is_open() && client.connection->is_finished()) close_client(i);
+    if (!client.socket.is_open()) continue;
+    client.unread_count += unsent_count - client.connection->unsent_count();
+    unread_count_ += client.unread_count;
+    if (client.connection->is_finished()) close_client(i);
   }
 }
 
@@ -206,7 +215,7 @@ int Front::run() {
     // Before more is taken on: meanwhile the client makes its next requests.
     if (took) send_all();
     const bool served = serve_all();
-    if (pieces_->submit_ready() == Transfer::kCorruptPeer) {
+    if (pieces_->submit_ready(unread_count_) == Transfer::kCorruptPeer) {
       stage_.log(Severity::kError, "the back end wrote impossible values into its page: %s",
                  offender_text(requests_.offender()).c_str());
       return 1;

@@ -53,8 +53,9 @@ class Front final : private ExportGate {
     std::unique_ptr<TlsStream> stream;  // once TLS has begun
     bool is_readable = false;
     bool is_writable = false;
-    bool has_just_come = false;  // all that had come was read
-    bool is_ending = false;      // the client has finished, or is gone
+    bool has_just_come = false;      // all that had come was read
+    std::uint64_t unread_count = 0;  // replies sent since the client had last read all
+    bool is_ending = false;          // the client has finished, or is gone
     bool is_kept_out = false;
     bool waits = false;  // for a place, a buffer, or the client's reading
     std::uint64_t haggles_until_ns = 0;
@@ -129,6 +130,8 @@ class Front final : private ExportGate {
   Descriptor epoll_;
   std::vector<Descriptor> listeners_;
   std::uint64_t next_deadline_look_ns_ = 0;
+  // Of all clients.  One that is behind is no client of single requests, however few are under way.
+  std::uint64_t unread_count_ = 0;
   int rounds_without_events_ = 0;
   bool failed_ = false;
   bool is_starved_ = false;  // some client waits

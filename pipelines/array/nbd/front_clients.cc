@@ -41,6 +41,7 @@ void Front::attach_socket(std::uint32_t index, Descriptor socket) {
   client.socket = std::move(socket);
   client.is_readable = true;
   client.is_writable = true;
+  client.unread_count = 0;
   client.came_ns = client.heard_ns = monotonic_ns();
   client.address = address_of(client.socket.get());
   client.haggles_until_ns = deadline_after(kHagglingNs);

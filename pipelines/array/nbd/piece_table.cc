@@ -96,7 +96,7 @@ void PieceTable::publish(std::uint32_t index) {
   settle(memory_->submission.piece, index);
 }
 
-Transfer PieceTable::submit_ready() {
+Transfer PieceTable::submit_ready(std::uint64_t unread_count) {
   while (!ready_.empty()) {
     if (!port_->has_space()) return Transfer::kBlocked;
     const std::uint32_t index = ready_.front();
@@ -104,18 +104,19 @@ Transfer PieceTable::submit_ready() {
     publish(index);
     const bool has_buffer = piece.operation == BlockOperation::kWrite;
     const BufferHandle buffer = has_buffer ? piece.buffer : kNullHandle;
-    const BlockRequest request{buffer.slot,
-                               buffer.generation,
-                               piece.id.load(std::memory_order_relaxed),  // relaxed: our own word
-                               piece.sequence,
-                               piece.offset,
-                               piece.length,
-                               piece.connection == kNoIndex ? 0 : piece.connection + 1,
-                               piece.operation,
-                               piece.flags,
-                               piece.export_number,
-                               static_cast<std::uint16_t>(living_count()),
-                               0};
+    const BlockRequest request{
+        buffer.slot,
+        buffer.generation,
+        piece.id.load(std::memory_order_relaxed),  // relaxed: our own word
+        piece.sequence,
+        piece.offset,
+        piece.length,
+        piece.connection == kNoIndex ? 0 : piece.connection + 1,
+        piece.operation,
+        piece.flags,
+        piece.export_number,
+        static_cast<std::uint16_t>(std::min<std::uint64_t>(living_count() + unread_count, 65535)),
+        0};
     const Transfer sent = port_->send(request);
     if (sent != Transfer::kDone) return sent;
     settle(piece.state, PieceState::kSubmitted);

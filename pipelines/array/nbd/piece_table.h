@@ -55,8 +55,8 @@ class PieceTable {
   // Waits for the ring from now on.  Requires: kFilling or new, all else filled in.
   void make_ready(std::uint32_t index);
   // Puts what is ready onto the ring, as long as there is space.  kCorruptPeer: the back end's page
-  // is impossible.
-  Transfer submit_ready();
+  // is impossible.  `unread_count`: replies that clients have not read, which count as under way.
+  Transfer submit_ready(std::uint64_t unread_count);
   [[nodiscard]] bool has_ready() const noexcept { return !ready_.empty(); }
 
   // The piece that this reply is for, now kAnswered; nothing when none waits for it, and the reply

@@ -26,6 +26,9 @@ enum class MoveOutcome : std::uint8_t {
 [[nodiscard]] MoveOutcome send_once(int socket, SocketTransfer& transfer, std::size_t part_count,
                                     std::uint64_t counted) noexcept;
 
+// Whether bytes sent earlier lie unread on a unix socket, or unacknowledged on another.
+[[nodiscard]] bool has_unread_output(int socket) noexcept;
+
 // Whether bytes of the transfer are still to be counted.
 [[nodiscard]] bool is_uncounted(const SocketTransfer& transfer, std::uint64_t counted) noexcept;
 

@@ -1,6 +1,8 @@
 #include "pipelines/array/nbd/socket_transfer.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 
 #include "pipelines/array/nbd/surviving_word.h"
 
@@ -36,6 +38,11 @@ MoveOutcome send_once(int socket, SocketTransfer& transfer, std::size_t part_cou
                       std::uint64_t counted) noexcept {
   arm(transfer, part_count, counted);
   return outcome_of(::sendmmsg(socket, &transfer.header, 1, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+bool has_unread_output(int socket) noexcept {
+  int byte_count = 0;
+  return ::ioctl(socket, SIOCOUTQ, &byte_count) == 0 && byte_count > 0;
 }
 
 bool is_uncounted(const SocketTransfer& transfer, std::uint64_t counted) noexcept {

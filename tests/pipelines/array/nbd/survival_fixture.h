@@ -162,7 +162,7 @@ inline bool Life::turn(int socket) {
   }
   const array::Progress worked = connection.work();
   const array::Progress received = connection.receive(socket);
-  static_cast<void>(pieces.submit_ready());
+  static_cast<void>(pieces.submit_ready(0));
   const array::Progress sent = connection.send(socket);
   return worked != array::Progress::kEnded && received != array::Progress::kEnded &&
          sent != array::Progress::kEnded && !connection.is_finished();
