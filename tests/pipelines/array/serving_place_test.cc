@@ -1,13 +1,13 @@
 // What a server makes of what its requests say of their sender.
 
+#include "pipelines/array/serving_place.h"
+
 #include <cstdint>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
-
-#include "pipelines/array/serving_place.h"
 
 namespace slipring::array {
 namespace {
