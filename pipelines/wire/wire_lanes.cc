@@ -57,6 +57,17 @@ WirePort* WireLoop::lane_for(const Hello& hello, ErrorReason& why) noexcept {
   return nullptr;
 }
 
+WireLoop::Dial& WireLoop::add_dial_like(const Dial& other) {
+  Dial& added = dials_.emplace_back();
+  added.address = other.address;
+  added.tls = other.tls;
+  added.link = other.link;
+  added.wire_name = other.wire_name;
+  added.side = other.side;
+  added.options = other.options;
+  return added;
+}
+
 Status WireLoop::dial_lanes(const Dial& first) noexcept {
   Result<std::vector<std::unique_ptr<WirePort>>> ports =
       WirePort::open_lanes(directory_, first.link, first.wire_name, first.options);
@@ -64,13 +75,7 @@ Status WireLoop::dial_lanes(const Dial& first) noexcept {
   if (ports->empty())
     return Error{ErrorCode::kCorruptPeer, 0, "read a set no lane of which makes sense"};
   for (std::unique_ptr<WirePort>& port : *ports) {
-    Dial& added = dials_.emplace_back();
-    added.address = first.address;
-    added.tls = first.tls;
-    added.link = first.link;
-    added.wire_name = first.wire_name;
-    added.side = first.side;
-    added.options = first.options;
+    Dial& added = add_dial_like(first);
     added.port = std::move(port);
   }
   return {};
@@ -88,13 +93,7 @@ void WireLoop::follow_lanes(Dial& dial) noexcept {
   if (lane_count == 0) return;
   dial.has_lanes = true;
   for (std::uint32_t lane = 1; lane < lane_count; ++lane) {
-    Dial& added = dials_.emplace_back();
-    added.address = dial.address;
-    added.tls = dial.tls;
-    added.link = dial.link;
-    added.wire_name = dial.wire_name;
-    added.side = dial.side;
-    added.options = dial.options;
+    Dial& added = add_dial_like(dial);
     added.options.seat = dial.options.seat + lane * kSeatsALane;
     added.options.asked_lane = lane + 1;
   }

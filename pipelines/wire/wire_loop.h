@@ -152,6 +152,8 @@ class WireLoop : private PortBook {
   [[nodiscard]] bool make_lane_offers(Offer& offer, ErrorReason& why) noexcept;
   [[nodiscard]] WirePort* lane_for(const Hello& hello, ErrorReason& why) noexcept;
   Status dial_lanes(const Dial& first) noexcept;
+  // One more that calls where the other does, for a lane of its own.
+  Dial& add_dial_like(const Dial& other);
   void follow_lanes(Dial& dial) noexcept;
   [[nodiscard]] bool take_lane(Dial& dial) noexcept;
   [[nodiscard]] bool are_lanes_quiet(std::string_view link) const noexcept;
